@@ -1,0 +1,1 @@
+"""Who works, in the order an event meets them: intake, lifecycle."""
