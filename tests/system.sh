@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# What the tests need beside Python: Java 17+ and Maven (Kafka's own jars), Prometheus with promtool.
+# Installs what is missing where that is allowed (root, apt-get), else says in one line what to type.
+set -euo pipefail
+
+java_major() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -1; }
+
+missing=()
+[ "$(java_major 2>/dev/null || true)" ] && [ "$(java_major)" -ge 17 ] || missing+=(java)
+command -v mvn >/dev/null || missing+=(maven)
+command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "missing: ${missing[*]}. Install Java 17 or later, Maven and Prometheus (with promtool), and put them on PATH."
+  exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+  echo "missing: ${missing[*]}. Type  sudo apt-get install ${missing[*]/java/openjdk-17-jre-headless}  and run this again."
+  exit 1
+fi
+echo "installing ${missing[*]} with apt-get"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# Where there is no 17 the distribution's default is newer (Debian 13: 21).
+java_package=openjdk-17-jre-headless
+apt-cache show "$java_package" >/dev/null 2>&1 || java_package=default-jre-headless
+apt-get install -y -qq --no-install-recommends "${missing[@]/java/$java_package}" >/dev/null
