@@ -1,0 +1,187 @@
+"""Why an address cannot be reached, in one line that names the address, what failed and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from aiokafka import errors as kafka_errors
+from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.protocol.metadata import MetadataRequest
+
+# What one attempt can meet: Kafka's refusals, the network's and TLS's (`OSError`), a hang-up in the middle (`EOFError`).
+_FAILURES = (kafka_errors.KafkaError, OSError, EOFError)
+
+
+class UnreachableError(ConnectionError):
+    """Kafka or Redis cannot be used. The message is one line: the address, what failed, what to do."""
+
+
+def check_kafka_with(options: dict[str, Any], bootstrap: str, seconds: float) -> None:
+    """Raise `UnreachableError` unless one of the bootstrap servers and one of the brokers it names can be used.
+
+    `options` are those of an aiokafka client; `seconds` is the limit for each address.
+    """
+    with _quiet("aiokafka"):
+        asyncio.run(_check_kafka({**options, "request_timeout_ms": int(seconds * 1000)}, bootstrap))
+
+
+async def _check_kafka(options: dict[str, Any], bootstrap: str) -> None:
+    problems: list[str] = []
+    for server in filter(None, (part.strip() for part in bootstrap.split(","))):
+        host, port = _split(server)
+        try:
+            brokers = await _brokers(host, port, options)
+        except _FAILURES as error:
+            problems.append(f"Kafka at {server}: {_kafka_problem(error, host, options)}")
+            continue
+        await _check_advertised(server, brokers, options)
+        return
+    raise UnreachableError("; ".join(problems) or "no Kafka address given: set kafka.bootstrap to host:port")
+
+
+async def _check_advertised(server: str, brokers: list[tuple[str, int]], options: dict[str, Any]) -> None:
+    problems: list[str] = []
+    for host, port in brokers:
+        try:
+            await _brokers(host, port, options)
+        except _FAILURES as error:
+            problems.append(f"{host}:{port}: {_kafka_problem(error, host, options)}")
+        else:
+            return
+    named = "; ".join(problems) or "no broker at all"
+    raise UnreachableError(
+        f"Kafka at {server} answers, but the address it tells clients to use does not work from here ({named}): "
+        "correct advertised.listeners of the broker"
+    )
+
+
+async def _brokers(host: str, port: int, options: dict[str, Any]) -> list[tuple[str, int]]:
+    limit = options["request_timeout_ms"] / 1000
+    async with asyncio.timeout(limit):
+        connection: AIOKafkaConnection = await create_conn(host, port, **options)
+        try:
+            answer = await connection.send(MetadataRequest([]))
+            return [(str(broker[1]), int(broker[2])) for broker in answer.brokers]
+        finally:
+            connection.close()
+
+
+def _split(server: str) -> tuple[str, int]:
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdigit():
+        raise UnreachableError(f"Kafka at {server}: not host:port: correct kafka.bootstrap")
+    return host.strip("[]"), int(port)
+
+
+def _kafka_problem(error: BaseException, host: str, options: dict[str, Any]) -> str:
+    security, mechanism = options["security_protocol"], options.get("sasl_mechanism")
+    if isinstance(error, kafka_errors.UnsupportedSaslMechanismError):
+        offered = re.findall(r"[A-Z]+(?:-[A-Z0-9]+)*", str(error).partition("mechanisms are")[2])
+        return f"the broker does not offer {mechanism}: set kafka.mechanism" + (
+            f" to one of {', '.join(offered)}" if offered else " to one that it offers"
+        )
+    if isinstance(error, kafka_errors.SaslAuthenticationFailed):
+        return (
+            f"wrong user name or password ({mechanism}, user {options['sasl_plain_username']!r}): "
+            "correct kafka.username and kafka.password"
+        )
+    if isinstance(error, kafka_errors.IllegalSaslState):
+        return f"the listener asks for no password: set kafka.security to {security.removeprefix('SASL_')}"
+    general = _network_problem(error, host, "kafka.bootstrap", "kafka.ca_file")
+    if general is not None:
+        return general
+    if "SSL" in security:
+        return f"the connection was dropped after the TLS handshake ({_short(error)}): {_after_tls(security)}"
+    return (
+        f"the listener hung up ({_short(error)}): it probably expects TLS or a password; "
+        f"kafka.security is {security}, set it to SSL or SASL_SSL"
+    )
+
+
+def _after_tls(security: str) -> str:
+    if security == "SSL":
+        return "it may want a client certificate (kafka.cert_file, kafka.key_file) or a password (kafka.security)"
+    return "it may ask for no password: try kafka.security = SSL"
+
+
+def _network_problem(error: BaseException, host: str, address: str, authority: str) -> str | None:
+    """What every client's connection can meet; None when the cause is none of it. `address` is a setting's name."""
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return f"the name {host!r} is unknown: correct {address}, or the name service"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            if "ostname mismatch" in str(cause) or "IP address mismatch" in str(cause):
+                return (
+                    f"TLS handshake failed, the server's certificate is not for {host!r}: "
+                    f"put a name that is in the certificate into {address}"
+                )
+            return (
+                f"TLS handshake failed, the server's certificate is not trusted ({cause.verify_message}): "
+                f"set {authority} to the certificate of the authority that signed it"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS handshake failed ({_short(cause)}): {_tls_advice(cause, address)}"
+        if isinstance(cause, ConnectionRefusedError):
+            return f"refused, nothing listens there: start it, or correct {address}"
+        if isinstance(cause, TimeoutError | redis.exceptions.TimeoutError):
+            return f"timed out: is {address} right, does a firewall drop the packets, does the port speak TLS?"
+    return None
+
+
+def _tls_advice(cause: ssl.SSLError, address: str) -> str:
+    if any(word in str(cause).lower() for word in ("certificate required", "certificate_required", "bad_certificate")):
+        return "the server asks for a client certificate: set kafka.cert_file and kafka.key_file"
+    return f"the port may not speak TLS: correct the port in {address}, or use plaintext on a trusted network"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _short(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return (str(error).splitlines() or [""])[0][:120] or type(error).__name__
+
+
+def check_redis_with(client: redis.Redis, url: str) -> None:
+    """Raise `UnreachableError` unless the server behind `client` answers a ping. `url` may hold a password."""
+    parts = urlsplit(url)
+    address = f"{parts.hostname}:{parts.port or 6379}"
+    try:
+        client.ping()
+    except (redis.exceptions.RedisError, OSError) as error:
+        raise UnreachableError(f"Redis at {address}: {_redis_problem(error, str(parts.hostname))}") from None
+
+
+def _redis_problem(error: BaseException, host: str) -> str:
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return f"the user may not do this ({_short(error)}): give it the rights of the read model"
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return f"wrong user name or password, or none given ({_short(error)}): correct redis.url, redis://user:password@host"
+    general = _network_problem(error, host, "redis.url", "redis.ca_file")
+    return general or f"{_short(error)}: is it Redis, and does the port speak TLS (rediss://) or not (redis://)?"
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """The client's own log lines repeat the problem in worse words."""
+    logger = logging.getLogger(name)
+    before, logger.level = logger.level, logging.CRITICAL
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
