@@ -13,6 +13,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## .venv with everything that is locked, and .venv/bin/lifestage
+	@echo "ready: .venv/bin/lifestage --help"
 
 demo: $(STAMP)  ## real purchases through Kafka, from nothing to live KPIs (ARGS=--keep leaves it running)
 	@$(BIN)/lifestage demo $(ARGS)

@@ -1,0 +1,108 @@
+"""`lifestage`: the commands by name, and how they end.
+
+Exit codes: 0 done, 1 failed, 2 a wrong option or setting. A person sees one line on stderr, never a traceback, when
+a setting is refused or a server cannot be reached; anything else is a defect of ours and shows where it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from commands.options import RootConfigFile
+from config.errors import SettingsError
+
+VERSION = "0.1.0"
+COMMANDS = {
+    "demo": "Replay real purchases through Kafka and watch the stages move.",
+    "worker": "Take events in, keep every customer's stage, announce the changes.",
+    "provision": "Create the topics, or say what would be created.",
+    "send": "Put one event in.",
+    "tail": "Follow a topic.",
+    "replay": "Compute the stage changes of files of events, without Kafka.",
+    "customer": "Show where one customer stands, and why.",
+    "status": "Show whether workers keep up.",
+    "tick": "Move the log's clock to an instant, where data moves it.",
+    "config": "Show the settings in force; secrets as `…`.",
+}
+"""Each command is the function `run` in the module of its name. Modules are imported when their command is called."""
+
+CLIENTS = ("aiokafka", "kafka", "redis")
+UNREACHABLE = ("ConnectionError", "KafkaConnectionError", "KafkaTimeoutError", "NoBrokersAvailable", "TimeoutError")
+
+
+class LazyGroup(TyperGroup):
+    """A list of commands that imports one of them only, the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that `args` begin with, in place of its stub."""
+        if args and args[0] in self.commands:
+            real = typer.Typer(add_completion=False, rich_markup_mode=None)
+            run = importlib.import_module(f"commands.{args[0]}").run
+            real.command(args[0], help=run.__doc__ or COMMANDS[args[0]])(run)
+            self.commands[args[0]] = typer.main.get_command(real)
+        return super().resolve_command(ctx, args)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lifestage {VERSION}")
+        raise typer.Exit
+
+
+def _root(
+    config: RootConfigFile = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Where does each customer stand? Lifecycle stages and KPIs, computed live on Kafka."""
+
+
+def application() -> typer.Typer:
+    """The command line with every command whose module is there, each as a stub until it is called."""
+    app = typer.Typer(
+        cls=LazyGroup,
+        add_completion=False,
+        no_args_is_help=True,
+        # Plain text: half the time to start, and the same in a pipe.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for name, meaning in COMMANDS.items():
+        if find_spec(f"commands.{name}"):
+            app.command(name, help=meaning)(_stub())
+    return app
+
+
+def _stub() -> Callable[[], None]:
+    return lambda: None
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        application()(prog_name="lifestage")
+    except SettingsError as error:
+        _end(str(error), 2)
+    except Exception as error:
+        if not is_unreachable(error):
+            raise
+        _end(f"{str(error) or type(error).__name__}; `lifestage config` shows the addresses in force", 1)
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether an error says that a server could not be reached. The clients' classes are known by name, not imported."""
+    return isinstance(error, (ConnectionError, TimeoutError)) or any(
+        cls.__module__.split(".")[0] in CLIENTS and cls.__name__ in UNREACHABLE for cls in type(error).__mro__
+    )
+
+
+def _end(message: str, code: int) -> None:
+    typer.echo(f"lifestage: {message}", file=sys.stderr)
+    raise SystemExit(code)

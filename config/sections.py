@@ -1,0 +1,112 @@
+"""What can be set, section by section, with the default of each. `docs/configuration.md` says what each means."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to reach Kafka. An empty `bootstrap` means: start an embedded broker (demo and development)."""
+
+    bootstrap: str = ""
+    group: str = "lifestage"
+    security: Security = "PLAINTEXT"
+    mechanism: Mechanism = "SCRAM-SHA-512"
+    username: str = ""
+    password: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    allow_plaintext: bool = False
+    instance_id: str = ""
+    """Static group membership: one stable name per worker, so that a quick restart moves no partitions."""
+    session_timeout_s: float = 10.0
+    request_timeout_s: float = 30.0
+    compression: Literal["none", "gzip"] = "none"
+
+
+class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names and shapes of topics. `partitions` of the log can never change once facts are in it."""
+
+    prefix: str = ""
+    sources: tuple[str, ...] = ("visits", "emails", "purchases")
+    partitions: int = 8
+    replication: int = 1
+    source_retention_days: int = 7
+    log_retention_days: int = -1
+    changes_retention_days: int = 365
+    dead_letter_retention_days: int = 30
+
+
+class Redis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The read model. An empty `url` means: start an embedded server (demo and development)."""
+
+    url: str = ""
+    prefix: str = "lifestage:"
+    enabled: bool = True
+    ca_file: str = ""
+    allow_plaintext: bool = False
+    timeout_s: float = 2.0
+    recent_changes: int = 1000
+
+
+class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The log's clock: what may move it, and how often a tick may be written."""
+
+    mode: Literal["wall", "data"] = "wall"
+    out_of_orderness_s: float = 5.0
+    tick_interval_s: float = 10.0
+    poll_interval_s: float = 1.0
+    live_within_s: float = 300.0
+
+
+class Intake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of what is taken in."""
+
+    max_event_bytes: int = 32_768
+    max_depth: int = 20
+    future_tolerance_s: float = 300.0
+    alignment_s: float = 86_400.0
+    """A source partition this far ahead in event time of the slowest one waits for it."""
+    blocked_ids: tuple[str, ...] = ()
+
+
+class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The plan that announces, and how its state is kept."""
+
+    plan: str = "clm5"
+    announce_anonymous: bool = False
+    lateness_days: float = 7.0
+    flush_interval_s: float = 0.1
+    flush_profiles: int = 5_000
+
+
+class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where /metrics, /livez and /readyz are served, on their own port from the start of the process."""
+
+    host: str = "127.0.0.1"
+    port: int = 9464
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The secret that turns an email address into a key. Changing it makes every email a new customer."""
+
+    secret: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything a company decides about one deployment."""
+
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    redis: Redis = Redis()
+    clock: Clock = Clock()
+    intake: Intake = Intake()
+    lifecycle: Lifecycle = Lifecycle()
+    metrics: Metrics = Metrics()
+    identity: Identity = Identity()
