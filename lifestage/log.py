@@ -2,26 +2,27 @@
 
 A 24-byte header, big endian, then the payload::
 
-    version u8 · kind u8 · origin topic u8 · flags u8 · origin partition u32 · origin offset u64 · n u32 · key id u32
+    version u8 · kind u8 · origin topic u16 · origin partition u32 · origin offset u64 · n u16 · flags u16 · key id u32
 
-*origin* names the source record that caused this one (`origin topic` is its index in `topics.sources`, 255 = none)
-and `n` which of its several records this is: within a log partition, records of one origin partition come in rising
-(offset, n), so that a re-read after a crash is recognised and dropped without looking at ids.
+*origin* names the source record that caused this one (`topic_code` of its topic, 0 = none) and `n` which of its
+several records this is: within a log partition, records of one origin partition come in rising (offset, n), so
+that a re-read after a crash is recognised and dropped without looking at ids.
 *key id* is 0 for plain payloads and names the customer's encryption key later.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import NamedTuple
 
 import msgspec
 
 VERSION = 1
 FACT, TICK, MESSAGE, REFUSED = 1, 2, 3, 4
-NO_TOPIC = 255
+NO_TOPIC = 0
 
-_header = struct.Struct(">BBBBIQII")
+_header = struct.Struct(">BBHIQHHI")
 HEADER_SIZE = _header.size
 unpack_header = _header.unpack_from
 
@@ -32,10 +33,10 @@ class Header(NamedTuple):
     version: int
     kind: int
     topic: int
-    flags: int
     partition: int
     offset: int
     n: int
+    flags: int
     key_id: int
 
 
@@ -65,9 +66,14 @@ _refused = msgspec.msgpack.Decoder(Refused)
 _encode = msgspec.msgpack.encode
 
 
+def topic_code(name: str) -> int:
+    """The 16-bit code of a source topic, 1 to 65535: CRC-32 of its name, folded. The order of settings plays no part."""
+    return zlib.crc32(name.encode()) % 65_535 + 1
+
+
 def pack(kind: int, payload: bytes, topic: int = NO_TOPIC, partition: int = 0, offset: int = 0, n: int = 0) -> bytes:
     """One log record's value."""
-    return _header.pack(VERSION, kind, topic, 0, partition, offset, n, 0) + payload
+    return _header.pack(VERSION, kind, topic, partition, offset, n, 0, 0) + payload
 
 
 def pack_tick(tick: Tick) -> bytes:

@@ -1,0 +1,177 @@
+"""The document that announces a change of stage, and its identity. Final: consumers depend on every field.
+
+The value is a function of the log alone; the time of emission (`recordedtime`) is added on the wire, in a header.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import Literal
+
+import msgspec
+
+Kind = Literal[
+    "entry", "advance", "skip", "demotion", "reversal", "at_risk", "churn", "dormancy", "recovery", "reactivation",
+    "correction", "merge", "split", "plan_migration",
+]  # fmt: skip
+KINDS: tuple[str, ...] = (
+    "entry", "advance", "skip", "demotion", "reversal", "at_risk", "churn", "dormancy", "recovery", "reactivation",
+    "correction", "merge", "split", "plan_migration",
+)  # fmt: skip
+
+TYPE = "lifecycle.stage.changed.v1"
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """What brought the change about. Position is that of the log record; absent offline."""
+
+    type: Literal["event", "timer", "link", "merge", "split", "plan"]
+    event_id: str | None = None
+    event_type: str | None = None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    due_at: str | None = None
+
+
+class OperandSeen(msgspec.Struct, frozen=True):
+    """One comparison of the rule with the value it had. Durations are seconds."""
+
+    name: str
+    value: int | float | bool | None
+    op: str
+    threshold: int | float | bool
+    window_s: int | float | None = None
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Why the stage holds: the rule that is true, what it read, and where in the log the facts stand."""
+
+    rule: str
+    condition: str
+    operands: tuple[OperandSeen, ...]
+    positions: tuple[int, ...] = ()
+
+
+class PlanRef(msgspec.Struct, frozen=True):
+    """Which plan, exactly."""
+
+    id: str
+    version: int
+    hash: str
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """The customer in numbers at the instant of the change. Money without refunds, in minor units of `currency`."""
+
+    orders: int
+    order_days_365d: int
+    net_revenue_minor: int
+    currency: str | None
+    last_order_at: str | None
+    last_seen_at: str | None
+
+
+class Acquisition(msgspec.Struct, frozen=True):
+    """The first touch."""
+
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+
+
+class PathStep(msgspec.Struct, frozen=True):
+    """One move of a corrected path."""
+
+    stage: str | None
+    previous_stage: str | None
+    entered_at: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """The value of a record in `stage-changes`. Times are RFC 3339 UTC."""
+
+    customer_id: str
+    account_id: str | None
+    seq: int
+    stage: str | None
+    previous_stage: str | None
+    entered_at: str
+    time_in_previous_s: int | float | None
+    kind: Kind
+    direction: Literal["forward", "backward", "none"]
+    skipped: tuple[str, ...]
+    trigger: Trigger
+    evidence: Evidence
+    plan: PlanRef
+    high_water_stage: str | None
+    first_reached: dict[str, str]
+    times_entered: dict[str, int]
+    next_due_at: str | None
+    next_due_stage: str | None
+    metrics: Metrics
+    acquisition: Acquisition
+    consent: dict[str, bool]
+    supersedes: tuple[str, ...]
+    path: tuple[PathStep, ...]
+    merged_into: str | None
+    mode: Literal["live", "backfill"]
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """A change with its envelope: what a consumer gets. `time` is the effective instant."""
+
+    id: str
+    source: str
+    time: str
+    partitionkey: str
+    causationid: str | None
+    data: Change
+    specversion: str = "1.0"
+    type: str = TYPE
+    datacontenttype: str = "application/json"
+
+
+encode_value = msgspec.json.Encoder().encode
+"""A `Change` as the bytes of a record's value, or an `Announced` as one line of offline output."""
+
+_NAMESPACE = bytes.fromhex("6f0d6a3c1d0b5a5c9f0e2d7b41c8a905")
+"""The UUID namespace of lifestage's changes: drawn once, never changed."""
+
+
+def change_id(plan_id: str, plan_hash: str, key: str, seq: int, at: int, before: str | None, after: str | None) -> bytes:
+    """UUIDv5 (RFC 9562 §5.5) of (plan, hash, customer key, seq, effective instant in ms, from, to), as 16 bytes."""
+    name = "\x1f".join((plan_id, plan_hash, key, str(seq), str(at), before or "", after or ""))
+    raw = bytearray(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
+    raw[6] = raw[6] & 0x0F | 0x50
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)
+
+
+def uuid_text(raw: bytes) -> str:
+    """The 36-character form of a 16-byte UUID."""
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def headers(announced: Announced, recorded: str) -> list[tuple[str, bytes]]:
+    """CloudEvents 1.0 binary-mode headers for Kafka; stage, kind, direction and mode too, to filter without parsing."""
+    data = announced.data
+    pairs = [
+        ("ce_specversion", announced.specversion),
+        ("ce_id", announced.id),
+        ("ce_source", announced.source),
+        ("ce_type", announced.type),
+        ("ce_time", announced.time),
+        ("ce_recordedtime", recorded),
+        ("ce_partitionkey", announced.partitionkey),
+        ("ce_stage", data.stage or ""),
+        ("ce_previousstage", data.previous_stage or ""),
+        ("ce_kind", data.kind),
+        ("ce_direction", data.direction),
+        ("ce_mode", data.mode),
+        ("content-type", announced.datacontenttype),
+    ]
+    if announced.causationid is not None:
+        pairs.append(("ce_causationid", announced.causationid))
+    return [(name, text.encode()) for name, text in pairs]

@@ -1,0 +1,126 @@
+"""What a profile says at one instant: the operands of conditions, each a pure function of facts with time ≤ t."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lifestage.profile import DAY, Profile
+
+NEVER = -1
+"""Value of a `since_…` operand that has no instant to count from; no comparison with it holds."""
+
+
+class Look:
+    """A profile seen at instant `t` (ms). Built once per judgement; every operand reads from it."""
+
+    __slots__ = ("profile", "t", "day_zone", "standing", "last_purchase", "fell_at", "_days")
+
+    def __init__(self, profile: Profile, t: int, day_zone: int = 0) -> None:
+        self.profile, self.t, self.day_zone = profile, t, day_zone
+        standing = 0
+        last: int | None = None
+        fell: int | None = None
+        days: dict[int, int] = {}
+        for order in profile.orders:
+            time = order.time
+            if time is None or time > t:
+                continue
+            end = order.ends_at() if order.refunds else order.cancelled_at
+            if end is not None and end <= t:
+                # an order cancelled before it was placed falls at once
+                end = end if end > time else time
+                fell = end if fell is None or end < fell else fell
+                continue
+            standing += 1
+            if last is None or time > last:
+                last = time
+            day = (time + day_zone) // DAY
+            if days.get(day, -1) < time:
+                days[day] = time
+        self.standing, self.last_purchase, self.fell_at, self._days = standing, last, fell, days
+
+    def order_days(self, window: int | None) -> int:
+        """Distinct days with a standing order, ever or in (t − window, t]."""
+        if window is None:
+            return len(self._days)
+        after = self.t - window
+        return sum(time > after for time in self._days.values())
+
+    def reached(self) -> int:
+        """1 once a visit (no bot), an ad click or a delivered email is among the facts."""
+        at = self.profile.reach_at
+        return int(at is not None and at <= self.t)
+
+    def acquired(self) -> int:
+        """1 once a fact gives acquisition, or an order no longer stands."""
+        at = self.profile.acquired_at
+        return int((at is not None and at <= self.t) or self.fell_at is not None)
+
+    def since_last_purchase(self) -> int:
+        """ms since the latest standing order."""
+        return NEVER if self.last_purchase is None else self.t - self.last_purchase
+
+    def since_last_activity(self) -> int:
+        """ms since the last activity; without any, since the first fact that gave reach or acquisition."""
+        runs, t = self.profile.activity, self.t
+        if runs and runs[0] <= t:
+            at = bisect_right(runs, t)
+            # inside a run the exact instant is not kept, but it is nearer than any window that is asked
+            return 0 if at % 2 else t - runs[at - 1]
+        starts = [s for s in (self.profile.reach_at, self.profile.acquired_at, self.fell_at) if s is not None and s <= t]
+        return t - min(starts) if starts else NEVER
+
+
+def _purchase_instants(profile: Profile) -> list[int]:
+    return [order.time for order in profile.orders if order.time is not None]
+
+
+def _activity_instants(profile: Profile) -> list[int]:
+    runs = profile.activity
+    return runs[1::2] if runs else [s for s in _all_instants(profile)]
+
+
+def _all_instants(profile: Profile) -> list[int]:
+    """Every instant at which a fact changes what an operand says, unordered."""
+    instants = [s for s in (profile.reach_at, profile.acquired_at) if s is not None]
+    instants += profile.activity[::2]
+    for order in profile.orders:
+        if order.time is not None:
+            instants.append(order.time)
+            end = order.ends_at()
+            if end is not None:
+                instants.append(max(end, order.time))
+    return instants
+
+
+class Operand(NamedTuple):
+    """One thing that a condition may ask. `unit` is count, flag or ms; `instants` are those from which it ages."""
+
+    name: str
+    unit: str
+    windowed: bool
+    value: Callable[[Look, int | None], int]
+    instants: Callable[[Profile], list[int]]
+    ages: bool
+    """Whether its value changes by time alone: windowed counts and `since_…`."""
+
+
+def _none(_: Profile) -> list[int]:
+    return []
+
+
+OPERANDS: dict[str, Operand] = {
+    operand.name: operand
+    for operand in (
+        Operand("reached", "flag", False, lambda look, _: look.reached(), _none, False),
+        Operand("acquired", "flag", False, lambda look, _: look.acquired(), _none, False),
+        Operand("standing_orders", "count", False, lambda look, _: look.standing, _none, False),
+        Operand("order_days", "count", True, lambda look, w: look.order_days(w), _purchase_instants, False),
+        Operand("since_last_purchase", "ms", False, lambda look, _: look.since_last_purchase(), _purchase_instants, True),
+        Operand("since_last_activity", "ms", False, lambda look, _: look.since_last_activity(), _activity_instants, True),
+    )
+}  # fmt: skip
+
+fact_instants = _all_instants

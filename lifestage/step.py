@@ -1,0 +1,148 @@
+"""The step: one log record meets one profile. Every decision of the product is made here, by pure functions.
+
+`take` folds a fact, `fire` lets time pass. Both change the profile they are given, which is theirs alone, and report
+to a `Tally`. After either, the announced history equals the path up to h = max(last tick − 1 ms, newest fact).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lifestage import announce
+from lifestage.announce import Cause, Clock, Rules, Tally
+from lifestage.facts import Fact, OrderCancelled, OrderCompleted, OrderRefunded
+from lifestage.profile import ACTIVITY, FACTS, Order, Profile, find_order, fold, has_seen, id_hash, order_id, remember
+
+LEDGER = (OrderCompleted, OrderRefunded, OrderCancelled)
+
+
+class Worth(NamedTuple):
+    """What an order adds to the company's sums."""
+
+    currency: str
+    orders: int
+    gross_minor: int
+    net_minor: int
+
+
+def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> str:
+    """Fold one fact and announce what follows. Returns its outcome: accepted, duplicate or late."""
+    time = fact.time
+    late = time < clock.time - rules.lateness
+    ledger = isinstance(fact, LEDGER)
+    if late and not ledger:
+        return "late"
+    hashed = id_hash(fact.source, fact.id, rules.id_key)
+    if has_seen(profile, hashed) or (ledger and _is_known(profile, fact, rules)):
+        return "duplicate"
+    reached = clock.time - 1
+    if profile.newest is not None and profile.newest > reached:
+        reached = profile.newest
+    in_order = time > reached
+    if in_order and profile.due is not None and profile.due < time:
+        advance(profile, key, time, cause, clock, rules, tally)
+    if ledger:
+        touched = _fold_ledger(profile, fact, cause.offset, rules, tally)
+    else:
+        touched = fold(profile, fact, cause.offset, rules.id_key, rules.plan.activity_gap)
+    if remember(profile, hashed, time, clock.time - rules.lateness):
+        tally.dedupe_overflow += 1
+    if profile.newest is None or time > profile.newest:
+        profile.newest = time
+    if in_order:
+        if touched & FACTS or (touched & ACTIVITY and profile.stage in rules.plan.activity_matters):
+            _judge_now(profile, key, time, cause, clock, rules, tally)
+    elif late:
+        announce.correct_from(profile, key, reached, reached, cause, clock, rules, tally, present_only=True)
+    else:
+        announce.correct_from(profile, key, time, reached, cause, clock, rules, tally)
+    return "accepted"
+
+
+def fire(profile: Profile, key: str, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> None:
+    """Let the clock's tick pass over a profile: timers due before it (less the plan's grace) fire, in their order."""
+    advance(profile, key, clock.time - rules.plan.plan.grace, cause, clock, rules, tally)
+
+
+def advance(
+    profile: Profile, key: str, until: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally
+) -> None:
+    """Announce the time-driven moves with instants before `until`, each stamped with its own instant."""
+    while profile.due is not None and profile.due < until:
+        due = profile.due
+        if _forgettable(profile, key, due, rules):
+            _forget(profile, tally)
+            return
+        stage = rules.plan.judge(profile, due)
+        if stage != profile.stage:
+            announce.move(profile, key, due, stage, cause.timer(due), clock, rules, tally)
+        else:
+            set_due(profile, key, due, rules)
+
+
+def set_due(profile: Profile, key: str, t: int, rules: Rules) -> None:
+    """Find the next instant after `t` at which time alone changes something."""
+    turn = rules.plan.next_turn(profile, t)
+    profile.due = announce.earlier(turn[0] if turn else None, announce.forget_at(profile, key, t, rules))
+
+
+def _judge_now(
+    profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally
+) -> None:
+    stage = rules.plan.judge(profile, t)
+    if stage != profile.stage:
+        announce.move(profile, key, t, stage, cause, clock, rules, tally)
+    else:
+        set_due(profile, key, t, rules)
+
+
+def _is_known(profile: Profile, fact: Fact, rules: Rules) -> bool:
+    """Whether the ledger already has this order, refund or cancellation: for ever, not only within the horizon."""
+    assert isinstance(fact, LEDGER)
+    order = find_order(profile, order_id(fact, rules.id_key))
+    if order is None:
+        return False
+    if isinstance(fact, OrderCompleted):
+        return order.time is not None
+    if isinstance(fact, OrderCancelled):
+        return order.cancelled_at is not None and order.cancelled_at <= fact.time
+    refund = int.from_bytes(id_hash(fact.source, fact.refund_id, rules.id_key), "big", signed=True)
+    return any(known.id == refund for known in order.refunds)
+
+
+def worth(order: Order | None) -> Worth:
+    """What an order adds: gross once it is known, net less refunds while not cancelled. A function of its facts."""
+    if order is None or order.time is None:
+        return Worth("", 0, 0, 0)
+    net = 0 if order.cancelled_at is not None else max(0, order.net_minor - sum(r.amount_minor for r in order.refunds))
+    return Worth(order.currency, 1, order.total_minor, net)
+
+
+def _fold_ledger(profile: Profile, fact: Fact, offset: int, rules: Rules, tally: Tally) -> int:
+    assert isinstance(fact, LEDGER)
+    id = order_id(fact, rules.id_key)
+    before = worth(find_order(profile, id))
+    touched = fold(profile, fact, offset, rules.id_key, rules.plan.activity_gap)
+    after = worth(find_order(profile, id))
+    if after.currency:
+        tally.money(
+            after.currency,
+            after.orders - before.orders,
+            after.gross_minor - before.gross_minor,
+            after.net_minor - before.net_minor,
+        )
+    return touched
+
+
+def _forgettable(profile: Profile, key: str, t: int, rules: Rules) -> bool:
+    at = announce.forget_at(profile, key, t - 1, rules)
+    return at is not None and at <= t
+
+
+def _forget(profile: Profile, tally: Tally) -> None:
+    """An anonymous visitor leaves without a trace: counted, not announced."""
+    tally.leave(profile.stage)
+    tally.forgotten += 1
+    fresh = Profile(applied=profile.applied)
+    for name in Profile.__struct_fields__:
+        setattr(profile, name, getattr(fresh, name))
