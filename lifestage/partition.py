@@ -1,0 +1,327 @@
+"""One partition of the log, folded: profiles, due index, clock and accounting. A function of the log and nothing else.
+
+The lifecycle agent, log replay and the tests' oracle all run this one class. It knows no Kafka: records go in as
+(offset, key, value), changes come out, and `checkpoint` hands over what must be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+import msgspec
+
+from lifestage import log, profile as profiles
+from lifestage.announce import LONG_AGO, Cause, Clock, Rules
+from lifestage.change import Announced
+from lifestage.facts import TYPES, decode
+from lifestage.profile import Profile
+from lifestage.step import fire, take
+
+MARKER_KEY = b"\x00marker"
+PREPARED_KEY = b"\x00prepared"
+SOURCES_MAX = 100
+"""Distinct sources that are counted by name in a partition; the rest is `other`."""
+SLICE = 500
+"""Facts or timers between two pauses: about 10 ms of work."""
+
+
+class Marker(msgspec.Struct, array_like=True):
+    """What is kept of a partition besides its profiles: where the fold stands, and every count, as of `offset`."""
+
+    offset: int = -1
+    """The newest log record whose effects are all in the changelog."""
+    format: int = 1
+    plan: str = ""
+    """Hash of the plan that announced."""
+    clock: int = LONG_AGO
+    live: bool = False
+    newest: int = LONG_AGO
+    """Time of the newest fact, ms."""
+    origins: dict[int, dict[int, int]] = {}
+    """Source topic code → partition → the highest (offset × 65536 + n) that came in from there."""
+    accounts: dict[str, dict[str, dict[str, int]]] = {}
+    """source → type → outcome → events."""
+    reasons: dict[str, int] = {}
+    """Why events were rejected: reason → events."""
+    population: dict[str, int] = {}
+    sums: dict[str, list[int]] = {}
+    """currency → [orders, gross minor, net minor]."""
+    moves: dict[str, int] = {}
+    """`from→to→kind` → changes announced."""
+    forgotten: int = 0
+    dedupe_overflow: int = 0
+    reread: int = 0
+    """Log records that were dropped because their origin had come in before."""
+
+
+encode_marker = msgspec.msgpack.Encoder().encode
+decode_marker = msgspec.msgpack.Decoder(Marker).decode
+
+
+class Checkpoint(NamedTuple):
+    """What one flush keeps: profiles by key (None = forgotten), and the marker as of the same offset."""
+
+    profiles: dict[bytes, bytes | None]
+    marker: bytes
+    offset: int
+    prepared: bool
+    """False while re-reading up to a prepared marker: profiles may be kept, but no marker yet."""
+
+
+class Partition:
+    """The fold of one log partition."""
+
+    def __init__(self, rules: Rules, topic: str, number: int) -> None:
+        self.rules, self.topic, self.number = rules, topic, number
+        self.marker = Marker(plan=rules.plan.hash)
+        self.stored: dict[bytes, bytes] = {}
+        self.dirty: dict[bytes, Profile] = {}
+        self.prepared: Marker | None = None
+        self.due: list[tuple[int, bytes]] = []
+        self.changes: list[Announced] = []
+        self.applied = -1
+        self.clock = Clock()
+
+    # -- what a step reports (the Tally) ---------------------------------------------------------
+
+    def change(self, announced: Announced) -> None:
+        """Part of the tally: a change to send."""
+        self.changes.append(announced)
+        data = announced.data
+        name = f"{data.previous_stage or ''}→{data.stage or ''}→{data.kind}"
+        self.marker.moves[name] = self.marker.moves.get(name, 0) + 1
+
+    def enter(self, stage: str | None) -> None:
+        """Part of the tally: one more stands in `stage`."""
+        if stage is not None:
+            self.marker.population[stage] = self.marker.population.get(stage, 0) + 1
+
+    def leave(self, stage: str | None) -> None:
+        """Part of the tally: one fewer stands in `stage`."""
+        if stage is not None:
+            self.marker.population[stage] = self.marker.population.get(stage, 0) - 1
+
+    def money(self, currency: str, orders: int, gross_minor: int, net_minor: int) -> None:
+        """Part of the tally: the company's sums."""
+        sums = self.marker.sums.setdefault(currency, [0, 0, 0])
+        sums[0] += orders
+        sums[1] += gross_minor
+        sums[2] += net_minor
+
+    @property
+    def forgotten(self) -> int:
+        """Part of the tally: anonymous visitors forgotten so far."""
+        return self.marker.forgotten
+
+    @forgotten.setter
+    def forgotten(self, count: int) -> None:
+        self.marker.forgotten = count
+
+    @property
+    def dedupe_overflow(self) -> int:
+        """Part of the tally: event ids that left the horizon early."""
+        return self.marker.dedupe_overflow
+
+    @dedupe_overflow.setter
+    def dedupe_overflow(self, count: int) -> None:
+        self.marker.dedupe_overflow = count
+
+    # -- folding ---------------------------------------------------------------------------------
+
+    def fold(self, records: Iterable[tuple[int, bytes | None, bytes]]) -> list[Announced]:
+        """Fold records (offset, key, value) in log order; returns the changes to announce, in order."""
+        return [change for slice in self.folding(records) for change in slice]
+
+    def folding(self, records: Iterable[tuple[int, bytes | None, bytes]]) -> Iterator[list[Announced]]:
+        """The same in slices of at most `SLICE` facts or timers, so that an event loop can breathe in between.
+
+        Offsets rise; one at or below what the partition has applied is skipped. Raises `LogFormatError` or
+        `msgspec.DecodeError` for a record that is none of ours: the log must not be guessed at. No `checkpoint` may
+        be taken before the last slice: a tick's work is kept whole.
+        """
+        left = SLICE
+        for offset, key, value in records:
+            if offset <= self.applied:
+                continue
+            tick = self._record(offset, key, value)
+            if tick is not None:
+                for _ in self._pass_time(offset, tick):
+                    yield self._told()
+            self.applied = offset
+            if self.prepared is not None and offset >= self.prepared.offset:
+                self._adopt_prepared()
+            left -= 1
+            if not left:
+                left = SLICE
+                yield self._told()
+        yield self._told()
+
+    def _told(self) -> list[Announced]:
+        changes, self.changes = self.changes, []
+        return changes
+
+    def _record(self, offset: int, key: bytes | None, value: bytes) -> log.Tick | None:
+        if len(value) < log.HEADER_SIZE or value[0] != log.VERSION:
+            log.header(value)
+        _, kind, topic, partition, at, n, _, _ = log.unpack_header(value)
+        if topic:
+            origins = self.marker.origins.get(topic)
+            if origins is None:
+                origins = self.marker.origins[topic] = {}
+            position = at << 16 | n
+            if position <= origins.get(partition, -1):
+                self.marker.reread += 1
+                return None
+            origins[partition] = position
+        if kind == log.FACT:
+            self._fact(offset, key, value)
+        elif kind == log.TICK:
+            return log.tick(value)
+        elif kind == log.REFUSED:
+            refused = log.refused(value)
+            self._count(refused.source, refused.type, refused.outcome)
+            if refused.outcome == "rejected":
+                self.marker.reasons[refused.reason] = self.marker.reasons.get(refused.reason, 0) + 1
+        else:
+            raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: record of unknown kind {kind}")
+        return None
+
+    def _fact(self, offset: int, key: bytes | None, value: bytes) -> None:
+        if key is None:
+            raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a fact without a key")
+        fact = decode(memoryview(value)[log.HEADER_SIZE :])
+        profile = self.dirty.get(key) or self._load(key)
+        if fact.time > self.marker.newest:
+            self.marker.newest = fact.time
+        if offset <= profile.applied:
+            # Kept by a flush that was cut off; what it counted comes back with the prepared marker.
+            return
+        due = profile.due
+        cause = Cause(fact, self.topic, self.number, offset)
+        outcome = take(profile, key.decode(), fact, cause, self.clock, self.rules, self)
+        self._count(fact.source, TYPES[type(fact)], outcome)
+        if outcome != "accepted":
+            return
+        profile.applied = offset
+        self.dirty[key] = profile
+        if profile.due is not None and profile.due != due:
+            heappush(self.due, (profile.due, key))
+            if len(self.due) > 3 * (len(self.stored) + len(self.dirty)) + 10_000:
+                self._index_due()
+
+    def _pass_time(self, offset: int, tick: log.Tick) -> Iterator[None]:
+        """Fire every timer due before the tick, by (instant, key); pauses every `SLICE` timers."""
+        self.clock = Clock(max(tick.time, self.clock.time), tick.live)
+        self.marker.clock, self.marker.live = self.clock
+        cause = Cause(None, self.topic, self.number, offset)
+        until = self.clock.time - self.rules.plan.plan.grace
+        left = SLICE
+        while self.due and self.due[0][0] < until:
+            due, key = heappop(self.due)
+            if key not in self.dirty and key not in self.stored:
+                continue
+            profile = self.dirty.get(key) or self._load(key)
+            if profile.due != due:
+                continue
+            if offset > profile.applied:
+                fire(profile, key.decode(), cause, self.clock, self.rules, self)
+                profile.applied = offset
+            self.dirty[key] = profile
+            if profile.due is not None:
+                heappush(self.due, (profile.due, key))
+            left -= 1
+            if not left:
+                left = SLICE
+                yield
+
+    def _index_due(self) -> None:
+        """Build the due index anew, without entries that a later fact has outdated."""
+        found = {key: profiles.decode_head(value).due for key, value in self.stored.items() if key not in self.dirty}
+        found.update((key, profile.due) for key, profile in self.dirty.items())
+        self.due = [(due, key) for key, due in found.items() if due is not None]
+        heapify(self.due)
+
+    def _load(self, key: bytes) -> Profile:
+        stored = self.stored.get(key)
+        return Profile() if stored is None else profiles.decode(stored)
+
+    def _count(self, source: str, type: str, outcome: str) -> None:
+        accounts = self.marker.accounts
+        by_type = accounts.get(source)
+        if by_type is None:
+            if len(accounts) >= SOURCES_MAX:
+                source = "other"
+            by_type = accounts.setdefault(source, {})
+        by_outcome = by_type.get(type)
+        if by_outcome is None:
+            by_outcome = by_type[type] = {}
+        by_outcome[outcome] = by_outcome.get(outcome, 0) + 1
+
+    # -- keeping ---------------------------------------------------------------------------------
+
+    def checkpoint(self) -> Checkpoint:
+        """Encode all that changed since the last one. The caller keeps it durably before committing `offset`."""
+        kept: dict[bytes, bytes | None] = {}
+        for key, profile in self.dirty.items():
+            if profile.newest is None:
+                self.stored.pop(key, None)
+                kept[key] = None
+            else:
+                kept[key] = self.stored[key] = profiles.encode(profile)
+        self.dirty.clear()
+        self.marker.offset = self.applied
+        return Checkpoint(kept, encode_marker(self.marker), self.applied, self.prepared is None)
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one changelog record; of two for a customer the one that has applied more wins, so that a late write of
+        a former owner does no harm. Call `recovered` once after the last."""
+        if key == MARKER_KEY:
+            if value is not None:
+                marker = decode_marker(value)
+                if marker.offset >= self.marker.offset:
+                    self.marker = marker
+        elif key == PREPARED_KEY:
+            self.prepared = None if value is None else decode_marker(value)
+        elif value is None:
+            self.stored.pop(key, None)
+        else:
+            known = self.stored.get(key)
+            if known is None or profiles.decode_head(value).applied >= profiles.decode_head(known).applied:
+                self.stored[key] = value
+
+    def recovered(self) -> None:
+        """Make ready to fold after the last `restore`: clock, due index, and where to go on."""
+        self.applied = self.marker.offset
+        self.clock = Clock(self.marker.clock, self.marker.live)
+        if self.prepared is not None and self.prepared.offset <= self.marker.offset:
+            self.prepared = None
+        self._index_due()
+
+    def _adopt_prepared(self) -> None:
+        """Every count at this offset is a function of the log up to it, so the cut-off flush's counts are right; those
+        made on the way here lack what its kept profiles skipped."""
+        assert self.prepared is not None
+        self.marker = self.prepared
+        self.prepared = None
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def profile(self, key: bytes) -> Profile | None:
+        """A copy of a customer's profile, or None."""
+        live = self.dirty.get(key)
+        if live is not None:
+            return profiles.decode(profiles.encode(live))
+        stored = self.stored.get(key)
+        return None if stored is None else profiles.decode(stored)
+
+    def keys(self) -> Iterator[bytes]:
+        """The keys of all customers, once each."""
+        yield from self.stored
+        yield from (key for key in self.dirty if key not in self.stored)
+
+    @property
+    def next_due(self) -> int | None:
+        """No later than the next instant at which a timer could fire."""
+        return self.due[0][0] if self.due else None
