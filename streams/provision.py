@@ -15,6 +15,7 @@ from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from config.errors import SettingsError
 from config.settings import Settings
 from streams.connections import UnreachableError, check_kafka, kafka_python
 from streams.topics import Topic, topics_of
@@ -30,7 +31,7 @@ OUR_MESSAGE_BYTES = 2 * 1_048_576
 _LOSES_WHEN_LESS = ("retention.ms", "max.message.bytes")
 
 
-class ProvisionError(ValueError):
+class ProvisionError(SettingsError):
     """A topic cannot be as the settings say. One line a topic: what is there, what is wanted, what to do."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -85,20 +84,21 @@ def _split(server: str) -> tuple[str, int]:
 def _kafka_problem(error: BaseException, host: str, options: dict[str, Any]) -> str:
     security, mechanism = options["security_protocol"], options.get("sasl_mechanism")
     if isinstance(error, kafka_errors.UnsupportedSaslMechanismError):
-        offered = re.findall(r"[A-Z]+(?:-[A-Z0-9]+)*", str(error).partition("mechanisms are")[2])
-        return f"the broker does not offer {mechanism}: set kafka.mechanism" + (
-            f" to one of {', '.join(offered)}" if offered else " to one that it offers"
-        )
+        return f"the broker does not offer {mechanism}: set kafka.mechanism to one that it offers"
     if isinstance(error, kafka_errors.SaslAuthenticationFailed):
         return (
             f"wrong user name or password ({mechanism}, user {options['sasl_plain_username']!r}): "
             "correct kafka.username and kafka.password"
         )
-    if isinstance(error, kafka_errors.IllegalSaslState):
+    if isinstance(error, kafka_errors.IllegalSaslStateError):
         return f"the listener asks for no password: set kafka.security to {security.removeprefix('SASL_')}"
     general = _network_problem(error, host, "kafka.bootstrap", "kafka.ca_file")
     if general is not None:
         return general
+    if "SSL" in security and not isinstance(error, kafka_errors.KafkaError):
+        return (
+            f"hung up during the TLS handshake ({_short(error)}): the port may not speak TLS, correct kafka.bootstrap"
+        )
     if "SSL" in security:
         return f"the connection was dropped after the TLS handshake ({_short(error)}): {_after_tls(security)}"
     return (

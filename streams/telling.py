@@ -1,0 +1,171 @@
+"""Puts the records of our topics into words: a line for a person, or JSON for a program."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from config.settings import Settings
+from config.wording import meant
+from lifestage import facts, log
+from lifestage.keys import key_of
+from lifestage.moments import iso
+from streams.following import FollowError, Record
+from streams.topics import topics_of
+
+Carries = Literal["events", "log", "changes", "dead letters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A record in words. `when` is RFC 3339, `who` a key or id and never an address, `what` the rest of the line."""
+
+    when: str
+    who: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.when:<24}  {self.who:<12}  {self.what}".rstrip()
+
+
+def topic_called(name: str, settings: Settings) -> tuple[str, Carries]:
+    """The topic on the wire that a person means, with or without the prefix, and what it carries.
+
+    Raises `FollowError` with the nearest name.
+    """
+    topics = topics_of(settings)
+    known: dict[str, Carries] = {topic.name: "events" for topic in topics.sources}
+    known |= {topics.changes.name: "changes", topics.stages.name: "changes"}
+    known |= {topics.log.name: "log", topics.dead_letters.name: "dead letters"}
+    for wire in (name, settings.topics.prefix + name):
+        if wire in known:
+            return wire, known[wire]
+    raise FollowError(f"no topic {name!r} of this deployment{meant(name, known)}")
+
+
+def tell(record: Record, carries: Carries) -> Told:
+    """A record in words. One that cannot be read is told as such; nothing is raised."""
+    try:
+        return _TELL[carries](record)
+    except (ValueError, TypeError, KeyError, msgspec.MsgspecError) as error:
+        size = len(record.value or b"")
+        return Told(iso(record.timestamp), _key(record), f"unreadable, {size} bytes at {_place(record)}: {error}")
+
+
+def document(record: Record, carries: Carries) -> bytes:
+    """A record as one line of JSON: its place, time, key and headers, and its value as JSON, text or base64."""
+    return msgspec.json.encode(
+        {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp": iso(record.timestamp),
+            "key": _text(record.key),
+            "headers": {name: _text(value) for name, value in record.headers.items()},
+            "value": _log_value(record) if carries == "log" else _value(record.value),
+        }
+    )
+
+
+def _value(value: bytes | None) -> Any:
+    if value is None:
+        return None
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _text(value)
+    return msgspec.Raw(value.strip().replace(b"\n", b" ").replace(b"\r", b" "))
+
+
+def _text(value: bytes | None) -> str | dict[str, str] | None:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}
+
+
+def _key(record: Record) -> str:
+    return (record.key or b"-").decode(errors="replace")
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}[{record.partition}]@{record.offset}"
+
+
+def _tell_event(record: Record) -> Told:
+    event = msgspec.json.decode(record.value or b"")
+    if not isinstance(event, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - a wrong value, told like every other
+    inner = event.get("data")
+    fields = {**inner, **event} if isinstance(inner, dict) else event
+
+    def field(*names: str) -> str | None:
+        found = (fields.get(name) for name in names)
+        return next((str(value) for value in found if value not in (None, "")), record.header(f"ce_{names[0]}"))
+
+    # An address is nobody's business in a terminal that others may see; --json shows the event as it came.
+    who = field("customer_id", "customerId", "anonymous_id", "anonymousId") or (
+        "(by email)" if "email" in fields else "-"
+    )
+    return Told(
+        field("time") or iso(record.timestamp), who, f"{field('type') or '?'}  {field('id') or '?'}  {_place(record)}"
+    )
+
+
+def _tell_change(record: Record) -> Told:
+    if record.value is None:
+        return Told(iso(record.timestamp), _key(record), "gone")
+    change = msgspec.json.decode(record.value)
+    when = record.header("ce_time") or change["entered_at"]
+    move = f"{change['previous_stage'] or '-'} -> {change['stage'] or '-'}"
+    return Told(when, change["customer_id"], f"{move:<26}  {change['kind']}")
+
+
+def _tell_log(record: Record) -> Told:
+    value = record.value or b""
+    header = log.header(value)
+    origin = "" if header.topic == log.NO_TOPIC else f"  from {header.topic}[{header.partition}]@{header.offset}"
+    if header.kind == log.TICK:
+        tick = log.tick(value)
+        return Told(iso(tick.time), "-", f"tick, {'live' if tick.live else 'backfill'}")
+    if header.kind == log.REFUSED:
+        refused = log.refused(value)
+        reason = f" ({refused.reason})" if refused.reason else ""
+        return Told(iso(record.timestamp), "-", f"{refused.outcome}{reason}  {refused.type}{origin}")
+    if header.kind != log.FACT:
+        return Told(iso(record.timestamp), _key(record), f"message{origin}")
+    fact = facts.decode(memoryview(value)[log.HEADER_SIZE :])
+    return Told(iso(fact.time), key_of(fact) or _key(record), f"{facts.TYPES[type(fact)]}  {fact.id}{origin}")
+
+
+def _log_value(record: Record) -> Any:
+    value = record.value or b""
+    try:
+        header = log.header(value)
+        content: Any = None
+        if header.kind == log.FACT:
+            fact = facts.decode(memoryview(value)[log.HEADER_SIZE :])
+            content = {"type": facts.TYPES[type(fact)], **msgspec.structs.asdict(fact)}
+        elif header.kind in (log.TICK, log.REFUSED):
+            content = msgspec.structs.asdict(log.tick(value) if header.kind == log.TICK else log.refused(value))
+    except (ValueError, msgspec.MsgspecError):
+        return _text(value)
+    return {"header": header._asdict(), "content": content}
+
+
+def _tell_dead_letter(record: Record) -> Told:
+    raise NotImplementedError
+
+
+_TELL: dict[Carries, Callable[[Record], Told]] = {
+    "events": _tell_event,
+    "log": _tell_log,
+    "changes": _tell_change,
+    "dead letters": _tell_dead_letter,
+}
