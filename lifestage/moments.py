@@ -1,0 +1,69 @@
+"""Instants: integer milliseconds UTC inside, RFC 3339 with `Z` on the wire.
+
+A leap second (`23:59:60`) is the instant that follows it, as in POSIX time; digits below the millisecond are cut off.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+SECOND_MS = 1_000
+DAY_MS = 86_400_000
+MAX_MS = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z, the last instant that can be written. The first is 0, 1970-01-01T00:00:00Z."""
+
+EXPECTED = "an RFC 3339 time with a zone, such as 2024-02-29T12:00:00Z"
+
+# From here on a number is milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973.
+_EPOCH_IS_MS = 100_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_HERE = _EPOCH.replace(tzinfo=None)  # writes itself without +00:00
+_convert = msgspec.convert
+
+# The position of the seventh digit of a fraction. msgspec rounds there, which can carry into the next day.
+_SURPLUS = 26
+_SURPLUS_DIGITS = re.compile(r"(\.[0-9]{6})[0-9]+")
+_LEAP_SECOND = re.compile(r"(.{11}[0-9]{2}:[0-9]{2}:)60(.*)", re.DOTALL)
+
+
+def parse(text: str) -> int:
+    """The instant that `text` names, in ms; below 0 before 1970. ValueError says what was expected."""
+    if len(text) > _SURPLUS and text[_SURPLUS].isdigit():
+        text = _SURPLUS_DIGITS.sub(r"\1", text, count=1)
+    try:
+        moment = _convert(text, datetime)
+    except msgspec.ValidationError:
+        return _leap_second(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"expected {EXPECTED}: the zone is missing")
+    since = moment - _EPOCH
+    return since.days * DAY_MS + since.seconds * SECOND_MS + since.microseconds // 1000
+
+
+def _leap_second(text: str) -> int:
+    found = _LEAP_SECOND.fullmatch(text)
+    if found:
+        last = parse(f"{found[1]}59{found[2]}")
+        if last % DAY_MS >= DAY_MS - SECOND_MS:
+            return last + SECOND_MS
+    raise ValueError(f"expected {EXPECTED}")
+
+
+def of_epoch(number: float) -> int:
+    """The instant of a Unix time in seconds, or in milliseconds from 1e11 on, as ms. Halves round to even."""
+    if abs(number) >= _EPOCH_IS_MS:
+        return round(number)
+    return round(number * 1000)
+
+
+def iso(ms: int) -> str:
+    """RFC 3339 in UTC, with milliseconds only where they are not zero. ValueError beyond the years 1 to 9999."""
+    seconds, milliseconds = divmod(ms, 1000)
+    try:
+        text = (_EPOCH_HERE + timedelta(seconds=seconds)).isoformat()
+    except OverflowError:
+        raise ValueError(f"expected ms within the years 1 to 9999, got {ms}") from None
+    return f"{text}.{milliseconds:03}Z" if milliseconds else f"{text}Z"
