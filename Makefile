@@ -30,7 +30,7 @@ check: $(STAMP)  ## the quick part of test, under a minute
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . || { echo "mend with: .venv/bin/ruff check --fix . && .venv/bin/ruff format ."; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo | grep -E 'KEPT|BROKEN|->|\.py|^Contracts'
 
 bench: $(STAMP) system  ## events per second, against plain Faust on the same Kafka
 	@$(BIN)/python -P -m benchmarks $(ARGS)

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from commands.options import RootConfigFile
-from config.errors import SettingsError
+from config.errors import SettingsError, UserFacingError
 
 VERSION = "0.1.0"
 COMMANDS = {
@@ -34,7 +34,7 @@ COMMANDS = {
 """Each command is the function `run` in the module of its name. Modules are imported when their command is called."""
 
 CLIENTS = ("aiokafka", "kafka", "redis")
-UNREACHABLE = ("ConnectionError", "KafkaConnectionError", "KafkaTimeoutError", "NoBrokersAvailable", "TimeoutError")
+UNREACHABLE = ("ConnectionError", "KafkaConnectionError", "KafkaTimeoutError", "TimeoutError")
 
 
 class LazyGroup(TyperGroup):
@@ -90,10 +90,13 @@ def main() -> None:
         application()(prog_name="lifestage")
     except SettingsError as error:
         _end(str(error), 2)
+    except UserFacingError as error:
+        _end(str(error), 1)
     except Exception as error:
         if not is_unreachable(error):
             raise
-        _end(f"{str(error) or type(error).__name__}; `lifestage config` shows the addresses in force", 1)
+        bare = type(error).__module__.split(".")[0] in ("builtins", "socket", *CLIENTS)
+        _end(f"{_said(error)}; `lifestage config` shows the addresses in force" if bare else str(error), 1)
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -101,6 +104,10 @@ def is_unreachable(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError)) or any(
         cls.__module__.split(".")[0] in CLIENTS and cls.__name__ in UNREACHABLE for cls in type(error).__mro__
     )
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 def _end(message: str, code: int) -> None:

@@ -1,5 +1,9 @@
-"""The one error that a person who configures meets."""
+"""The errors that a person meets: each message is one line that names the thing, its value and what to do."""
 
 
-class SettingsError(ValueError):
-    """A setting was refused. The message names the place, the value and what was meant."""
+class UserFacingError(Exception):
+    """Something could not be done. A command that ends with it shows this line alone, and exits with 1."""
+
+
+class SettingsError(UserFacingError, ValueError):
+    """A setting was refused. The message names the place, the value and what was meant. Exit code 2."""
