@@ -62,25 +62,26 @@ def _java_version(program: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def cache() -> Path:
-    """Where downloads are kept: LIFESTAGE_HOME, else `lifestage` in the user's cache directory."""
-    if home := os.environ.get("LIFESTAGE_HOME"):
-        return Path(home)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lifestage"
+def caches() -> list[Path]:
+    """Where downloads may be: LIFESTAGE_HOME if it is set, then `lifestage` in the user's cache directory."""
+    shared = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "lifestage")
+    home = os.environ.get("LIFESTAGE_HOME")
+    return [Path(home).resolve(), shared] if home else [shared]
 
 
 def kafka_jars(java: Java, say: Callable[[str], None]) -> Path:
-    """The directory of the broker's jars, fetched first if need be; `say` gets the progress.
+    """The directory of the broker's jars, fetched into the first cache if none has them; `say` gets the progress.
 
     Raises `ServiceError` when they are not there and Maven is missing or cannot fetch them.
     """
-    kept = cache() / f"kafka-{KAFKA_VERSION}"
-    if _complete(kept):
-        return kept
-    with Claim(cache(), "A download", wait=True):  # of two that start together, one fetches
-        if not _complete(kept):
-            _fetch(java, kept, say)
-    return kept
+    places = [directory / f"kafka-{KAFKA_VERSION}" for directory in caches()]
+    for place in places:
+        if _complete(place):
+            return place
+    with Claim(places[0].parent, "A download", wait=True):  # of two that start together, one fetches
+        if not _complete(places[0]):
+            _fetch(java, places[0], say)
+    return places[0]
 
 
 def _complete(directory: Path) -> bool:

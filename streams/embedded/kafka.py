@@ -107,7 +107,8 @@ class KafkaServer:
         if port is not None:
             self._ports["PLAINTEXT"] = port
         self._extra = dict(extra or {})
-        # SerialGC and C1 use least of the two cores that a broker shares here with the worker it serves; see bench notes.
+        # Of the cores that it shares with the workers this takes least: 0.3 to 0.9 s of CPU for 400,000 records where
+        # the JVM's own choice took 0.8 to 2.0 s, at no lower rate, and it is ready half a second earlier.
         self._options = [f"-Xms{min(heap_mb, 128)}m", f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         self._claim: Claim | None = None
         self._child: Child | None = None

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from confluent_kafka import Producer
 
 
+# What kafka-python 3 needs to talk to it: its own question for the broker's version gets an answer that it cannot read.
+KAFKA_PYTHON: dict[str, Any] = {"api_version": (2, 3)}
+
+
 class KafkaInMemory:
     """A broker inside this process. It has 24 of Kafka's calls: topics come to be when first named, with 4 partitions."""
 
