@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 
 import redis
 from aiokafka import errors as kafka_errors
-from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.metadata import MetadataRequest
 
 # What one attempt can meet: Kafka's refusals, the network's and TLS's (`OSError`), a hang-up in the middle (`EOFError`).
 _FAILURES = (kafka_errors.KafkaError, OSError, EOFError)
+
+GOODBYE_S = 0.2
 
 
 class UnreachableError(ConnectionError):
@@ -65,13 +67,15 @@ async def _check_advertised(server: str, brokers: list[tuple[str, int]], options
 
 async def _brokers(host: str, port: int, options: dict[str, Any]) -> list[tuple[str, int]]:
     limit = options["request_timeout_ms"] / 1000
-    async with asyncio.timeout(limit):
-        connection: AIOKafkaConnection = await create_conn(host, port, **options)
-        try:
+    connection = AIOKafkaConnection(host, port, **options)
+    try:
+        async with asyncio.timeout(limit):
+            await connection.connect()
             answer = await connection.send(MetadataRequest([]))
             return [(str(broker[1]), int(broker[2])) for broker in answer.brokers]
-        finally:
-            connection.close()
+    finally:
+        # TLS says goodbye in both directions; a future of a connection that never came about is never done.
+        await asyncio.wait([connection.close()], timeout=GOODBYE_S)
 
 
 def _split(server: str) -> tuple[str, int]:
@@ -138,8 +142,12 @@ def _network_problem(error: BaseException, host: str, address: str, authority: s
 
 
 def _tls_advice(cause: ssl.SSLError, address: str) -> str:
-    if any(word in str(cause).lower() for word in ("certificate required", "certificate_required", "bad_certificate")):
-        return "the server asks for a client certificate: set kafka.cert_file and kafka.key_file"
+    told = str(cause).lower().replace("_", " ")
+    if address.startswith("kafka") and "alert" in told and ("certificate" in told or "unknown ca" in told):
+        return (
+            "the server asks for a client certificate that it trusts: set kafka.cert_file and kafka.key_file to one "
+            "signed by its authority"
+        )
     return f"the port may not speak TLS: correct the port in {address}, or use plaintext on a trusted network"
 
 

@@ -1,0 +1,381 @@
+"""TLS and passwords on a real Kafka and a real Redis: every client gets in, and every mistake is told in one line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiokafka as aiokafka_package
+import msgspec
+import pytest
+import redis
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+
+from config.settings import Kafka, Redis, Settings, SettingsError
+from streams.connections import (
+    UnreachableError,
+    aiokafka,
+    check_kafka,
+    check_redis,
+    faust_credentials,
+    kafka_python,
+    redis_async,
+    redis_client,
+)
+from streams.embedded.kafka import KafkaServer, start_kafka_server
+from streams.embedded.process import free_ports
+from streams.embedded.redis import EmbeddedRedis
+from tests.certificates import Certificate, encrypt_key, issue, make_authority
+from tests.wire import create_topic
+
+pytestmark = pytest.mark.broker
+
+PASSWORD = "pa55-in-no-log"
+LOGIN = "org.apache.kafka.common.security"
+
+
+class Secured:
+    """A Kafka with a listener for client certificates (SSL) and one for passwords over TLS (SASL_SSL)."""
+
+    def __init__(self, server: KafkaServer, authority: Certificate, client: Certificate, stranger: Certificate) -> None:
+        self.server, self.authority, self.client, self.stranger = server, authority, client, stranger
+        self.plaintext, self.tls, self.sasl = (server.address(name) for name in ("PLAINTEXT", "SSL", "SASL_SSL"))
+
+    def settings(self, mechanism: str = "SCRAM-SHA-512", **changes: str) -> Settings:
+        """Settings that work on the SASL_SSL listener, but for the changes."""
+        given = {
+            "security": "SASL_SSL",
+            "mechanism": mechanism,
+            "username": "ann",
+            "password": PASSWORD,
+            "ca_file": str(self.authority.cert),
+            **changes,
+        }
+        return Settings(kafka=msgspec.convert(given, Kafka))
+
+    def certified(self, **changes: str) -> Settings:
+        """Settings that work on the SSL listener with the client's certificate, but for the changes."""
+        files = {"cert_file": str(self.client.cert), "key_file": str(self.client.key)}
+        given = {"security": "SSL", "ca_file": str(self.authority.cert), **files, **changes}
+        return Settings(kafka=msgspec.convert(given, Kafka))
+
+    def way_in(self, name: str) -> tuple[Settings, str]:
+        """Settings and address of one way that works."""
+        return (self.certified(), self.tls) if name == "SSL" else (self.settings(name), self.sasl)
+
+
+@pytest.fixture(scope="module")
+def secured(real_kafka: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:  # noqa: ARG001 - a need
+    """The secured Kafka of this module, its certificate valid for 127.0.0.1 and for no name."""
+    home = tmp_path_factory.mktemp("secured")
+    authority, stranger = make_authority(home, "authority"), make_authority(home, "stranger")
+    broker, client = issue(home, "broker", authority, "IP:127.0.0.1"), issue(home, "client", authority)
+    extra = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(broker.both),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(authority.cert),
+        "listener.name.ssl.ssl.client.auth": "required",
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+        "listener.name.sasl_ssl.plain.sasl.jaas.config": (
+            f'{LOGIN}.plain.PlainLoginModule required user_ann="{PASSWORD}";'
+        ),
+        "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": f"{LOGIN}.scram.ScramLoginModule required;",
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f"{LOGIN}.scram.ScramLoginModule required;",
+    }
+    with start_kafka_server(home, say=print, listeners=["SSL", "SASL_SSL"], extra=extra) as server:
+        admin = KafkaAdminClient(bootstrap_servers=server.bootstrap)
+        try:
+            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+                told = admin.alter_user_scram_credentials(
+                    [UserScramCredentialUpsertion("ann", mechanism, password=PASSWORD)]
+                )
+                assert told == {"ann": None}
+        finally:
+            admin.close()
+        yield Secured(server, authority, client, stranger)
+
+
+def problem(settings: Settings, bootstrap: str) -> str:
+    """What `check_kafka` says: one line, without the password."""
+    with pytest.raises(UnreachableError) as told:
+        check_kafka(settings, bootstrap)
+    assert "\n" not in str(told.value)
+    assert PASSWORD not in str(told.value)
+    return str(told.value)
+
+
+WAYS_IN = ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "SSL"]
+
+
+@pytest.mark.parametrize("way", WAYS_IN)
+def test_kafka_python_writes_and_reads(secured: Secured, topic_prefix: str, way: str) -> None:
+    """Producer, admin and consumer of kafka-python get in, and the record comes back."""
+    settings, bootstrap = secured.way_in(way)
+    check_kafka(settings, bootstrap)
+    options = {"bootstrap_servers": bootstrap, **kafka_python(settings)}
+    admin = KafkaAdminClient(**options)
+    admin.create_topics({topic_prefix: {"num_partitions": 1}}, wait_for_metadata=True)
+    admin.close()
+    producer = KafkaProducer(**options)
+    producer.send(topic_prefix, b"hello").get(10)
+    producer.close()
+    consumer = KafkaConsumer(**options)
+    consumer.assign([TopicPartition(topic_prefix, 0)])
+    consumer.seek_to_beginning()
+    records = [record.value for batch in consumer.poll(10_000).values() for record in batch]
+    consumer.close()
+    assert records == [b"hello"]
+
+
+async def _there_and_back(bootstrap: str, topic: str, options: dict[str, Any]) -> bytes:
+    async with aiokafka_package.AIOKafkaProducer(bootstrap_servers=bootstrap, **options) as producer:
+        await producer.send_and_wait(topic, b"hello")
+    async with aiokafka_package.AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", **options
+    ) as consumer:
+        value = (await consumer.getone()).value
+    assert isinstance(value, bytes)
+    return value
+
+
+@pytest.mark.parametrize("way", WAYS_IN)
+async def test_aiokafka_writes_and_reads(secured: Secured, topic_prefix: str, way: str) -> None:
+    """A plain aiokafka producer and consumer get in, and the record comes back."""
+    settings, bootstrap = secured.way_in(way)
+    create_topic(secured.plaintext, topic_prefix)
+    assert await _there_and_back(bootstrap, topic_prefix, aiokafka(settings)) == b"hello"
+
+
+@pytest.mark.parametrize("way", WAYS_IN)
+async def test_fausts_credentials_write_and_read(secured: Secured, topic_prefix: str, way: str) -> None:
+    """What Faust's driver makes of our credentials gets in, over TLS."""
+    settings, bootstrap = secured.way_in(way)
+    create_topic(secured.plaintext, topic_prefix)
+    options = credentials_to_aiokafka_auth(faust_credentials(settings), None)
+    assert options["security_protocol"] == settings.kafka.security
+    assert isinstance(options["ssl_context"], ssl.SSLContext)
+    assert await _there_and_back(bootstrap, topic_prefix, options) == b"hello"
+
+
+def test_fausts_credentials_never_fall_back_to_plaintext(secured: Secured) -> None:
+    """Only settings that say PLAINTEXT give none, and only those that say SASL_PLAINTEXT send a password in the clear."""
+    assert faust_credentials(Settings()) is None
+    for settings in (secured.settings(), secured.settings("PLAIN"), secured.certified()):
+        credentials = faust_credentials(settings)
+        assert credentials is not None
+        assert credentials.protocol.value in ("SSL", "SASL_SSL")
+    clear = faust_credentials(secured.settings(security="SASL_PLAINTEXT"))
+    assert clear is not None
+    assert clear.protocol.value == "SASL_PLAINTEXT"
+
+
+def test_an_authority_that_did_not_sign_is_refused(secured: Secured) -> None:
+    """A certificate of another authority is not trusted, nor is it without any; the setting is named."""
+    for ca_file in (str(secured.stranger.cert), ""):
+        told = problem(secured.settings(ca_file=ca_file), secured.sasl)
+        assert "certificate is not trusted" in told
+        assert "set kafka.ca_file" in told
+    with pytest.raises(Exception, match=r"bootstrap|timeout"):
+        KafkaAdminClient(
+            bootstrap_servers=secured.sasl,
+            **{**kafka_python(secured.settings(ca_file=str(secured.stranger.cert))), "bootstrap_timeout_ms": 1500},
+        )
+
+
+def test_a_host_name_that_the_certificate_lacks_is_refused(secured: Secured) -> None:
+    """The same broker under a name that its certificate does not hold is not trusted."""
+    told = problem(secured.settings(), secured.sasl.replace("127.0.0.1", "localhost"))
+    assert "the server's certificate is not for 'localhost'" in told
+    assert "kafka.bootstrap" in told
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"])
+def test_a_wrong_password_or_user_is_told(secured: Secured, mechanism: str) -> None:
+    """The user and the mechanism are named, the password never."""
+    for change in ({"password": "wrong"}, {"username": "bob"}):
+        settings = secured.settings(mechanism, **change)
+        told = problem(settings, secured.sasl)
+        assert f"wrong user name or password ({mechanism}, user {settings.kafka.username!r})" in told
+        assert "correct kafka.username and kafka.password" in told
+
+
+def test_a_missing_or_foreign_client_certificate_is_told(secured: Secured) -> None:
+    """A listener that wants a client certificate of its own authority says so to who has none, or another's."""
+    told = problem(secured.certified(cert_file="", key_file=""), secured.tls)
+    assert "asks for a client certificate that it trusts: set kafka.cert_file and kafka.key_file" in told
+    foreign = secured.certified(cert_file=str(secured.stranger.cert), key_file=str(secured.stranger.key))
+    assert "asks for a client certificate that it trusts" in problem(foreign, secured.tls)
+
+
+def test_the_wrong_kind_of_listener_is_told(secured: Secured) -> None:
+    """Plaintext to a TLS port, TLS to a plaintext port, a password where none is asked: each names kafka.security or the port."""
+    plain = Settings()
+    assert "expects TLS or a password; kafka.security is PLAINTEXT" in problem(plain, secured.sasl)
+    assert "expects TLS or a password; kafka.security is PLAINTEXT" in problem(plain, secured.tls)
+    assert "the port may not speak TLS" in problem(secured.settings(), secured.plaintext)
+    unasked = secured.settings(cert_file=str(secured.client.cert), key_file=str(secured.client.key))
+    assert "asks for no password: set kafka.security to SSL" in problem(unasked, secured.tls)
+    assert "or a password (kafka.security)" in problem(secured.certified(), secured.sasl)
+
+
+def test_an_address_that_does_not_answer_is_told(secured: Secured) -> None:
+    """Refused, unknown and silent are told apart; one server that works is enough."""
+    assert "refused, nothing listens there" in problem(Settings(), f"127.0.0.1:{free_ports(1)[0]}")
+    assert "the name 'no-such-host.invalid' is unknown" in problem(Settings(), "no-such-host.invalid:9092")
+    assert "not host:port" in problem(Settings(), "kafka")
+    check_kafka(Settings(), f"127.0.0.1:1, {secured.plaintext}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert f"Kafka at {address}: timed out" in problem(Settings(kafka=Kafka(request_timeout_s=0.5)), address)
+
+
+def test_files_that_are_no_certificates_are_refused(secured: Secured, tmp_path: Path) -> None:
+    """A wrong file is named with its setting before anything is connected, and nobody is asked for a passphrase."""
+    junk = tmp_path / "junk.pem"
+    junk.write_text("not a certificate")
+    with pytest.raises(SettingsError, match=r"kafka\.ca_file = .*junk\.pem"):
+        aiokafka(secured.settings(ca_file=str(junk)))
+    locked = encrypt_key(secured.client, PASSWORD)
+    for key_file in (str(junk), str(locked), str(secured.stranger.key)):
+        with pytest.raises(SettingsError, match=r"kafka\.key_file = .*unencrypted"):
+            kafka_python(secured.certified(key_file=key_file))
+
+
+def test_no_password_is_in_any_log_or_repr(secured: Secured, caplog: pytest.LogCaptureFixture) -> None:
+    """Even at level DEBUG, at which clients log their whole configuration, and when the login fails."""
+    caplog.set_level(logging.DEBUG)
+    settings = secured.settings()
+    KafkaAdminClient(bootstrap_servers=secured.sasl, **kafka_python(settings)).close()
+    KafkaProducer(bootstrap_servers=secured.sasl, **kafka_python(settings)).close()
+    check_kafka(settings, secured.sasl)
+    problem(secured.settings("PLAIN", username="bob"), secured.sasl)
+    assert "KafkaAdminClient with configuration" in caplog.text
+    assert PASSWORD not in caplog.text
+    shown = [repr(kafka_python(settings)), repr(aiokafka(settings)), repr(faust_credentials(settings))]
+    url = f"rediss://ann:{PASSWORD}@127.0.0.1:1/0"
+    with redis_client(settings, url) as client:
+        shown.append(repr(client))
+    assert not [text for text in shown if PASSWORD in text]
+
+
+class TlsInFront:
+    """A TLS port in front of a plaintext server, as stunnel is: the wheel's Redis is built without TLS of its own."""
+
+    def __init__(self, certificate: Certificate, target: tuple[str, int]) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate.cert, certificate.key)
+        self._target = target
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+        self._threads = [threading.Thread(target=self._accept)]
+        self._open: list[socket.socket] = []
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                raw, _ = self._server.accept()
+            except OSError:
+                return
+            try:
+                outside = self._context.wrap_socket(raw, server_side=True)
+            except OSError:
+                raw.close()
+                continue
+            inside = socket.create_connection(self._target)
+            self._open += [outside, inside]
+            for source, sink in ((outside, inside), (inside, outside)):
+                thread = threading.Thread(target=self._copy, args=(source, sink))
+                thread.start()
+                self._threads.append(thread)
+
+    @staticmethod
+    def _copy(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Stop listening and hang up."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for end in self._open:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+        for end in self._open:
+            end.close()
+
+
+@pytest.fixture
+def secured_redis(redis_server: EmbeddedRedis, secured: Secured, tmp_path: Path) -> Iterator[tuple[Settings, str]]:
+    """Settings and the URL of a Redis that wants TLS and the password of a user that may use it."""
+    port = int(re.split(r"[:/]", redis_server.url)[4])
+    with redis.Redis(port=port) as admin:
+        admin.acl_setuser("ann", enabled=True, passwords=[f"+{PASSWORD}"], keys=["*"], commands=["+@all"])
+    front = TlsInFront(issue(tmp_path, "redis", secured.authority, "IP:127.0.0.1"), ("127.0.0.1", port))
+    settings = Settings(redis=Redis(ca_file=str(secured.authority.cert)))
+    yield settings, f"rediss://ann:{PASSWORD}@127.0.0.1:{front.port}/0"
+    front.close()
+    with redis.Redis(port=port) as admin:
+        admin.acl_deluser("ann")
+
+
+async def test_redis_is_reached_over_tls_with_a_password(
+    secured_redis: tuple[Settings, str], topic_prefix: str
+) -> None:
+    """Both clients get in as the user of the URL, and what one writes the other reads."""
+    settings, url = secured_redis
+    check_redis(settings, url)
+    with redis_client(settings, url) as client:
+        assert client.acl_whoami() in (b"ann", "ann")
+        client.set(topic_prefix, "hello")
+    async with redis_async(settings, url) as other:
+        assert await other.get(topic_prefix) == b"hello"
+        await other.delete(topic_prefix)
+
+
+def redis_problem(settings: Settings, url: str) -> str:
+    """What `check_redis` says: one line, without the password."""
+    with pytest.raises(UnreachableError) as told:
+        check_redis(settings, url)
+    assert "\n" not in str(told.value)
+    assert PASSWORD not in str(told.value)
+    return str(told.value)
+
+
+# redis-py lets go of the socket of a failed TLS handshake without closing it.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_each_mistake_with_redis_is_told(
+    secured_redis: tuple[Settings, str], secured: Secured, redis_server: EmbeddedRedis
+) -> None:
+    """Wrong password, user, authority, host name, protocol and address: one line each, with the setting to correct."""
+    settings, url = secured_redis
+    address = url.rpartition("@")[2].removesuffix("/0")
+    for wrong in (url.replace(PASSWORD, "wrong"), url.replace("ann:", "bob:")):
+        told = redis_problem(settings, wrong)
+        assert told.startswith(f"Redis at {address}: wrong user name or password")
+    stranger = Settings(redis=Redis(ca_file=str(secured.stranger.cert)))
+    assert "set redis.ca_file" in redis_problem(stranger, url)
+    assert "not for 'localhost'" in redis_problem(settings, url.replace("127.0.0.1", "localhost"))
+    assert "TLS" in redis_problem(settings, url.replace("rediss:", "redis:"))
+    assert "does the port speak TLS?" in redis_problem(settings, redis_server.url.replace("redis:", "rediss:"))
+    assert "refused" in redis_problem(settings, f"redis://127.0.0.1:{free_ports(1)[0]}")
+    assert "is unknown" in redis_problem(settings, "redis://no-such-host.invalid")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        quick = Settings(redis=Redis(timeout_s=0.2))
+        assert "timed out" in redis_problem(quick, f"redis://127.0.0.1:{silent.getsockname()[1]}")
