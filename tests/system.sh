@@ -15,14 +15,20 @@ if ! command -v apt-get >/dev/null; then
   echo "missing: ${missing[*]}. Install Java 17 or later, Maven and Prometheus (with promtool), and put them on PATH."
   exit 1
 fi
-if [ "$(id -u)" != 0 ]; then
-  echo "missing: ${missing[*]}. Type  sudo apt-get install ${missing[*]/java/openjdk-17-jre-headless}  and run this again."
+# The packages to install. Where 17 is gone the distribution's default is newer (Debian 13: 21).
+packages() {
+  local java=openjdk-17-jre-headless
+  apt-cache show "$java" >/dev/null 2>&1 || java=default-jre-headless
+  echo "${missing[@]/java/$java}"
+}
+
+# Where systemd runs, the package would start Prometheus as a service on every address: a person decides on that.
+if [ "$(id -u)" != 0 ] || [ -d /run/systemd/system ]; then
+  echo "missing: ${missing[*]}. Type  sudo apt-get install $(packages)  and run this again."
   exit 1
 fi
 echo "installing ${missing[*]} with apt-get"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# Where there is no 17 the distribution's default is newer (Debian 13: 21).
-java_package=openjdk-17-jre-headless
-apt-cache show "$java_package" >/dev/null 2>&1 || java_package=default-jre-headless
-apt-get install -y -qq --no-install-recommends "${missing[@]/java/$java_package}" >/dev/null
+read -ra wanted <<<"$(packages)"
+apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
