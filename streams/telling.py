@@ -14,6 +14,7 @@ from config.wording import meant
 from lifestage import facts, log
 from lifestage.keys import key_of
 from lifestage.moments import iso
+from streams import dead_letters
 from streams.following import FollowError, Record
 from streams.topics import topics_of
 
@@ -160,7 +161,10 @@ def _log_value(record: Record) -> Any:
 
 
 def _tell_dead_letter(record: Record) -> Told:
-    raise NotImplementedError
+    why = dead_letters.why(record.headers)
+    return Told(
+        iso(record.timestamp), _key(record), f"{why.reason}  {why.topic}[{why.partition}]@{why.offset}  {why.message}"
+    )
 
 
 _TELL: dict[Carries, Callable[[Record], Told]] = {
