@@ -1,0 +1,142 @@
+"""Turns what a worker knows into metrics, at the moment Prometheus asks, in the scraping thread.
+
+Nothing is kept between scrapes: a gauge of a partition that was revoked is gone with the partition.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from lifestage.money import DIGITS
+from lifestage.plan import Plan
+from lifestage.refusal import REASONS
+from streams import metrics as names
+from streams.metrics import Counts, Histogram, Metric, ReadModelState, View, ordinary_moves, with_all_outcomes
+
+K = TypeVar("K")
+V = TypeVar("V")
+ATTEMPTS: Final = 20
+"""Walking a dictionary while the event loop adds to it fails by `RuntimeError`; the next attempt is 1 ms later."""
+
+
+class WorkerMetrics(Collector):
+    """All metrics of one worker. `view` and `read_model` are set when there are such; till then theirs are absent.
+
+    `log_topic` is the name of the log: whoever owns none of its partitions has no customers, rather than 0.
+    """
+
+    def __init__(self, version: str, plan: Plan, plan_hash: str, log_topic: str) -> None:
+        self.counts = Counts()
+        self.flush_seconds = Histogram(names.SECONDS)
+        self.batch_events = Histogram(names.SIZES)
+        self.view: View | None = None
+        self.read_model: ReadModelState | None = None
+        self._info = {"version": version, "plan": plan.id, "plan_hash": plan_hash}
+        self._stages = [stage.name for stage in plan.stages]
+        self._moves = dict.fromkeys(ordinary_moves(plan), 0)
+        self._log_topic = log_topic
+
+    def registry(self) -> CollectorRegistry:
+        """A registry of its own with these metrics and those of the process (memory, processor time, open files)."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        ProcessCollector(registry=registry)
+        return registry
+
+    def collect(self) -> Iterator[Family]:
+        """All metrics as they are now."""
+        yield from self._counted()
+        if self.view is not None:
+            yield from self._company(self.view)
+            yield from self._progress(self.view)
+        if self.read_model is not None:
+            yield from self._reading(self.read_model)
+
+    def describe(self) -> Iterator[Family]:
+        """Names only, for the registry to see that no two collectors share one."""
+        for metric in names.METRICS:
+            yield _family(metric, ())
+
+    def _counted(self) -> Iterator[Family]:
+        worker = InfoMetricFamily("lifestage_worker", names.WORKER.help)
+        worker.add_metric((), self._info)
+        yield worker
+        yield _family(names.STAGE_CHANGES, (self._moves | self.counts.changes.copy()).items())
+        yield _family(names.EVENTS, with_all_outcomes(self.counts.events.copy().items()).items())
+        # Reason `test` is that of a suppressed event, which goes to no topic.
+        reasons = dict.fromkeys(sorted(REASONS - {"test"}), 0) | self.counts.dead_letters.copy()
+        yield _family(names.DEAD_LETTERS, (((reason,), count) for reason, count in reasons.items()))
+        yield _histogram(names.FLUSH_SECONDS, self.flush_seconds)
+        yield _histogram(names.BATCH_EVENTS, self.batch_events)
+
+    def _company(self, view: View) -> Iterator[Family]:
+        customers = _copied(view.populations)
+        if _copied(view.owned).get(self._log_topic):
+            customers = dict.fromkeys(self._stages, 0) | customers
+        yield _family(names.CUSTOMERS, (((stage,), count) for stage, count in customers.items()))
+        accounted = ((self.counts.labels(*key), count) for key, count in _copied(view.accounted).items())
+        yield _family(names.ACCOUNTED, with_all_outcomes(accounted).items())
+        # A currency that is none of ISO 4217's was refused at intake; it could not be scaled either.
+        money = {code: sums for code, sums in _copied(view.money).items() if code in DIGITS}
+        yield _family(names.ORDERS, (((code,), sums[0]) for code, sums in money.items()))
+        yield _family(names.REVENUE_GROSS, (((code,), _major(sums[1], code)) for code, sums in money.items()))
+        yield _family(names.REVENUE_NET, (((code,), _major(sums[2], code)) for code, sums in money.items()))
+
+    def _progress(self, view: View) -> Iterator[Family]:
+        lags, held, now = _copied(view.lag_records), _copied(view.holding), time.time()
+        clocks = {number: clock for number, clock in _copied(view.clocks).items() if clock is not None}
+        yield _family(names.LAG_RECORDS, (((topic, str(number)), lag) for (topic, number), lag in lags.items()))
+        yield _family(names.LAG_SECONDS, (((str(number),), max(0.0, now - clock)) for number, clock in clocks.items()))
+        yield _family(names.CLOCK, (((str(number),), clock) for number, clock in clocks.items()))
+        yield _family(names.CLOCK_HELD, (((topic, str(number)), 1) for topic, number in held))
+        yield _family(names.CLOCK_HELD_AT, (((topic, str(number)), at) for (topic, number), at in held.items()))
+        active, done, records = view.recovery()
+        yield _family(names.RECOVERY_ACTIVE, [((), int(active))])
+        yield _family(names.RECOVERY_DONE, [((), done)])
+        yield _family(names.RECOVERY_RECORDS, [((), records)])
+        yield _family(names.PARTITIONS, (((topic,), count) for topic, count in _copied(view.owned).items()))
+
+    def _reading(self, state: ReadModelState) -> Iterator[Family]:
+        yield _family(names.READ_PENDING, [((), state.pending)])
+        yield _family(names.READ_CONNECTED, [((), int(state.connected))])
+        yield _family(names.READ_WRITTEN, [((), state.written_total)])
+        yield _family(names.READ_FAILURES, [((), state.failures_total)])
+        yield _family(names.READ_REFILLS, [((), state.refills_total)])
+
+
+def _family(metric: Metric, samples: Iterable[tuple[tuple[str, ...], float]]) -> Family:
+    family: CounterMetricFamily | GaugeMetricFamily
+    if metric.type == "counter":  # the client puts _total behind the name itself
+        family = CounterMetricFamily(metric.name.removesuffix("_total"), metric.help, labels=metric.labels)
+    else:
+        family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(metric: Metric, histogram: Histogram) -> Family:
+    family = HistogramMetricFamily(metric.name, metric.help)
+    family.add_metric((), histogram.buckets(), histogram.sum)
+    return family
+
+
+def _major(minor: int, currency: str) -> float:
+    return float(Decimal(minor).scaleb(-DIGITS[currency]))
+
+
+def _copied(read: Callable[[], Mapping[K, V]]) -> dict[K, V]:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return dict(read())
+        except RuntimeError:
+            time.sleep(0.001)
+    return dict(read())

@@ -1,0 +1,220 @@
+"""Every metric of a worker by name, and the counts that the hot path keeps for them.
+
+One table names them all; `streams/collector.py` fills them at scrape time and `docs/metrics.md` explains them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
+
+from lifestage.facts import TYPES
+from lifestage.plan import Plan
+from lifestage.refusal import REASONS, UNKNOWN
+
+OTHER: Final = "other"
+NONE: Final = "none"
+OUTCOMES: Final = ("accepted", "duplicate", "late", "suppressed", "rejected")
+
+
+class Metric(NamedTuple):
+    """One metric: its name on the wire, what it is, its labels, its unit, and what it says."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram", "info"]
+    labels: tuple[str, ...]
+    unit: str
+    help: str
+
+
+# fmt: off
+CUSTOMERS = Metric("lifestage_customers", "gauge", ("stage",), "customers", "Customers by stage, of the partitions owned now.")
+STAGE_CHANGES = Metric("lifestage_stage_changes_total", "counter", ("from_stage", "to_stage", "kind"), "changes", "Stage changes announced by this process; none is the stage of who had or has no stage.")
+EVENTS = Metric("lifestage_events_total", "counter", ("source", "type", "outcome"), "events", "Events that this process dealt with; after a crash some are counted again.")
+ACCOUNTED = Metric("lifestage_accounted_events", "gauge", ("source", "type", "outcome"), "events", "Events ever dealt with, each counted once, of the partitions owned now.")
+ORDERS = Metric("lifestage_orders", "gauge", ("currency",), "orders", "Orders, each counted once, of the partitions owned now.")
+REVENUE_GROSS = Metric("lifestage_revenue_gross", "gauge", ("currency",), "major units", "Sum that was paid for orders, of the partitions owned now.")
+REVENUE_NET = Metric("lifestage_revenue_net", "gauge", ("currency",), "major units", "Sum of orders without tax and shipping and less refunds, of the partitions owned now.")
+DEAD_LETTERS = Metric("lifestage_dead_letters_total", "counter", ("reason",), "events", "Events that this process sent to the dead-letter topic.")
+LAG_RECORDS = Metric("lifestage_lag_records", "gauge", ("topic", "partition"), "records", "Records of an owned partition that are not processed yet.")
+LAG_SECONDS = Metric("lifestage_event_time_lag_seconds", "gauge", ("partition",), "seconds", "How far the clock of an owned log partition is behind the wall clock.")
+CLOCK = Metric("lifestage_clock_timestamp_seconds", "gauge", ("partition",), "seconds since 1970", "The clock of an owned log partition: its last tick.")
+CLOCK_HELD = Metric("lifestage_clock_held", "gauge", ("topic", "partition"), "0 or 1", "1 for a source partition that holds the clock back; absent when it does not.")
+CLOCK_HELD_AT = Metric("lifestage_clock_held_timestamp_seconds", "gauge", ("topic", "partition"), "seconds since 1970", "Event time at which a source partition holds the clock back.")
+RECOVERY_ACTIVE = Metric("lifestage_recovery_active", "gauge", (), "0 or 1", "1 while state is read back from the changelog.")
+RECOVERY_DONE = Metric("lifestage_recovery_records_done", "gauge", (), "records", "Changelog records read in this recovery.")
+RECOVERY_RECORDS = Metric("lifestage_recovery_records", "gauge", (), "records", "Changelog records to read in this recovery.")
+PARTITIONS = Metric("lifestage_partitions_owned", "gauge", ("topic",), "partitions", "Partitions of a topic owned now.")
+FLUSH_SECONDS = Metric("lifestage_flush_seconds", "histogram", (), "seconds", "Time from the begin of a flush until all of it was acknowledged.")
+BATCH_EVENTS = Metric("lifestage_batch_events", "histogram", (), "events", "Events in one batch.")
+READ_PENDING = Metric("lifestage_read_model_pending", "gauge", (), "customers", "Customers whose newest state is not in Redis yet.")
+READ_CONNECTED = Metric("lifestage_read_model_connected", "gauge", (), "0 or 1", "1 while Redis answers.")
+READ_WRITTEN = Metric("lifestage_read_model_written_total", "counter", (), "customers", "Customers written to Redis.")
+READ_FAILURES = Metric("lifestage_read_model_failures_total", "counter", (), "attempts", "Attempts to write to Redis that failed; each is made again.")
+READ_REFILLS = Metric("lifestage_read_model_refills_total", "counter", (), "refills", "Times that Redis had lost its data and was filled again.")
+WORKER = Metric("lifestage_worker_info", "info", ("version", "plan", "plan_hash"), "1", "What runs in this process.")
+# fmt: on
+
+METRICS: Final = (
+    CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, DEAD_LETTERS, LAG_RECORDS,
+    LAG_SECONDS, CLOCK, CLOCK_HELD, CLOCK_HELD_AT, RECOVERY_ACTIVE, RECOVERY_DONE, RECOVERY_RECORDS, PARTITIONS,
+    FLUSH_SECONDS, BATCH_EVENTS, READ_PENDING, READ_CONNECTED, READ_WRITTEN, READ_FAILURES, READ_REFILLS, WORKER,
+)  # fmt: skip
+"""All of them, in the order of an event's journey."""
+
+
+class View(Protocol):
+    """What a worker knows at this moment, read from the scraping thread: every method returns at once.
+
+    All of it is of the partitions owned now, and empty of those that were revoked.
+    """
+
+    def populations(self) -> Mapping[str, int]:
+        """Customers by stage."""
+
+    def accounted(self) -> Mapping[tuple[str, str, str], int]:
+        """Events by source, type and outcome, as kept with the state."""
+
+    def money(self) -> Mapping[str, tuple[int, int, int]]:
+        """By currency: orders, gross and net in minor units."""
+
+    def lag_records(self) -> Mapping[tuple[str, int], int]:
+        """Unprocessed records by topic and partition."""
+
+    def clocks(self) -> Mapping[int, float | None]:
+        """By log partition the clock in seconds since 1970; None before the first tick."""
+
+    def holding(self) -> Mapping[tuple[str, int], float]:
+        """By source topic and partition the event time, seconds since 1970, at which it holds the clock back."""
+
+    def recovery(self) -> tuple[bool, int, int]:
+        """Whether state is being read back; records read; records to read."""
+
+    def owned(self) -> Mapping[str, int]:
+        """Number of partitions by topic."""
+
+
+class ReadModelState(Protocol):
+    """What is known of the read model's writer (`streams.read_model.ReadModel`)."""
+
+    connected: bool
+    written_total: int
+    failures_total: int
+    refills_total: int
+
+    @property
+    def pending(self) -> int:
+        """Customers who wait to be written."""
+
+
+class Labels:
+    """Bounded label values: the first `limit` distinct ones stand for themselves, the rest is `other`.
+
+    A value loses what cannot be printed (control characters, U+2028, half surrogates) and all beyond 60 characters.
+    """
+
+    def __init__(self, limit: int = 50) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def of(self, value: str) -> str:
+        """The label value for `value`, never empty: Prometheus takes an empty label for none."""
+        if value in self._known:
+            return value
+        # 240 first: a value may be as long as an event, and no more than 60 of what is printable is kept.
+        clean = "".join(filter(str.isprintable, value[:240])).strip()[:60].strip() or UNKNOWN
+        if clean not in self._known:
+            if clean in (OTHER, UNKNOWN):
+                return clean
+            if len(self._known) >= self._limit:
+                return OTHER
+            self._known.add(clean)
+        return clean
+
+
+class Counts:
+    """What this process counted since it started. Adding is two dictionary operations, meant once per batch and kind."""
+
+    def __init__(self) -> None:
+        self.sources = Labels()
+        self.events: dict[tuple[str, str, str], int] = {}
+        self.changes: dict[tuple[str, str, str], int] = {}
+        self.dead_letters: dict[str, int] = {}
+
+    def add(self, source: str, type_: str, outcome: str, n: int = 1) -> None:
+        """Count `n` events; `outcome` is one of `OUTCOMES`."""
+        key = (source, type_, outcome)
+        if key not in self.events:
+            key = self.labels(source, type_, outcome)
+        self.events[key] = self.events.get(key, 0) + n
+
+    def change(self, before: str | None, stage: str | None, kind: str, n: int = 1) -> None:
+        """Count `n` announced changes; the stages are the plan's, None for no stage."""
+        key = (before or NONE, stage or NONE, kind)
+        self.changes[key] = self.changes.get(key, 0) + n
+
+    def dead_letter(self, reason: str, n: int = 1) -> None:
+        """Count `n` events that went to the dead-letter topic."""
+        key = reason if reason in REASONS else OTHER
+        self.dead_letters[key] = self.dead_letters.get(key, 0) + n
+
+    def labels(self, source: str, type_: str, outcome: str) -> tuple[str, str, str]:
+        """The three as bounded label values: a type that is no fact's is `unknown`."""
+        return self.sources.of(source), type_ if type_ in KNOWN_TYPES else UNKNOWN, outcome
+
+
+KNOWN_TYPES: Final = frozenset(TYPES.values())
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Flushes are meant to take below 0.2 s; 10 s is a session timeout."""
+SIZES: Final = (1.0, 10.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 50_000.0)
+
+
+class Histogram:
+    """Counts of values up to each bound, and their sum."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.sum = 0.0
+        self._counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts by upper bound, as Prometheus wants them."""
+        total, found = 0, []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self._counts.copy(), strict=True):
+            total += count
+            found.append((bound, float(total)))
+        return found
+
+
+def ordinary_moves(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """Every (from, to, kind) that events and time can bring about in a plan, without reversals and corrections.
+
+    They are exposed as 0 from the start: the rate of a counter that appears with its first change misses that change.
+    """
+    for stage in plan.stages:
+        yield NONE, stage.name, "entry"
+        for before in plan.stages:
+            kind = stage.enter_kind or before.leave_kind
+            if kind is None and before.rank is not None and stage.rank is not None:
+                between = [s for s in plan.stages if s.rank is not None and before.rank < s.rank < stage.rank]
+                kind = "demotion" if stage.rank < before.rank else "skip" if between else "advance"
+            if before != stage and kind is not None:
+                yield before.name, stage.name, kind
+
+
+def with_all_outcomes(
+    counted: Iterable[tuple[tuple[str, str, str], int]],
+) -> dict[tuple[str, str, str], int]:
+    """The counts summed by label values, with 0 for the outcomes that a seen source and type has not had yet."""
+    total: dict[tuple[str, str, str], int] = {}
+    for (source, type_, outcome), count in counted:
+        if (source, type_, OUTCOMES[0]) not in total:
+            total |= dict.fromkeys(((source, type_, each) for each in OUTCOMES), 0)
+        total[source, type_, outcome] = total.get((source, type_, outcome), 0) + count
+    return total
