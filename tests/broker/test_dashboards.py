@@ -1,0 +1,207 @@
+"""Every query of the dashboard on a real Prometheus that scrapes two workers, and the alerts on the real promtool."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lifestage.plans import CLM5
+from streams.collector import WorkerMetrics
+from streams.endpoint import Endpoint
+from tests.dashboard_rules import panels, without_macros
+from tests.deployment import PROMETHEUS, ROOT, RULES, dashboard, rules
+from tests.services import Prometheus, find_program
+
+ALERTS = ROOT / "tests/broker/alerts.yml"
+LOG = "customer-events"
+RISE_PER_S = 6
+QUERIES = [
+    pytest.param(target["expr"], id=f"{panel['title']} {target['refId']}")
+    for panel in panels(dashboard())
+    for target in panel["targets"]
+]
+
+
+class OwnedPartitions:
+    """What a worker knows of two partitions, as numbers that a test can expect."""
+
+    def populations(self) -> Mapping[str, int]:
+        """198 loyal customers and some others."""
+        return {"reach": 410, "loyalty": 198, "churned": 1843}
+
+    def accounted(self) -> Mapping[tuple[str, str, str], int]:
+        """Orders taken in and one refused event."""
+        return {("shop", "order.completed", "accepted"): 6919, ("unknown", "unknown", "rejected"): 1}
+
+    def money(self) -> Mapping[str, tuple[int, int, int]]:
+        """Two currencies."""
+        return {"USD": (6919, 24_230_211, 23_900_104), "EUR": (40, 120_050, 110_050)}
+
+    def lag_records(self) -> Mapping[tuple[str, int], int]:
+        """Some waiting records."""
+        return {("purchases", 0): 120, (LOG, 0): 45}
+
+    def clocks(self) -> Mapping[int, float | None]:
+        """One partition in 1998, one before its first tick."""
+        return {0: 899_251_200.0, 1: None}
+
+    def holding(self) -> Mapping[tuple[str, int], float]:
+        """What waits in purchases holds the clock."""
+        return {("purchases", 0): 899_164_800.0}
+
+    def recovery(self) -> tuple[bool, int, int]:
+        """No recovery."""
+        return (False, 0, 0)
+
+    def owned(self) -> Mapping[str, int]:
+        """Half of a topic each."""
+        return {"purchases": 4, LOG: 4}
+
+
+class ConnectedReadModel:
+    """A read model that has written all it was given."""
+
+    connected, pending = True, 0
+    written_total, failures_total, refills_total = 2451, 0, 0
+
+
+class ToldWorker:
+    """The metrics endpoint of a worker on 127.0.0.1, told what there is; its counters rise by `RISE_PER_S` a second."""
+
+    def __init__(self) -> None:
+        """Serve on a free port."""
+        self.metrics = WorkerMetrics("0.1.0", CLM5, "a1b2c3", LOG)
+        self.metrics.view, self.metrics.read_model = OwnedPartitions(), ConnectedReadModel()
+        self._endpoint = Endpoint("127.0.0.1", 0, self.metrics.registry(), lambda: (True, ""))
+        self.address = f"127.0.0.1:{self._endpoint.port}"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._rise)
+        self._thread.start()
+        self._endpoint.start()
+
+    def _rise(self) -> None:
+        started, told = time.monotonic(), 0
+        while not self._over.wait(0.05):
+            due = int(RISE_PER_S * (time.monotonic() - started)) - told
+            told += due
+            self.metrics.counts.change("at_risk", "churned", "churn", due)
+            self.metrics.counts.add("shop", "order.completed", "accepted", due)
+            self.metrics.counts.dead_letter("unparsable", due)
+
+    def stop(self) -> None:
+        """Serve no more."""
+        self._over.set()
+        self._thread.join()
+        self._endpoint.stop()
+
+
+def shipped_config(*addresses: str) -> str:
+    """The shipped prometheus.yml, with the workers at `addresses` in place of those that compose's DNS would name."""
+    config = yaml.safe_load(PROMETHEUS.read_text())
+    config["global"] |= {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
+    config["rule_files"] = [str(PROMETHEUS.parent / pattern) for pattern in config["rule_files"]]
+    for job in config["scrape_configs"]:
+        if job.pop("dns_sd_configs", None) or job["job_name"] == "prometheus":
+            job["static_configs"] = [{"targets": list(addresses) if job["job_name"] == "lifestage" else []}]
+    return str(yaml.safe_dump(config))
+
+
+@pytest.fixture(scope="module")
+def prometheus(prometheus_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A real Prometheus with the shipped configuration, after 4 s of scraping two workers."""
+    assert prometheus_binary.is_file()
+    workers = [ToldWorker(), ToldWorker()]
+    try:
+        config = shipped_config(*(worker.address for worker in workers))
+        with Prometheus(config, tmp_path_factory.mktemp("prometheus")) as server:
+            deadline = time.monotonic() + 30
+            while len(server.query("count_over_time(lifestage_worker_info[1m]) >= 8")) < len(workers):
+                assert time.monotonic() < deadline, server.targets()
+                time.sleep(0.1)
+            yield server
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+@pytest.mark.parametrize("expression", QUERIES)
+def test_every_panel_shows_data(prometheus: Prometheus, expression: str) -> None:
+    """Each query is accepted as Grafana would send it, and answers with at least one number."""
+    found = prometheus.query(without_macros(expression, rate_interval="20s", range="1m"))
+    assert found
+    assert all(series["value"][1] != "NaN" for series in found)
+
+
+def test_a_population_is_the_sum_over_workers(prometheus: Prometheus) -> None:
+    """Two workers with 198 loyal customers each are 396, on the panel and in the recording rule."""
+    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Customers by stage")
+    for expression in (without_macros(panel["targets"][0]["expr"]), "job_stage:lifestage_customers:sum"):
+        found = {series["metric"]["stage"]: series["value"][1] for series in prometheus.query(expression)}
+        assert found["loyalty"] == "396"
+        assert len(found) == 8
+
+
+def test_the_variables_choose(prometheus: Prometheus) -> None:
+    """One instance shows its own share; a job that has no workers shows nothing."""
+    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Orders by currency")
+    expression = panel["targets"][0]["expr"]
+    one = prometheus.query("lifestage_worker_info")[0]["metric"]["instance"]
+    shares = {
+        s["metric"]["currency"]: s["value"][1] for s in prometheus.query(without_macros(expression, instance=one))
+    }
+    assert shares == {"USD": "6919", "EUR": "40"}
+    assert prometheus.query(without_macros(expression, job="lifestage-demo")) == []
+
+
+def test_changes_are_shown_per_minute(prometheus: Prometheus) -> None:
+    """Counters that rise by 6 a second, on two workers, are 720 a minute."""
+    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Stage changes per minute")
+    found = prometheus.query(without_macros(panel["targets"][0]["expr"], rate_interval="3s"))
+    moves = {(s["metric"]["from_stage"], s["metric"]["to_stage"]): float(s["value"][1]) for s in found}
+    # Prometheus extrapolates from the samples within the window to its edges: a third either way with few of them.
+    assert moves["at_risk", "churned"] == pytest.approx(2 * 60 * RISE_PER_S, rel=0.34)
+    assert moves["none", "conversion"] == 0
+
+
+def test_healthy_workers_raise_no_alert_at_once(prometheus: Prometheus) -> None:
+    """The rules are evaluated without an error, and nothing fires on workers that answer."""
+    assert prometheus.query("sum(prometheus_rule_evaluation_failures_total) or vector(0)")[0]["value"][1] == "0"
+    assert prometheus.query('ALERTS{alertstate="firing"}') == []
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the real promtool."""
+    command = [str(find_program("promtool")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_promtool_accepts_the_configuration() -> None:
+    """The shipped prometheus.yml and the rules that it names are valid."""
+    done = promtool("check", "config", PROMETHEUS)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(rules())} rules found" in done.stdout
+
+
+def test_promtool_finds_a_planted_error(tmp_path: Path) -> None:
+    """A mistyped function in a rule is refused, so that the acceptance above means something."""
+    shutil.copytree(PROMETHEUS.parent, tmp_path, dirs_exist_ok=True)
+    rule = tmp_path / RULES.relative_to(PROMETHEUS.parent)
+    rule.write_text(RULES.read_text().replace("absent(", "missing("))
+    assert promtool("check", "config", tmp_path / PROMETHEUS.name).returncode != 0
+
+
+def test_every_alert_fires_when_it_should_and_not_before() -> None:
+    """Each alert has a scenario in alerts.yml, and promtool finds all of them true."""
+    done = promtool("test", "rules", ALERTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = {
+        test["alertname"] for s in yaml.safe_load(ALERTS.read_text())["tests"] for test in s.get("alert_rule_test", [])
+    }
+    assert told == {rule["alert"] for rule in rules() if "alert" in rule}
