@@ -18,7 +18,8 @@ from streams.embedded.process import Claim, ServiceError
 POM = Path(__file__).with_name("kafka-pom.xml")
 KAFKA_VERSION = "4.3.1"
 JAVA_LEAST = 17  # Kafka 4's floor
-JARS, JARS_MB = 46, 44  # what the pom resolves to, for the progress line
+JARS_MB = 44  # what the pom resolves to: 46 jars
+COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 INSTALL = "apt-get install openjdk-17-jre-headless maven"
 
 
@@ -97,7 +98,7 @@ def _fetch(java: Java, kept: Path, say: Callable[[str], None]) -> None:
     say(f"Kafka {KAFKA_VERSION}: fetching its jars with Maven, once ({JARS_MB} MB, kept in {kept})")
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix="fetching-") as directory:
         jars = Path(directory, "jars")
-        command = [maven, "-B", "-C", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+        command = [maven, "-B", "-C", "-f", str(POM), COPY_JARS, f"-DoutputDirectory={jars}"]
         environment = {**os.environ, "JAVA_HOME": str(java.program.resolve().parent.parent)}
         _run_maven(command, environment, say)
         shutil.copy(POM, jars)
@@ -116,8 +117,8 @@ def _run_maven(command: list[str], environment: dict[str, str], say: Callable[[s
             done += "Downloaded" in line and ".jar " in line
             if done and time.monotonic() - said >= 2:
                 said = time.monotonic()
-                say(f"Kafka {KAFKA_VERSION}: {done} files of about {JARS} and Maven's own")
+                say(f"Kafka {KAFKA_VERSION}: {done} jars fetched, Maven's own among them")
     if process.returncode != 0:
         errors = [line for line in lines if line.startswith("[ERROR]")] or lines[-5:]
-        why = errors[0].removeprefix("[ERROR] ") if errors else f"status {process.returncode}"
-        raise ServiceError(f"Maven could not fetch Kafka's jars: {why}; check the network, or `{' '.join(command)}`")
+        why = errors[0].removeprefix("[ERROR] ").partition(" -> [Help")[0] if errors else f"status {process.returncode}"
+        raise ServiceError(f"Maven could not fetch Kafka's jars: {why}; check the network and Maven's settings")
