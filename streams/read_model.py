@@ -122,8 +122,9 @@ class ReadModel:
 
     def adopt(self, partition: int, stages: Mapping[str, int], version: int) -> None:
         """Take over a partition whose profiles are recovered up to log offset `version`: it is compared and completed."""
-        self._owned[partition] = Stages(max(version, 0), stages)
+        counts = self._owned[partition] = Stages(max(version, 0), stages)
         self._refill.ask(partition, everything=False)
+        self._buffer.count(partition, counts)
         self._stir()
 
     def submit(
@@ -156,8 +157,9 @@ class ReadModel:
     def refill(self) -> None:
         """Write every owned partition again, and the newest changes of this worker."""
         self.refills_total += 1
-        for partition in self._owned:
+        for partition, counts in self._owned.items():
             self._refill.ask(partition, everything=True)
+            self._buffer.count(partition, counts)
         self._buffer.restore(self._told)
         self._told.clear()
         self._stir()
