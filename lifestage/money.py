@@ -58,9 +58,11 @@ def _without_exponent(text: str) -> str:
     if not _NUMBER.fullmatch(text) or not ("e" in text or "E" in text):
         raise ValueError("a decimal ≥ 0")
     number = Decimal(text)
+    if not number:
+        return "0"
     if number.adjusted() > 20:
         raise ValueError("a decimal ≥ 0 below 1e20")
-    return f"{number:f}" if number else "0"
+    return f"{number:f}"
 
 
 def major(amount: int, digits: int = 2) -> str:

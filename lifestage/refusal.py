@@ -27,6 +27,7 @@ _REGISTRY_MAGIC = b"\0"
 _MISSING: Final = object()
 
 _AT = re.compile(r" - at `(\$[^`]*)`$")
+_STEP = re.compile(r"\.(\w+)|\[([0-9]+)\]")
 _ABSENT = re.compile(r"Object missing required field `(\w+)`")
 _LIMIT = re.compile(r"Expected `(\w+)` (of length )?(>=|<=) ([0-9.e+-]+)")
 _KIND = re.compile(r"Expected `([^`]+)`(?:, got `(\w+)`)?")
@@ -106,9 +107,10 @@ def _explain(value: bytes, text: str) -> tuple[str, str, str, str]:
         return "missing_field", f"{place}.{absent[1]}", "a value", "nothing"
     if limit := _LIMIT.search(text):
         bound = f"{'≥' if limit[3] == '>=' else '≤'} {limit[4].removesuffix('.0')}"
-        return "out_of_range", place, f"{_WORDS[limit[1]]} {limit[2] or ''}{bound}", got
-    if text.startswith("InvalidError enum value"):
-        return "out_of_range", place, f"one of {', '.join(_CHOICES[place.rpartition('.')[2]])}", got
+        return "out_of_range", place, f"{_WORDS.get(limit[1], limit[1])} {limit[2] or ''}{bound}", got
+    if text.startswith("Invalid enum value"):
+        choices = _CHOICES.get(place.rpartition(".")[2], ("the words of the contract",))
+        return "out_of_range", place, f"one of {', '.join(choices)}", got
     if kind := _KIND.search(text):
         expected = " or ".join(_WORDS.get(name, name) for name in kind[1].split(" | ") if name != "null")
         return "wrong_type", place, expected, got or _WORDS.get(kind[2] or "", "")
@@ -127,15 +129,18 @@ def _of_type(given: object, got: str) -> tuple[str, str, str, str]:
 
 
 def _given(value: bytes, place: str) -> object:
-    """What stands at `place`; `_MISSING` where that cannot be told, as inside a list, which msgspec writes `[...]`."""
+    """What stands at `place`; `_MISSING` where that cannot be told, as where a number is too large to be read."""
     try:
         found = msgspec.json.decode(value)
     except (msgspec.MsgspecError, RecursionError):
         return _MISSING
-    for name in place.split(".")[1:]:
-        if not isinstance(found, dict) or name not in found:
+    for name, index in _STEP.findall(place):
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and index and int(index) < len(found):
+            found = found[int(index)]
+        else:
             return _MISSING
-        found = found[name]
     return found
 
 

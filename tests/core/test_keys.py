@@ -1,0 +1,91 @@
+"""Keys: which customer a fact is about."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifestage.facts import OrderCancelled
+from lifestage.keys import RESERVED, email_key, is_blocked, key_of
+from tests.core.samples import SECRET, accepted, refused
+
+
+@pytest.mark.parametrize(
+    ("customer", "email", "anonymous", "key"),
+    [
+        ("c1", "email:ab", "a1", "c1"),
+        (None, "email:ab", "a1", "email:ab"),
+        (None, None, "a1", "anon:a1"),
+        (None, None, None, None),
+    ],
+)
+def test_the_highest_id_is_the_key(
+    customer: str | None, email: str | None, anonymous: str | None, key: str | None
+) -> None:
+    """Customer id before email before anonymous id, and no key without any."""
+    fact = OrderCancelled(
+        time=0, source="s", id="i", customer_id=customer, email=email, anonymous_id=anonymous, order_id="o"
+    )
+    assert key_of(fact) == key
+
+
+@given(st.emails())
+def test_spellings_of_one_address_are_one_key(address: str) -> None:
+    """Case, margins and Unicode form of an address do not make another customer."""
+    key = email_key(address, SECRET)
+    assert re.fullmatch(r"email:[0-9a-f]{32}", key)
+    assert email_key(f" {address.upper()}\n", SECRET) == email_key(address.lower(), SECRET) == key
+    assert email_key(unicodedata.normalize("NFD", "jürgen@example.com"), SECRET) == email_key(
+        "JÜRGEN@example.com", SECRET
+    )
+
+
+def test_an_email_key_is_the_one_that_was_published() -> None:
+    """HMAC-SHA256, first 128 bits: a change of it would make every email a new customer."""
+    assert email_key("ann@example.com", b"secret") == "email:beac5748fe881f214ea8b8f7b35dd245"
+
+
+def test_without_the_secret_the_key_is_another() -> None:
+    """Two companies with the same customer share no key."""
+    assert email_key("ann@example.com", b"one") != email_key("ann@example.com", b"two")
+
+
+@pytest.mark.parametrize(
+    "given_id",
+    [
+        "", " ", "0", "000", "-", "0-0", "00000000-0000-0000-0000-000000000000", "-1", "null", "NULL", "None", "NaN",
+        "undefined", "anonymous", "Guest", "true", "False", "[object Object]", " null ",
+    ],
+)  # fmt: skip
+def test_an_id_that_names_nobody_counts_as_absent(given_id: str) -> None:
+    """Such an event goes to the next lower id, and is refused when there is none."""
+    assert is_blocked(given_id, frozenset())
+    assert accepted(customer_id=given_id, anonymous_id="a1").customer_id is None
+    assert key_of(accepted(customer_id=given_id, anonymous_id="a1")) == "anon:a1"
+    assert refused(customer_id=given_id).reason == "no_identity"
+    assert refused(customer_id=..., anonymous_id=given_id).reason == "no_identity"
+
+
+@pytest.mark.parametrize("given_id", ["1", "10", "-2", "nullable", "c0", "guest1", "a-0"])
+def test_an_ordinary_id_is_no_blocked_one(given_id: str) -> None:
+    """Only the whole id counts, not a part of it."""
+    assert not is_blocked(given_id, frozenset())
+    assert key_of(accepted(customer_id=given_id)) == given_id
+
+
+def test_a_company_can_block_more_ids() -> None:
+    """Extra ids count in any case."""
+    assert is_blocked("Walk-In", frozenset({"walk-in"}))
+    assert not is_blocked("Walk-In", frozenset())
+
+
+@pytest.mark.parametrize("prefix", RESERVED)
+def test_a_customer_id_cannot_pose_as_another_kind_of_key(prefix: str) -> None:
+    """An id that begins like an email key would be that customer: it is refused."""
+    refusal = refused(customer_id=f"{prefix}0123456789abcdef0123456789abcdef")
+    assert (refusal.outcome, refusal.reason) == ("rejected", "bad_id")
+    assert refusal.message.startswith("$.customer_id: expected an id that does not begin with email:")
