@@ -66,7 +66,7 @@ class Checkpoint(NamedTuple):
     profiles: dict[bytes, bytes | None]
     marker: bytes
     offset: int
-    prepared: bool
+    final: bool
     """False while re-reading up to a prepared marker: profiles may be kept, but no marker yet."""
 
 

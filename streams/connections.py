@@ -108,15 +108,11 @@ def kafka_python(settings: Settings) -> dict[str, Any]:
 
 
 def aiokafka(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments for aiokafka's producer, consumer and admin client; `bootstrap_servers` is yours.
+    """Keyword arguments for aiokafka's producer, consumer and admin client.
 
-    Raises `SettingsError` for an unusable certificate or key file.
+    `bootstrap_servers` and timeouts are yours. Raises `SettingsError` for an unusable certificate or key file.
     """
-    return {
-        "client_id": CLIENT_ID,
-        "request_timeout_ms": int(settings.kafka.request_timeout_s * 1000),
-        **_security(settings),
-    }
+    return {"client_id": CLIENT_ID, **_security(settings)}
 
 
 def faust_credentials(settings: Settings) -> CredentialsT | None:

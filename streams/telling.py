@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -48,10 +49,23 @@ def topic_called(name: str, settings: Settings) -> tuple[str, Carries]:
     raise FollowError(f"no topic {name!r} of this deployment{meant(name, known)}")
 
 
-def tell(record: Record, carries: Carries) -> Told:
-    """A record in words. One that cannot be read is told as such; nothing is raised."""
+def origins_of(settings: Settings) -> dict[int, str]:
+    """The names behind the codes by which log records name their source topic."""
+    prefix = settings.topics.prefix
+    return {
+        log.topic_code(name): prefix + source
+        for source in settings.topics.sources
+        for name in (source, prefix + source)
+    }
+
+
+def tell(record: Record, carries: Carries, origins: Mapping[int, str] = MappingProxyType({})) -> Told:
+    """A record in words. One that cannot be read is told as such; nothing is raised.
+
+    `origins` (of `origins_of`) gives the log's origins their names.
+    """
     try:
-        return _TELL[carries](record)
+        return _tell_log(record, origins) if carries == "log" else _TELL[carries](record)
     except (ValueError, TypeError, KeyError, msgspec.MsgspecError) as error:
         size = len(record.value or b"")
         return Told(iso(record.timestamp), _key(record), f"unreadable, {size} bytes at {_place(record)}: {error}")
@@ -128,10 +142,11 @@ def _tell_change(record: Record) -> Told:
     return Told(when, change["customer_id"], f"{move:<26}  {change['kind']}")
 
 
-def _tell_log(record: Record) -> Told:
+def _tell_log(record: Record, origins: Mapping[int, str]) -> Told:
     value = record.value or b""
     header = log.header(value)
-    origin = "" if header.topic == log.NO_TOPIC else f"  from {header.topic}[{header.partition}]@{header.offset}"
+    source = origins.get(header.topic, f"topic {header.topic}")
+    origin = "" if header.topic == log.NO_TOPIC else f"  from {source}[{header.partition}]@{header.offset}"
     if header.kind == log.TICK:
         tick = log.tick(value)
         return Told(iso(tick.time), "-", f"tick, {'live' if tick.live else 'backfill'}")
@@ -169,7 +184,6 @@ def _tell_dead_letter(record: Record) -> Told:
 
 _TELL: dict[Carries, Callable[[Record], Told]] = {
     "events": _tell_event,
-    "log": _tell_log,
     "changes": _tell_change,
     "dead letters": _tell_dead_letter,
 }

@@ -1,0 +1,279 @@
+"""The Faust app of one worker: the two agents, the table between them, and what is started and stopped with them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import faust
+
+from faust.sensors import Monitor
+from faust.types import TP
+
+from agents.intake import define_intake
+from agents.lifecycle import define_lifecycle
+from config.errors import SettingsError
+from config.settings import Settings
+from lifestage.announce import Rules
+from lifestage.change import encode_value
+from lifestage.plan import Compiled
+from lifestage.plans import PLANS
+from streams import connections
+from streams.batches import BatchConsumer, BatchSchema, BatchTransport
+from streams.collector import WorkerMetrics
+from streams.doorway import Doorway, decoder_of
+from streams.forwarding import Forwarder
+from streams.keeper import Keeper, Kept
+from streams.outbox import Outbox
+from streams.profiles import ProfilesTable
+from streams.read_model import REREAD, ReadModel
+from streams.reading import targets
+from streams.recovery import OrderedTables
+from streams.sources import Sources
+from streams.stop import fail_stop
+from streams.ticking import Ticker
+from streams.topics import Topics, topics_of
+from streams.view import WorkerView, accounts_of
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What every fold of this deployment goes by. Raises `SettingsError` for a plan that does not exist."""
+    plan = PLANS.get(settings.lifecycle.plan)
+    if plan is None:
+        raise SettingsError(f"lifecycle.plan = {settings.lifecycle.plan!r}: no such plan; known: {', '.join(PLANS)}")
+    return Rules(
+        Compiled(plan),
+        settings.lifecycle.announce_anonymous,
+        int(settings.lifecycle.lateness_days * 86_400_000),
+        blake2b(settings.identity.secret.encode(), digest_size=16, person=b"lifestage-ids").digest(),
+    )
+
+
+class Quiet(Monitor):  # type: ignore[misc]
+    """Faust's monitor, which cannot be left out: its hooks are called once per run here, and it serves nothing."""
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust app with runs for records, recovery in a safe order, and no web server."""
+
+    class Settings(faust.Settings):  # type: ignore[misc]
+        """Faust's settings; the table manager is ours."""
+
+
+def faust_app(settings: Settings, bootstrap: str, data: Path) -> WorkerApp:
+    """Faust's app, set up: every setting explicit, nothing from the environment under generic names."""
+    kafka = settings.kafka
+    app = WorkerApp(
+        kafka.group,
+        env_prefix="LIFESTAGE_FAUST_",
+        broker=[f"kafka://{server.strip()}" for server in bootstrap.split(",")],
+        broker_credentials=connections.faust_credentials(settings),
+        broker_client_id=f"{kafka.group}-worker",
+        broker_commit_interval=0.2,
+        broker_commit_every=1_000_000_000,
+        broker_session_timeout=kafka.session_timeout_s,
+        broker_heartbeat_interval=kafka.session_timeout_s / 4,
+        broker_request_timeout=max(kafka.request_timeout_s, kafka.session_timeout_s),
+        broker_max_poll_records=4_000,
+        broker_max_poll_interval=300.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=kafka.instance_id or None,
+        producer_request_timeout=kafka.request_timeout_s,
+        stream_buffer_maxsize=16,
+        stream_wait_empty=True,
+        store="memory://",
+        datadir=str(data),
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_replication_factor=settings.topics.replication,
+        web_enabled=False,
+        web_in_thread=False,
+        cython_optimizations=True,
+        worker_redirect_stdouts=False,
+        TableManager=OrderedTables,
+        autodiscover=False,
+    )
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    return app
+
+
+class Worker:
+    """Everything of one worker, wired: the app, its agents and its tasks."""
+
+    def __init__(self, settings: Settings, bootstrap: str, redis_url: str | None, data: Path, version: str) -> None:
+        self.settings = settings
+        self.topics: Topics = topics_of(settings)
+        rules = rules_of(settings)
+        self.metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
+        self.app = faust_app(settings, bootstrap, data)
+        self.outbox = Outbox(
+            connections.aiokafka(settings) | {"bootstrap_servers": bootstrap},
+            settings.kafka.compression,
+            settings.kafka.request_timeout_s,
+        )
+        self.profiles = ProfilesTable(
+            self.app,
+            name="profiles",
+            key_type=bytes,
+            value_type=bytes,
+            partitions=self.topics.log.partitions,
+            recovery_buffer_size=2,
+            changelog_topic=self.app.topic(
+                self.topics.changelog.name, schema=BatchSchema(), partitions=self.topics.log.partitions, acks=False
+            ),
+        )
+        self.profiles.prepare(rules, self.topics.log.name)
+        self.app.tables.add(self.profiles)
+        self.view = WorkerView(self.profiles, self.topics)
+        self.metrics.view = self.view
+        self.keeper = Keeper(
+            self.profiles,
+            self.outbox,
+            self.topics,
+            settings.lifecycle.flush_interval_s,
+            settings.lifecycle.flush_profiles,
+            self._kept,
+        )
+        names = tuple(topic.name for topic in self.topics.sources)
+        self.forwarder = Forwarder(
+            Doorway(decoder_of(settings), names, self.topics.log.partitions),
+            self.outbox,
+            self.topics,
+            self.metrics.counts.dead_letter,
+        )
+        self.sources = Sources(
+            connections.aiokafka(settings) | {"bootstrap_servers": bootstrap}, settings.kafka.group, names
+        )
+        self.ticker = Ticker(self.sources, self.profiles, self.outbox, self.topics, settings)
+        self.view.ticker = self.ticker
+        self.read_model: ReadModel | None = None
+        self._redis_url = redis_url
+        self._accounted: dict[int, dict[tuple[str, str, str], int]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        define_intake(self.app, self.app.topic(*names, schema=BatchSchema(), acks=False), self.forwarder)
+        define_lifecycle(
+            self.app,
+            self.app.topic(self.topics.log.name, schema=BatchSchema(), acks=False),
+            self.profiles,
+            self.keeper,
+            self.metrics.batch_events.observe,
+        )
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect and start everything but Faust itself, which the caller starts next."""
+        await self.outbox.start()
+        await self.sources.start()
+        if self._redis_url is not None:
+            self.read_model = ReadModel(
+                connections.redis_async(self.settings, self._redis_url),
+                self.settings.redis.prefix,
+                f"{self.profiles.rules.plan.plan.id}:{self.profiles.rules.plan.hash}",
+                self.settings.redis.recent_changes,
+                self.settings.redis.timeout_s,
+                lookup=self.view.lookup,
+                snapshot=self.view.snapshot,
+            )
+            self.read_model.start()
+            self.metrics.read_model = self.read_model
+        for name, work in (
+            ("forward", self.forwarder.run),
+            ("confirm", self.forwarder.confirm),
+            ("keep", self.keeper.run),
+            ("tick", self.ticker.run),
+        ):
+            self._tasks.append(asyncio.create_task(_guarded(name, work), name=name))
+
+    async def stop(self) -> None:
+        """Stop what `start` started. Faust has been stopped before, so everything is flushed."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.read_model is not None:
+            await self.read_model.stop()
+        await self.sources.stop()
+        await self.outbox.stop()
+
+    def attach(self, consumer: BatchConsumer) -> None:
+        """Give the consumer what it asks for at a seek and before a revocation."""
+        for user in (self.forwarder, self.keeper, self.view):
+            user.consumer = consumer
+        consumer.targets = self._targets
+        consumer.drain = self._drain
+
+    async def _targets(self, assigned: set[TP]) -> dict[TP, int]:
+        assert self.keeper.consumer is not None
+        found = await targets(self.keeper.consumer, self.profiles, self.topics, assigned)
+        owned = set(self.profiles.owned)
+        self.forwarder.reopen()
+        self.keeper.reopen()
+        self.ticker.forget(owned)
+        self._adopt(owned)
+        self.ticker.open = True
+        self.view.recovering = False
+        # Profiles are bytes and live long: keep the collector from walking them again and again.
+        gc.collect()
+        gc.freeze()
+        return found
+
+    async def _drain(self) -> None:
+        self.view.recovering = True
+        self.ticker.open = False
+        try:
+            async with asyncio.timeout(self.settings.kafka.request_timeout_s):
+                await self.forwarder.drain()
+                await self.keeper.drain()
+        except TimeoutError as error:
+            fail_stop("what was taken could not be made durable before partitions went", error)
+
+    def _adopt(self, owned: set[int]) -> None:
+        for number in set(self._accounted) - owned:
+            del self._accounted[number]
+            if self.read_model is not None:
+                self.read_model.drop(number)
+        for number in owned - set(self._accounted):
+            partition = self.profiles.owned[number]
+            self._accounted[number] = accounts_of(partition)
+            if self.read_model is not None:
+                self.read_model.adopt(number, dict(partition.marker.population), partition.applied)
+
+    # -- after a flush ---------------------------------------------------------------------------
+
+    def _kept(self, kept: Kept) -> None:
+        partition, counts = kept.partition, self.metrics.counts
+        self.metrics.flush_seconds.observe(kept.seconds)
+        for change in kept.changes:
+            counts.change(change.data.previous_stage, change.data.stage, change.data.kind)
+        now = accounts_of(partition)
+        before = self._accounted.get(partition.number, {})
+        for key, count in now.items():
+            if count > before.get(key, 0):
+                counts.add(*key, count - before.get(key, 0))
+        self._accounted[partition.number] = now
+        if self.read_model is not None:
+            views: dict[str, Any] = {key.decode(): REREAD for key in kept.keys}
+            views.update((key.decode(), None) for key in kept.gone)
+            self.read_model.submit(
+                partition.number,
+                views,
+                [encode_value(change) for change in kept.changes],
+                dict(partition.marker.population),
+                partition.marker.offset,
+            )
+
+
+async def _guarded(name: str, work: Any) -> None:
+    try:
+        await work()
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        fail_stop(f"task {name} failed", error)
+
+
+__all__ = ["Worker", "rules_of"]

@@ -1,0 +1,35 @@
+"""Lifecycle: one writer per customer. Folds the log, judges, announces, keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from streams.batches import BatchMessage
+from streams.keeper import Keeper
+from streams.profiles import ProfilesTable
+from streams.stop import fail_stop
+
+
+def define_lifecycle(
+    app: Any, log: Any, profiles: ProfilesTable, keeper: Keeper, folded: Callable[[int], None]
+) -> None:
+    """The agent on the log: every decision is in `Partition.folding`, every promise of durability in `Keeper`."""
+
+    @app.agent(log, name="lifecycle")
+    async def lifecycle(runs: Any) -> None:
+        try:
+            async for run in runs:
+                assert isinstance(run, BatchMessage)
+                async with keeper.gate(run.partition):
+                    if not keeper.open:
+                        continue
+                    partition = profiles.partition(run.partition)
+                    for changes in partition.folding((r.offset, r.key, r.value) for r in run.records):
+                        await keeper.tell(run.partition, changes)
+                        await asyncio.sleep(0)
+                await keeper.folded(partition)
+                folded(len(run.records))
+        except Exception as error:
+            fail_stop("lifecycle failed: a record of the log could not be folded", error)

@@ -1,0 +1,73 @@
+"""One worker process from its first metric to its last commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from agents.app import Worker
+from config.settings import Settings
+from streams.endpoint import Endpoint
+from streams.stop import fail_stop
+
+logger = logging.getLogger("lifestage")
+
+BEAT_S = 1.0
+
+
+def readiness(worker: Worker) -> tuple[bool, str]:
+    """Whether events are being processed, and if not, why."""
+    recovering, done, total = worker.view.recovery()
+    if not recovering:
+        return True, ""
+    return False, f"recovering {100 * done // total} %" if total > done else "joining the group"
+
+
+async def run_worker(
+    settings: Settings,
+    bootstrap: str,
+    redis_url: str | None,
+    data: Path,
+    version: str,
+    started: Callable[[Endpoint], None] = lambda _: None,
+) -> None:
+    """Run a worker until SIGTERM or SIGINT, then drain, commit and leave. `data` is a directory for Faust's own files.
+
+    The metrics endpoint answers before anything else is tried; `started` is told where it is.
+    """
+    worker = Worker(settings, bootstrap, redis_url, data, version)
+    endpoint = Endpoint(
+        settings.metrics.host, settings.metrics.port, worker.metrics.registry(), lambda: readiness(worker)
+    )
+    endpoint.start()
+    started(endpoint)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    beating = asyncio.create_task(_beat(endpoint))
+    try:
+        await worker.start()
+        worker.attach(worker.app.consumer)
+        await worker.app.start()
+        ending = asyncio.create_task(stop.wait())
+        crashing = asyncio.create_task(worker.app._crashed.wait())
+        await asyncio.wait([ending, crashing], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            fail_stop("a service of the worker crashed", worker.app.crash_reason)
+        crashing.cancel()
+        logger.info("stopping: finishing what was taken")
+        await worker.app.stop()
+        await worker.stop()
+    finally:
+        beating.cancel()
+        endpoint.stop()
+
+
+async def _beat(endpoint: Endpoint) -> None:
+    while True:
+        endpoint.beat()
+        await asyncio.sleep(BEAT_S)

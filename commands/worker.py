@@ -1,0 +1,35 @@
+"""`lifestage worker`: one process of the stream processor."""
+
+from __future__ import annotations
+
+import typer
+
+from commands.options import ConfigFile, settings_of
+
+
+def run(config: ConfigFile = None) -> None:
+    """Process events until SIGTERM: facts into the log, stage changes out. Start as many as there are cores.
+
+    /metrics, /livez and /readyz are served from the first moment, also during recovery.
+    """
+    import asyncio
+    import logging
+
+    from agents.running import run_worker
+    from commands.main import VERSION
+    from streams.connections import check_kafka
+    from streams.running import bootstrap_of, default_home, redis_of
+
+    settings = settings_of(config)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("lifestage").setLevel(logging.INFO)
+    bootstrap = bootstrap_of(settings)
+    redis_url = redis_of(settings) if settings.redis.enabled else None
+    check_kafka(settings, bootstrap)
+    data = default_home() / "worker"
+    data.mkdir(parents=True, exist_ok=True)
+
+    def say(endpoint: object) -> None:
+        typer.echo(f"worker of group {settings.kafka.group!r} on {bootstrap}; metrics at {endpoint.url}/metrics", err=True)  # type: ignore[attr-defined]
+
+    asyncio.run(run_worker(settings, bootstrap, redis_url, data, VERSION, say))

@@ -1,0 +1,134 @@
+"""From source partitions to the log: merged by event time, sent in rounds, and committed once a round is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from faust.types import TP
+
+from streams.batches import BatchConsumer, BatchMessage
+from streams.doorway import Doorway, Entry
+from streams.merging import Merge, Ranked
+from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
+from streams.topics import Topics
+
+ROUND_MAX = 4_000
+"""Records of one round: about 30 ms of sending work between two looks at everything else."""
+ROUNDS_IN_FLIGHT = 4
+FULL, ROOM = 10_000, 5_000
+"""A source partition with this many records waiting is not fetched, until it has fewer than `ROOM`."""
+PATIENCE_S = 0.5
+"""How long the merge waits for a partition that should have more, before it goes on without its word."""
+
+
+class Forwarder:
+    """Takes entries of all source partitions of this worker and puts them into the log."""
+
+    def __init__(self, doorway: Doorway, outbox: Outbox, topics: Topics, rejected: Callable[[str], None]) -> None:
+        self._doorway, self._outbox, self._topics, self._rejected = doorway, outbox, topics, rejected
+        self._merge: Merge[TP, Entry] = Merge()
+        self._ready: list[Ranked[TP, Entry]] = []
+        self._rounds: asyncio.Queue[tuple[list[asyncio.Future[Any]], dict[TP, tuple[int, int]]]] = asyncio.Queue(
+            ROUNDS_IN_FLIGHT
+        )
+        self._arrived = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self.consumer: BatchConsumer | None = None
+        self.open = False
+        """Whether records are taken: not between a drain and the next seek."""
+
+    def put(self, batch: BatchMessage) -> None:
+        """Take a run of a source partition."""
+        if not self.open or self.consumer is None:
+            return
+        tp, enter, put = batch.tp, self._doorway.enter, self._merge.put
+        for record in batch.records:
+            entry = enter(record)
+            put(tp, record.offset, entry.time, entry)
+        if self._merge.waiting(tp) >= FULL:
+            self.consumer.full.add(tp)
+        self._arrived.set()
+
+    def reopen(self) -> None:
+        """Take records again, from where the consumer was just put."""
+        self._merge.clear()
+        self._ready = []
+        self.open = True
+
+    async def drain(self) -> None:
+        """Take no more, forget what is not sent, and wait until all that was sent is acknowledged."""
+        self.open = False
+        async with self._sending:
+            self._merge.clear()
+            self._ready = []
+        await self._rounds.join()
+
+    async def run(self) -> None:
+        """Send rounds for ever."""
+        last = asyncio.get_running_loop().time()
+        while True:
+            if not self._ready and not len(self._merge):
+                self._arrived.clear()
+                await self._arrived.wait()
+                last = asyncio.get_running_loop().time()
+            async with self._sending:
+                sent = await self._send_round(asyncio.get_running_loop().time() - last < PATIENCE_S)
+            if sent:
+                last = asyncio.get_running_loop().time()
+                await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(0.002)
+
+    async def confirm(self) -> None:
+        """Await acknowledgements, round after round, and move the source positions."""
+        while True:
+            futures, ends = await self._rounds.get()
+            await acknowledged(futures, "facts")
+            if self.consumer is not None:
+                for tp, (offset, reached) in ends.items():
+                    self.consumer.positions.reach(tp, offset + 1, str(reached))
+            self._rounds.task_done()
+
+    async def _send_round(self, patient: bool) -> bool:
+        if not self._ready:
+            self._ready = self._merge.take(self._unread(), patient)
+            self._make_room()
+        if not self._ready:
+            return False
+        round_, self._ready = self._ready[:ROUND_MAX], self._ready[ROUND_MAX:]
+        by_partition: dict[int, list[OutRecord]] = {}
+        letters: dict[int, list[OutRecord]] = {}
+        ends: dict[TP, tuple[int, int]] = {}
+        for rank, tp, offset, entry in round_:
+            by_partition.setdefault(entry.partition, []).append((entry.key, entry.value, NO_HEADERS))
+            ends[tp] = (offset, rank)
+            if entry.dead_letter is not None:
+                letters.setdefault(tp.partition % self._topics.dead_letters.partitions, []).append(entry.dead_letter)
+                self._rejected(dict(entry.dead_letter[2])["lifestage-reason"].decode())
+        futures = []
+        for partition, letter in letters.items():
+            futures += await self._outbox.send(self._topics.dead_letters.name, partition, letter)
+        for partition, records in by_partition.items():
+            futures += await self._outbox.send(self._topics.log.name, partition, records)
+        await self._rounds.put((futures, ends))
+        return True
+
+    def _unread(self) -> dict[TP, bool]:
+        """Which of our source partitions have records in Kafka beyond those that were handed out."""
+        assert self.consumer is not None
+        names = {topic.name for topic in self._topics.sources}
+        unread = {}
+        for tp, expected in islice(self.consumer.positions.expected.items(), None):
+            if tp.topic in names:
+                end = self.consumer.end_offset(tp)
+                unread[tp] = end is None or end > expected
+        return unread
+
+    def _make_room(self) -> None:
+        assert self.consumer is not None
+        for tp in list(self.consumer.full):
+            if self._merge.waiting(tp) < ROOM:
+                self.consumer.full.discard(tp)

@@ -1,0 +1,174 @@
+"""Keeping and telling, in the one order that survives a crash at any point.
+
+Changes are sent as soon as they are decided. A flush of a partition then goes: changes acknowledged → profiles and
+marker into the changelog, acknowledged → only now may the offset be committed → read model. A flush that does not fit
+one Kafka batch is announced by a *prepared* marker, so that its counts survive when it is cut off in the middle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from faust.types import TP
+
+from lifestage.change import Announced, encode_value, headers
+from lifestage.partition import MARKER_KEY, PREPARED_KEY, Checkpoint, Partition
+from streams.batches import BatchConsumer
+from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
+from streams.profiles import ProfilesTable
+from streams.stop import fail_stop
+from streams.topics import Topics
+
+BACKLOG = 4
+"""An agent waits for a flush once this many times `flush_profiles` profiles are dirty: memory stays bounded."""
+
+
+class Kept(NamedTuple):
+    """What one flush made durable, for everything that is derived from it."""
+
+    partition: Partition
+    keys: tuple[bytes, ...]
+    gone: tuple[bytes, ...]
+    changes: tuple[Announced, ...]
+    seconds: float
+
+
+class Untold:
+    """Changes of a partition since its last flush."""
+
+    def __init__(self) -> None:
+        self.futures: list[asyncio.Future[Any]] = []
+        self.changes: list[Announced] = []
+
+
+class Keeper:
+    """Sends changes and keeps profiles for the partitions that are owned now."""
+
+    def __init__(
+        self,
+        profiles: ProfilesTable,
+        outbox: Outbox,
+        topics: Topics,
+        interval_s: float,
+        most_dirty: int,
+        kept: Callable[[Kept], None],
+    ) -> None:
+        self._profiles, self._outbox, self._topics = profiles, outbox, topics
+        self._interval, self._most_dirty, self._kept = interval_s, most_dirty, kept
+        self._gates: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._flushes: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._untold: defaultdict[int, Untold] = defaultdict(Untold)
+        self._kick = asyncio.Event()
+        self.consumer: BatchConsumer | None = None
+        self.open = False
+        """Whether runs are folded: not between a drain and the next seek."""
+
+    def gate(self, number: int) -> asyncio.Lock:
+        """Held while a run is folded: no checkpoint is taken in the middle of one."""
+        return self._gates[number]
+
+    async def tell(self, number: int, changes: Iterable[Announced]) -> None:
+        """Send changes to `stage-changes` now; their acknowledgement is awaited by the flush that keeps their state."""
+        told = list(changes)
+        if not told:
+            return
+        recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        records: list[OutRecord] = [
+            (change.partitionkey.encode(), encode_value(change.data), headers(change, recorded)) for change in told
+        ]
+        untold = self._untold[number]
+        untold.changes += told
+        untold.futures += await self._outbox.send(self._topics.changes.name, number, records)
+
+    async def folded(self, partition: Partition) -> None:
+        """A run is folded: ask for a flush when much is dirty, and wait for it when too much is."""
+        dirty = len(partition.dirty)
+        if dirty >= self._most_dirty:
+            self._kick.set()
+        if dirty >= BACKLOG * self._most_dirty:
+            await self.flush(partition.number)
+
+    async def run(self) -> None:
+        """Flush what is dirty, every interval or sooner, for ever."""
+        while True:
+            try:
+                await asyncio.wait_for(self._kick.wait(), self._interval)
+            except TimeoutError:
+                pass
+            self._kick.clear()
+            await self.flush_all()
+
+    async def flush_all(self) -> None:
+        """Flush every owned partition that has moved since its last flush."""
+        moved = [p.number for p in self._profiles.owned.values() if p.applied > p.marker.offset]
+        if moved:
+            await asyncio.gather(*(self.flush(number) for number in moved))
+
+    async def drain(self) -> None:
+        """Fold no more, and make durable all that was folded."""
+        self.open = False
+        await self.flush_all()
+
+    def reopen(self) -> None:
+        """Fold again. Nothing may be dirty: the state is where the log is about to be read from."""
+        for partition in self._profiles.owned.values():
+            if partition.dirty:
+                fail_stop(f"{self._topics.log.name}[{partition.number}]: profiles were dirty at a seek")
+        for number in [n for n in self._untold if n not in self._profiles.owned]:
+            del self._untold[number]
+        self.open = True
+
+    async def flush(self, number: int) -> None:
+        """Make durable what one partition has folded so far."""
+        async with self._flushes[number]:
+            started = asyncio.get_running_loop().time()
+            async with self._gates[number]:
+                partition = self._profiles.owned.get(number)
+                if partition is None or partition.applied <= partition.marker.offset:
+                    return
+                checkpoint = partition.checkpoint()
+                untold = self._untold.pop(number, None) or Untold()
+            await self._tell_newest(number, untold)
+            await self._keep(number, checkpoint)
+            if checkpoint.final and self.consumer is not None:
+                self.consumer.positions.reach(TP(self._topics.log.name, number), checkpoint.offset + 1)
+            self._kept(
+                Kept(
+                    partition,
+                    tuple(key for key, value in checkpoint.profiles.items() if value is not None),
+                    tuple(key for key, value in checkpoint.profiles.items() if value is None),
+                    tuple(untold.changes),
+                    asyncio.get_running_loop().time() - started,
+                )
+            )
+
+    async def _tell_newest(self, number: int, untold: Untold) -> None:
+        """`customer-stages` gets the newest change per customer; then everything told is awaited."""
+        newest = {change.partitionkey: change for change in untold.changes}
+        recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        records: list[OutRecord] = [
+            (key.encode(), None if change.data.stage is None else encode_value(change.data), headers(change, recorded))
+            for key, change in newest.items()
+        ]
+        futures = await self._outbox.send(self._topics.stages.name, number, records)
+        await acknowledged([*untold.futures, *futures], "stage changes")
+
+    async def _keep(self, number: int, checkpoint: Checkpoint) -> None:
+        records: list[OutRecord] = [(key, value, NO_HEADERS) for key, value in checkpoint.profiles.items()]
+        marker: OutRecord = (MARKER_KEY, checkpoint.marker, NO_HEADERS)
+        if not checkpoint.final:
+            await self._write(number, records)
+        elif self._outbox.fits_one([*records, marker]):
+            await self._write(number, [*records, marker])
+        else:
+            await self._write(number, [(PREPARED_KEY, checkpoint.marker, NO_HEADERS), *records])
+            await self._write(number, [marker])
+
+    async def _write(self, number: int, records: list[OutRecord]) -> None:
+        topic = self._topics.changelog.name
+        for placed in await acknowledged(await self._outbox.send(topic, number, records), "profiles"):
+            self._profiles.wrote(number, placed.offset)

@@ -1,0 +1,82 @@
+"""Sending runs of records: idempotent, in order per partition, with futures that somebody awaits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import aiokafka
+
+from streams.stop import fail_stop
+
+BATCH_BYTES = 900_000
+"""Below the broker's default limit of 1,048,588 bytes a batch, with room for its header."""
+
+Headers = list[tuple[str, bytes]]
+NO_HEADERS: Headers = []
+OutRecord = tuple[bytes | None, bytes | None, Headers]
+
+
+class Outbox:
+    """The one producer of a worker."""
+
+    def __init__(self, connection: dict[str, Any], compression: str, request_timeout_s: float) -> None:
+        self._producer = aiokafka.AIOKafkaProducer(
+            **connection,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=BATCH_BYTES + 100_000,
+            compression_type=None if compression == "none" else compression,
+            request_timeout_ms=int(request_timeout_s * 1000),
+            linger_ms=0,
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises `aiokafka.errors.KafkaConnectionError` when no broker answers."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what is queued and disconnect."""
+        await self._producer.stop()
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        return len(await self._producer.partitions_for(topic))
+
+    async def send(self, topic: str, partition: int, records: Iterable[OutRecord]) -> list[asyncio.Future[Any]]:
+        """Queue records for one partition as few batches; a future a batch, done when it is acknowledged."""
+        return [await self._submit(batch, topic, partition) for batch in self._batches(records)]
+
+    def fits_one(self, records: Sequence[OutRecord]) -> bool:
+        """Whether the records are sure to make a single batch, which a broker appends whole or not at all."""
+        return sum(len(key or b"") + len(value or b"") + 100 for key, value, _ in records) < BATCH_BYTES
+
+    def _batches(self, records: Iterable[OutRecord]) -> Iterable[Any]:
+        batch = self._producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                yield batch
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None, headers=headers)
+        if batch.record_count():
+            yield batch
+
+    async def _submit(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        batch.close()
+        future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+        return future
+
+
+async def acknowledged(futures: Iterable[asyncio.Future[Any]], what: str) -> list[Any]:
+    """Wait until all are acknowledged. A failed send stops the process: going on would lose it (upstream logs it)."""
+    done = []
+    for future in futures:
+        try:
+            done.append(await future)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            fail_stop(f"{what} could not be sent", error)
+    return done

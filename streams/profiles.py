@@ -1,0 +1,101 @@
+"""The table of profiles: a real Faust table (changelog, recovery, assignment by Faust) whose values are bytes of ours.
+
+State lives in one `Partition` per owned log partition and is dropped whole when the partition goes. Recovery reads the
+changelog in runs. Plain `table[key] = value` is refused: the flush in `streams.keeper` is the only writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from faust.tables.table import Table
+from faust.types import TP
+
+from lifestage.announce import Rules
+from lifestage.partition import Partition
+from streams.stop import fail_stop
+
+
+class ProfilesTable(Table):  # type: ignore[misc,type-arg]
+    """Profiles of the owned partitions, and how far each one's changelog has been read or written."""
+
+    rules: Rules
+    log_topic: str
+
+    def prepare(self, rules: Rules, log_topic: str) -> None:
+        """Give the table what a fold goes by; once, before the app starts."""
+        self.rules, self.log_topic = rules, log_topic
+        self.owned: dict[int, Partition] = {}
+        self._fresh: set[int] = set()
+        self._known: dict[int, int] = {}
+        self.restored = 0
+        """Changelog records read since the process started."""
+
+    def partition(self, number: int) -> Partition:
+        """The fold of an owned log partition."""
+        partition = self.owned.get(number)
+        if partition is None:
+            partition = self.owned[number] = Partition(self.rules, self.log_topic, number)
+            self._fresh.add(number)
+        return partition
+
+    def wrote(self, number: int, offset: int) -> None:
+        """Our own record at `offset` of the changelog is acknowledged: no recovery need read it."""
+        if offset > self._known.get(number, -1):
+            self._known[number] = offset
+
+    # -- what Faust calls ------------------------------------------------------------------------
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """How far the changelog is known; nothing for a partition that is not in memory."""
+        return self._known.get(tp.partition)
+
+    async def need_active_standby_for(self, tp: TP) -> bool:
+        """Memory is the only store, so a standby's copy is never at hand."""
+        return True
+
+    def reset_state(self) -> None:
+        """Forget everything; Faust asks for it when local data cannot be trusted."""
+        self.owned.clear()
+        self._fresh.clear()
+        self._known.clear()
+
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly: set[TP], generation_id: int = 0) -> None:
+        """Drop revoked partitions whole: state, due index, counts."""
+        topic = self.changelog_topic.get_topic_name()
+        for tp in revoked:
+            if tp.topic == topic:
+                self.owned.pop(tp.partition, None)
+                self._known.pop(tp.partition, None)
+                self._fresh.discard(tp.partition)
+        for tp in assigned:
+            if tp.topic == topic:
+                self.partition(tp.partition)
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Read runs of changelog records into the partitions. An error stops the process: half a state is none."""
+        try:
+            for event in batch:
+                message = event.message
+                partition = self.partition(message.partition)
+                for record in message.records:
+                    partition.restore(record.key, record.value)
+                self.restored += len(message.records)
+                self.wrote(message.partition, message.records[-1].offset)
+        except Exception as error:
+            fail_stop(f"changelog {self.changelog_topic.get_topic_name()}[{message.partition}] cannot be read", error)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """All changelog records are in: make the newly owned partitions ready to fold."""
+        for tp in active_tps:
+            if tp.partition in self._fresh:
+                self.partition(tp.partition).recovered()
+                self._fresh.discard(tp.partition)
+        await self.call_recover_callbacks()
+
+    def on_key_set(self, key: Any, value: Any) -> None:
+        """Refused: a single write would go past the flush and its order."""
+        raise TypeError("profiles are written by the flush only")
+
+    on_key_del = on_key_set  # type: ignore[assignment]

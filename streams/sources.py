@@ -1,0 +1,48 @@
+"""How far the sources have been read by the whole group: what the log's clock is read from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import TopicPartition
+
+from lifestage.clock import Source
+
+
+class Sources:
+    """Asks the broker for the ends of all source partitions and for what the group has committed of them."""
+
+    def __init__(self, connection: dict[str, Any], group: str, topics: tuple[str, ...]) -> None:
+        self._group, self._topics = group, topics
+        self._observer = aiokafka.AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**connection)
+        self._partitions: list[TopicPartition] = []
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._observer.start()
+        await self._admin.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._admin.close()
+        await self._observer.stop()
+
+    async def read(self) -> list[Source]:
+        """Every source partition: first the ends, then the commits, so that what lags is never taken for read."""
+        if not self._partitions:
+            for topic in self._topics:
+                description = await self._admin.describe_topics([topic])
+                self._partitions += [TopicPartition(topic, p["partition"]) for p in description[0]["partitions"]]
+        ends = await self._observer.end_offsets(self._partitions)
+        committed = await self._admin.list_consumer_group_offsets(self._group)
+        found = []
+        for tp in self._partitions:
+            offset, metadata = committed.get(tp, (0, ""))
+            reached = int(metadata) if metadata.lstrip("-").isdigit() else None
+            if reached is not None and reached < -(1 << 59):
+                reached = None
+            found.append(Source(tp.topic, tp.partition, ends[tp], max(offset, 0), reached))
+        return found

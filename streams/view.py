@@ -1,0 +1,152 @@
+"""What a worker knows at this moment, for the metrics endpoint and the read model: only from partitions owned now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+
+from lifestage.announce import LONG_AGO, metrics_of
+from lifestage.look import Look
+from lifestage.moments import iso
+from lifestage.partition import Partition
+from lifestage.profile import Profile
+from streams.batches import BatchConsumer
+from streams.profiles import ProfilesTable
+from streams.read_store import CustomerView
+from streams.ticking import Ticker
+from streams.topics import Topics
+
+
+def customer_view(partition: Partition, key: str, profile: Profile) -> CustomerView:
+    """What others may read of one customer."""
+    compiled = partition.rules.plan
+    at = max(profile.newest or 0, profile.moves[-1].at if profile.moves else 0, partition.clock.time - 1)
+    metrics = metrics_of(Look(profile, at, compiled.plan.day_zone))
+    turn = compiled.next_turn(profile, at)
+    reached = {m.stage for m in profile.moves} | set(profile.before)
+    ladder = [name for name in compiled.ladder if name in reached]
+    return CustomerView(
+        applied=profile.applied,
+        customer_id=key,
+        stage=profile.stage,
+        since=iso(profile.moves[-1].at) if profile.moves else None,
+        previous_stage=profile.moves[-2].stage if len(profile.moves) > 1 else None,
+        seq=profile.seq,
+        high_water_stage=ladder[-1] if ladder else None,
+        next_due_at=iso(turn[0]) if turn else None,
+        next_due_stage=turn[1] if turn else None,
+        orders=metrics.orders,
+        order_days_365d=metrics.order_days_365d,
+        net_revenue_minor=metrics.net_revenue_minor,
+        currency=metrics.currency,
+        last_order_at=metrics.last_order_at,
+        last_seen_at=metrics.last_seen_at,
+        first_seen_at=None if profile.first_seen is None else iso(profile.first_seen),
+    )
+
+
+class WorkerView:
+    """Implements `streams.metrics.View` and the read model's `lookup` and `snapshot`."""
+
+    def __init__(self, profiles: ProfilesTable, topics: Topics) -> None:
+        self._profiles, self._topics = profiles, topics
+        self.consumer: BatchConsumer | None = None
+        self.ticker: Ticker | None = None
+        self.recovering = True
+        self.to_restore = 0
+
+    # -- for the read model ----------------------------------------------------------------------
+
+    def lookup(self, number: int, key: str) -> CustomerView | None:
+        """The view of one customer as it is now; None when there is none."""
+        partition = self._profiles.owned.get(number)
+        profile = partition.profile(key.encode()) if partition is not None else None
+        if partition is None or profile is None or profile.newest is None:
+            return None
+        return customer_view(partition, key, profile)
+
+    def snapshot(self, number: int) -> Iterator[tuple[str, CustomerView]]:
+        """All customers of an owned partition."""
+        partition = self._profiles.owned.get(number)
+        for key in list(partition.keys()) if partition is not None else ():
+            name = key.decode()
+            found = self.lookup(number, name)
+            if found is not None:
+                yield name, found
+
+    # -- for the metrics -------------------------------------------------------------------------
+
+    def _owned(self) -> list[Partition]:
+        return [] if self.recovering else list(self._profiles.owned.values())
+
+    def populations(self) -> Mapping[str, int]:
+        """Customers by stage."""
+        total: dict[str, int] = {}
+        for partition in self._owned():
+            for stage, count in list(partition.marker.population.items()):
+                total[stage] = total.get(stage, 0) + count
+        return total
+
+    def accounted(self) -> Mapping[tuple[str, str, str], int]:
+        """Events by (source, type, outcome)."""
+        total: dict[tuple[str, str, str], int] = {}
+        for partition in self._owned():
+            for key, count in accounts_of(partition).items():
+                total[key] = total.get(key, 0) + count
+        return total
+
+    def money(self) -> Mapping[str, tuple[int, int, int]]:
+        """By currency: orders, gross and net in minor units."""
+        total: dict[str, tuple[int, int, int]] = {}
+        for partition in self._owned():
+            for currency, (orders, gross, net) in list(partition.marker.sums.items()):
+                before = total.get(currency, (0, 0, 0))
+                total[currency] = (before[0] + orders, before[1] + gross, before[2] + net)
+        return total
+
+    def lag_records(self) -> Mapping[tuple[str, int], int]:
+        """Records that are not durable yet, by (topic, partition)."""
+        if self.consumer is None or self.recovering:
+            return {}
+        lag = {}
+        for tp, durable in list(self.consumer.positions.durable.items()):
+            end = self.consumer.end_offset(tp)
+            if end is not None:
+                lag[tp.topic, tp.partition] = max(0, end - durable)
+        return lag
+
+    def clocks(self) -> Mapping[int, float | None]:
+        """The tick of each owned log partition, seconds since 1970; None before the first."""
+        return {p.number: p.clock.time / 1000 if p.clock.time > LONG_AGO else None for p in self._owned()}
+
+    def holding(self) -> Mapping[tuple[str, int], float]:
+        """Source partitions that hold the clock back, with the event time reached there."""
+        reading = self.ticker.reading if self.ticker is not None else None
+        if reading is None:
+            return {}
+        return {(s.topic, s.partition): (s.reached or 0) / 1000 for s in reading.holders}
+
+    def recovery(self) -> tuple[bool, int, int]:
+        """(under way, changelog records read, records to read)."""
+        return self.recovering, self._profiles.restored, max(self.to_restore, self._profiles.restored)
+
+    def owned(self) -> Mapping[str, int]:
+        """Number of owned partitions by topic."""
+        if self.consumer is None or self.recovering:
+            return {}
+        count: dict[str, int] = {}
+        for tp in list(self.consumer.positions.durable):
+            count[tp.topic] = count.get(tp.topic, 0) + 1
+        return count
+
+
+def accounts_of(partition: Partition) -> dict[tuple[str, str, str], int]:
+    """One partition's events by (source, type, outcome)."""
+    return {
+        (source, kind, outcome): count
+        for source, by_type in list(partition.marker.accounts.items())
+        for kind, by_outcome in list(by_type.items())
+        for outcome, count in list(by_outcome.items())
+    }
+
+
