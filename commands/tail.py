@@ -28,14 +28,15 @@ def run(
     """
     from streams.following import FollowError, follow
     from streams.running import bootstrap_of
-    from streams.telling import document, tell, topic_called
+    from streams.telling import document, origins_of, tell, topic_called
 
     settings = settings_of(config)
     shown = 0
     try:
         wire, carries = topic_called(topic, settings)
+        origins = origins_of(settings)
         for record in follow(settings, bootstrap_of(settings), wire, from_beginning=from_beginning):
-            told = tell(record, carries)
+            told = tell(record, carries, origins)
             if customer is not None and told.who != customer:
                 continue
             typer.echo(document(record, carries) if as_json else str(told))

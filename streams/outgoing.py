@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
 import msgspec
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
 
 from config.settings import Settings
@@ -162,6 +162,7 @@ def send(settings: Settings, bootstrap: str, records: Iterable[Outgoing]) -> Ite
     or that may not be written to.
     """
     check_kafka(settings, bootstrap)
+    known = _topics_there(settings, bootstrap)
     producer = KafkaProducer(
         bootstrap_servers=bootstrap.split(","),
         acks="all",
@@ -171,12 +172,10 @@ def send(settings: Settings, bootstrap: str, records: Iterable[Outgoing]) -> Ite
         **kafka_python(settings),
     )
     try:
-        known: set[str] = set()
         waiting: list[tuple[str, Any]] = []
         for record in records:
-            if record.topic not in known and not producer.partitions_for(record.topic):
+            if record.topic not in known:
                 raise SendError(f"topic {record.topic} is not there: `lifestage provision` makes it")
-            known.add(record.topic)
             waiting.append((record.topic, producer.send(record.topic, value=record.value, key=record.key)))
             if len(waiting) >= 1000:
                 yield from _acknowledged(waiting, settings)
@@ -184,6 +183,15 @@ def send(settings: Settings, bootstrap: str, records: Iterable[Outgoing]) -> Ite
         yield from _acknowledged(waiting, settings)
     finally:
         producer.close()
+
+
+def _topics_there(settings: Settings, bootstrap: str) -> set[str]:
+    """The topics that may be seen. The producer itself would look for one that is not there for a minute."""
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), **kafka_python(settings))
+    try:
+        return set(admin.list_topics())
+    finally:
+        admin.close()
 
 
 def _acknowledged(waiting: list[tuple[str, Any]], settings: Settings) -> Iterator[Sent]:
