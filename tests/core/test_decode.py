@@ -166,6 +166,15 @@ def test_what_is_common_to_all_events_stands_in_the_fact() -> None:
     assert fact.experiment == Experiment("x", "b")
 
 
+def test_what_an_event_does_not_say_has_its_default() -> None:
+    """One page, one click, one piece, a human on the channel email."""
+    assert accepted(pages=...).pages == 1
+    assert accepted("ad.click").count == 1
+    assert accepted("order.completed", items=[{}]).items == (Item(qty=1),)
+    fact = accepted("email.event")
+    assert (fact.channel, fact.machine, fact.bot) == ("email", False, False)
+
+
 def test_the_context_keeps_each_field_in_its_place() -> None:
     """All eleven, none shifted."""
     context = {name: name for name in Context.__struct_fields__}
