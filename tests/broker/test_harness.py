@@ -33,7 +33,7 @@ def test_a_worker_that_ends_before_it_is_ready_is_told(tmp_path: Path) -> None:
         with pytest.raises(ServiceError, match="w1 ended with status 2"):
             worker.wait_ready()
         assert not worker.running
-        assert "lifestage" in worker.log()
+        assert "'nonsense' is not host:port" in worker.log()
 
 
 def test_a_worker_sees_the_settings_of_the_test_and_no_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
