@@ -1,6 +1,6 @@
 """The pure door of the core: the bytes of a source record become a fact, or a refusal that says why not.
 
-This runs for every event. A visit costs about 3 µs, most of it in msgspec; all that explains a refusal is in
+This runs for every event. A visit costs about 3 µs, a fifth of it in msgspec; all that explains a refusal is in
 `lifestage.refusal`. Other spellings of an event (camelCase here, CloudEvents later) are rewritten to the plain one
 before it is parsed, and only when the bytes hold a sign of them.
 """
@@ -77,11 +77,11 @@ class Decoder:
             if not ascii_only:
                 value.decode()
             event = self._parse(_plain(value) if _has_alias(value) else value)
-            if event.test:
-                return Refusal("suppressed", "test", "$.test: a test event", event.source, _type_of(event))
             # What is ASCII, without escapes and without DEL holds no text that could fail this check.
             if not ascii_only or _ESCAPE in value or _DELETE in value:
                 _check_names(event)
+            if event.test:
+                return Refusal("suppressed", "test", "$.test: a test event", event.source, _type_of(event))
             return event.fact(self._common(event, appended_ms))
         except (InvalidError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return refuse(value, error)

@@ -177,6 +177,7 @@ POISON: list[tuple[str, bytes | None, str]] = [
     ("url empty", encoded(url=""), "out_of_range"),
     ("url missing", encoded(url=...), "missing_field"),
     ("test event", encoded(test=True), "test"),
+    ("test event with a newline in its source", encoded(test=True, source="shop\nup 1"), "bad_id"),
 ]
 
 
