@@ -8,30 +8,27 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import faust
-
-from faust.sensors import Monitor
 from faust.types import TP
 
 from agents.intake import define_intake
 from agents.lifecycle import define_lifecycle
 from config.errors import SettingsError
 from config.settings import Settings
-from lifestage.announce import Rules
+from lifestage.cause import Rules
 from lifestage.change import encode_value
 from lifestage.plan import Compiled
 from lifestage.plans import PLANS
 from streams import connections
-from streams.batches import BatchConsumer, BatchSchema, BatchTransport
+from streams.batches import BatchConsumer, BatchSchema
 from streams.collector import WorkerMetrics
 from streams.doorway import Doorway, decoder_of
+from streams.engine import faust_app
 from streams.forwarding import Forwarder
 from streams.keeper import Keeper, Kept
 from streams.outbox import Outbox
 from streams.profiles import ProfilesTable
 from streams.read_model import REREAD, ReadModel
 from streams.reading import targets
-from streams.recovery import OrderedTables
 from streams.sources import Sources
 from streams.stop import fail_stop
 from streams.ticking import Ticker
@@ -52,55 +49,6 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-class Quiet(Monitor):  # type: ignore[misc]
-    """Faust's monitor, which cannot be left out: its hooks are called once per run here, and it serves nothing."""
-
-
-class WorkerApp(faust.App):  # type: ignore[misc]
-    """A Faust app with runs for records, recovery in a safe order, and no web server."""
-
-    class Settings(faust.Settings):  # type: ignore[misc]
-        """Faust's settings; the table manager is ours."""
-
-
-def faust_app(settings: Settings, bootstrap: str, data: Path) -> WorkerApp:
-    """Faust's app, set up: every setting explicit, nothing from the environment under generic names."""
-    kafka = settings.kafka
-    app = WorkerApp(
-        kafka.group,
-        env_prefix="LIFESTAGE_FAUST_",
-        broker=[f"kafka://{server.strip()}" for server in bootstrap.split(",")],
-        broker_credentials=connections.faust_credentials(settings),
-        broker_client_id=f"{kafka.group}-worker",
-        broker_commit_interval=0.2,
-        broker_commit_every=1_000_000_000,
-        broker_session_timeout=kafka.session_timeout_s,
-        broker_heartbeat_interval=kafka.session_timeout_s / 4,
-        broker_request_timeout=max(kafka.request_timeout_s, kafka.session_timeout_s),
-        broker_max_poll_records=4_000,
-        broker_max_poll_interval=300.0,
-        consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=kafka.instance_id or None,
-        producer_request_timeout=kafka.request_timeout_s,
-        stream_buffer_maxsize=16,
-        stream_wait_empty=True,
-        store="memory://",
-        datadir=str(data),
-        table_standby_replicas=0,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_replication_factor=settings.topics.replication,
-        web_enabled=False,
-        web_in_thread=False,
-        cython_optimizations=True,
-        worker_redirect_stdouts=False,
-        TableManager=OrderedTables,
-        autodiscover=False,
-    )
-    app.transport = BatchTransport(app.conf.broker_consumer, app)
-    return app
-
-
 class Worker:
     """Everything of one worker, wired: the app, its agents and its tasks."""
 
@@ -115,19 +63,7 @@ class Worker:
             settings.kafka.compression,
             settings.kafka.request_timeout_s,
         )
-        self.profiles = ProfilesTable(
-            self.app,
-            name="profiles",
-            key_type=bytes,
-            value_type=bytes,
-            partitions=self.topics.log.partitions,
-            recovery_buffer_size=2,
-            changelog_topic=self.app.topic(
-                self.topics.changelog.name, schema=BatchSchema(), partitions=self.topics.log.partitions, acks=False
-            ),
-        )
-        self.profiles.prepare(rules, self.topics.log.name)
-        self.app.tables.add(self.profiles)
+        self.profiles = self._table(rules)
         self.view = WorkerView(self.profiles, self.topics)
         self.metrics.view = self.view
         self.keeper = Keeper(
@@ -162,6 +98,23 @@ class Worker:
             self.keeper,
             self.metrics.batch_events.observe,
         )
+
+    def _table(self, rules: Rules) -> ProfilesTable:
+        log, changelog = self.topics.log, self.topics.changelog
+        topic = self.app.topic(changelog.name, schema=BatchSchema(), partitions=log.partitions, acks=False)
+        profiles = ProfilesTable(
+            self.app,
+            name="profiles",
+            key_type=bytes,
+            value_type=bytes,
+            partitions=log.partitions,
+            # With 1, upstream resumes the changelog's partitions after the recovery.
+            recovery_buffer_size=2,
+            changelog_topic=topic,
+        )
+        profiles.prepare(rules, log.name)
+        self.app.tables.add(profiles)
+        return profiles
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -272,7 +225,7 @@ async def _guarded(name: str, work: Any) -> None:
         await work()
     except asyncio.CancelledError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # an agent that dies would go on without the record
         fail_stop(f"task {name} failed", error)
 
 

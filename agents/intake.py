@@ -18,5 +18,5 @@ def define_intake(app: Any, sources: Any, forwarder: Forwarder) -> None:
             async for run in runs:
                 assert isinstance(run, BatchMessage)
                 forwarder.put(run)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # an agent that dies would go on without the record
             fail_stop("intake failed", error)

@@ -31,5 +31,5 @@ def define_lifecycle(
                         await asyncio.sleep(0)
                 await keeper.folded(partition)
                 folded(len(run.records))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # an agent that dies would go on without the record
             fail_stop("lifecycle failed: a record of the log could not be folded", error)

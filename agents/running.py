@@ -11,6 +11,7 @@ from pathlib import Path
 from agents.app import Worker
 from config.settings import Settings
 from streams.endpoint import Endpoint
+from streams.engine import crashed
 from streams.stop import fail_stop
 
 logger = logging.getLogger("lifestage")
@@ -54,7 +55,7 @@ async def run_worker(
         worker.attach(worker.app.consumer)
         await worker.app.start()
         ending = asyncio.create_task(stop.wait())
-        crashing = asyncio.create_task(worker.app._crashed.wait())
+        crashing = asyncio.create_task(crashed(worker.app))
         await asyncio.wait([ending, crashing], return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             fail_stop("a service of the worker crashed", worker.app.crash_reason)

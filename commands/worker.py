@@ -18,6 +18,7 @@ def run(config: ConfigFile = None) -> None:
     from agents.running import run_worker
     from commands.main import VERSION
     from streams.connections import check_kafka
+    from streams.endpoint import Endpoint
     from streams.running import bootstrap_of, default_home, redis_of
 
     settings = settings_of(config)
@@ -29,7 +30,9 @@ def run(config: ConfigFile = None) -> None:
     data = default_home() / "worker"
     data.mkdir(parents=True, exist_ok=True)
 
-    def say(endpoint: object) -> None:
-        typer.echo(f"worker of group {settings.kafka.group!r} on {bootstrap}; metrics at {endpoint.url}/metrics", err=True)  # type: ignore[attr-defined]
+    def say(endpoint: Endpoint) -> None:
+        typer.echo(
+            f"worker of group {settings.kafka.group!r} on {bootstrap}; metrics at {endpoint.url}/metrics", err=True
+        )
 
     asyncio.run(run_worker(settings, bootstrap, redis_url, data, VERSION, say))

@@ -139,7 +139,9 @@ _NAMESPACE = bytes.fromhex("6f0d6a3c1d0b5a5c9f0e2d7b41c8a905")
 """The UUID namespace of lifestage's changes: drawn once, never changed."""
 
 
-def change_id(plan_id: str, plan_hash: str, key: str, seq: int, at: int, before: str | None, after: str | None) -> bytes:
+def change_id(
+    plan_id: str, plan_hash: str, key: str, seq: int, at: int, before: str | None, after: str | None
+) -> bytes:
     """UUIDv5 (RFC 9562 §5.5) of (plan, hash, customer key, seq, effective instant in ms, from, to), as 16 bytes."""
     name = "\x1f".join((plan_id, plan_hash, key, str(seq), str(at), before or "", after or ""))
     raw = bytearray(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])

@@ -69,7 +69,9 @@ class Look:
             at = bisect_right(runs, t)
             # inside a run the exact instant is not kept, but it is nearer than any window that is asked
             return 0 if at % 2 else t - runs[at - 1]
-        starts = [s for s in (self.profile.reach_at, self.profile.acquired_at, self.fell_at) if s is not None and s <= t]
+        starts = [
+            s for s in (self.profile.reach_at, self.profile.acquired_at, self.fell_at) if s is not None and s <= t
+        ]
         return t - min(starts) if starts else NEVER
 
 
@@ -79,7 +81,7 @@ def _purchase_instants(profile: Profile) -> list[int]:
 
 def _activity_instants(profile: Profile) -> list[int]:
     runs = profile.activity
-    return runs[1::2] if runs else [s for s in _all_instants(profile)]
+    return runs[1::2] if runs else _all_instants(profile)
 
 
 def _all_instants(profile: Profile) -> list[int]:

@@ -10,54 +10,17 @@ from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-import msgspec
-
-from lifestage import log, profile as profiles
-from lifestage.announce import LONG_AGO, Cause, Clock, Rules
+from lifestage import log
+from lifestage import profile as profiles
+from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
 from lifestage.facts import TYPES, decode
+from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker, encode_marker
 from lifestage.profile import Profile
 from lifestage.step import fire, take
 
-MARKER_KEY = b"\x00marker"
-PREPARED_KEY = b"\x00prepared"
-SOURCES_MAX = 100
-"""Distinct sources that are counted by name in a partition; the rest is `other`."""
 SLICE = 500
 """Facts or timers between two pauses: about 10 ms of work."""
-
-
-class Marker(msgspec.Struct, array_like=True):
-    """What is kept of a partition besides its profiles: where the fold stands, and every count, as of `offset`."""
-
-    offset: int = -1
-    """The newest log record whose effects are all in the changelog."""
-    format: int = 1
-    plan: str = ""
-    """Hash of the plan that announced."""
-    clock: int = LONG_AGO
-    live: bool = False
-    newest: int = LONG_AGO
-    """Time of the newest fact, ms."""
-    origins: dict[int, dict[int, int]] = {}
-    """Source topic code → partition → the highest (offset × 65536 + n) that came in from there."""
-    accounts: dict[str, dict[str, dict[str, int]]] = {}
-    """source → type → outcome → events."""
-    reasons: dict[str, int] = {}
-    """Why events were rejected: reason → events."""
-    population: dict[str, int] = {}
-    sums: dict[str, list[int]] = {}
-    """currency → [orders, gross minor, net minor]."""
-    moves: dict[str, int] = {}
-    """`from→to→kind` → changes announced."""
-    forgotten: int = 0
-    dedupe_overflow: int = 0
-    reread: int = 0
-    """Log records that were dropped because their origin had come in before."""
-
-
-encode_marker = msgspec.msgpack.Encoder().encode
-decode_marker = msgspec.msgpack.Decoder(Marker).decode
 
 
 class Checkpoint(NamedTuple):
@@ -181,7 +144,7 @@ class Partition:
             return log.tick(value)
         elif kind == log.REFUSED:
             refused = log.refused(value)
-            self._count(refused.source, refused.type, refused.outcome)
+            self.marker.count(refused.source, refused.type, refused.outcome)
             if refused.outcome == "rejected":
                 self.marker.reasons[refused.reason] = self.marker.reasons.get(refused.reason, 0) + 1
         else:
@@ -201,7 +164,7 @@ class Partition:
         due = profile.due
         cause = Cause(fact, self.topic, self.number, offset)
         outcome = take(profile, key.decode(), fact, cause, self.clock, self.rules, self)
-        self._count(fact.source, TYPES[type(fact)], outcome)
+        self.marker.count(fact.source, TYPES[type(fact)], outcome)
         if outcome != "accepted":
             return
         profile.applied = offset
@@ -246,18 +209,6 @@ class Partition:
     def _load(self, key: bytes) -> Profile:
         stored = self.stored.get(key)
         return Profile() if stored is None else profiles.decode(stored)
-
-    def _count(self, source: str, type: str, outcome: str) -> None:
-        accounts = self.marker.accounts
-        by_type = accounts.get(source)
-        if by_type is None:
-            if len(accounts) >= SOURCES_MAX:
-                source = "other"
-            by_type = accounts.setdefault(source, {})
-        by_outcome = by_type.get(type)
-        if by_outcome is None:
-            by_outcome = by_type[type] = {}
-        by_outcome[outcome] = by_outcome.get(outcome, 0) + 1
 
     # -- keeping ---------------------------------------------------------------------------------
 

@@ -121,7 +121,12 @@ def duration(ms: int) -> str:
 
 def _compile(condition: Condition) -> Callable[[Look], bool]:
     if isinstance(condition, Compare):
-        value, op, constant, window = OPERANDS[condition.operand].value, OPS[condition.op], condition.value, condition.window
+        value, op, constant, window = (
+            OPERANDS[condition.operand].value,
+            OPS[condition.op],
+            condition.value,
+            condition.window,
+        )
         if OPERANDS[condition.operand].unit == "ms":
 
             def aged(look: Look) -> bool:
@@ -181,7 +186,10 @@ class Compiled:
     def _where_activity_matters(self) -> frozenset[str | None]:
         """Stages that a later last activity could end. Silence only ever makes `since >= x` true, so a fresh activity
         can change the stage only where a condition that asks for silence holds, or where one asks for its absence."""
-        asks = {s.name: [(x, p) for x, p in signed_leaves(s.when) if x.operand == "since_last_activity"] for s in self.plan.stages}
+        asks = {
+            s.name: [(x, p) for x, p in signed_leaves(s.when) if x.operand == "since_last_activity"]
+            for s in self.plan.stages
+        }
         plain = all(p == (x.op in (">=", ">")) for found in asks.values() for x, p in found)
         if not plain:
             return frozenset([*self.stage, None])

@@ -275,9 +275,7 @@ def add_activity(runs: list[int], time: int, gap: int) -> bool:
     return True
 
 
-def _book(
-    profile: Profile, fact: OrderCompleted | OrderRefunded | OrderCancelled, offset: int, key: bytes
-) -> None:
+def _book(profile: Profile, fact: OrderCompleted | OrderRefunded | OrderCancelled, offset: int, key: bytes) -> None:
     """Enter an order, a refund or a cancellation in the ledger; whichever comes first opens the entry."""
     id = order_id(fact, key)
     order = find_order(profile, id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from lifestage.announce import Cause, Clock, Rules
+from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
 from lifestage.facts import Fact
 from lifestage.keys import key_of
@@ -28,17 +28,21 @@ class Path:
         self.dedupe_overflow = 0
 
     def change(self, announced: Announced) -> None:
+        """A change to send."""
         self.changes.append(announced)
 
     def enter(self, stage: str | None) -> None:
+        """One more stands in `stage`."""
         if stage is not None:
             self.population[stage] += 1
 
     def leave(self, stage: str | None) -> None:
+        """One fewer stands in `stage`."""
         if stage is not None:
             self.population[stage] -= 1
 
     def money(self, currency: str, orders: int, gross_minor: int, net_minor: int) -> None:
+        """The company's sums move by this much."""
         sums = self.sums.setdefault(currency, [0, 0, 0])
         for index, amount in enumerate((orders, gross_minor, net_minor)):
             sums[index] += amount

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lifestage import announce
-from lifestage.announce import Cause, Clock, Rules, Tally
+from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.facts import Fact, OrderCancelled, OrderCompleted, OrderRefunded
 from lifestage.profile import ACTIVITY, FACTS, Order, Profile, find_order, fold, has_seen, id_hash, order_id, remember
 
@@ -64,9 +64,7 @@ def fire(profile: Profile, key: str, cause: Cause, clock: Clock, rules: Rules, t
     advance(profile, key, clock.time - rules.plan.plan.grace, cause, clock, rules, tally)
 
 
-def advance(
-    profile: Profile, key: str, until: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally
-) -> None:
+def advance(profile: Profile, key: str, until: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> None:
     """Announce the time-driven moves with instants before `until`, each stamped with its own instant."""
     while profile.due is not None and profile.due < until:
         due = profile.due
@@ -86,9 +84,7 @@ def set_due(profile: Profile, key: str, t: int, rules: Rules) -> None:
     profile.due = announce.earlier(turn[0] if turn else None, announce.forget_at(profile, key, t, rules))
 
 
-def _judge_now(
-    profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally
-) -> None:
+def _judge_now(profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> None:
     stage = rules.plan.judge(profile, t)
     if stage != profile.stage:
         announce.move(profile, key, t, stage, cause, clock, rules, tally)

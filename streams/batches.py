@@ -19,9 +19,9 @@ from typing import Any, cast
 import aiokafka
 import faust
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.consumer import ensure_TP, ensure_TPset
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from faust.transport.consumer import ensure_TP, ensure_TPset
 from mode import Service
 
 from streams.stop import fail_stop
@@ -35,14 +35,14 @@ Record = Any
 """An `aiokafka.ConsumerRecord`: .offset, .key, .value, .timestamp, .headers."""
 
 
-class BatchMessage(driver.ConsumerMessage):  # type: ignore[misc]
+class BatchMessage(driver.ConsumerMessage):
     """A run of records of one partition. `offset` is that of the last one, `records` has them all, in order."""
 
     __slots__ = ("records",)
     records: list[Record]
 
 
-class BatchSchema(faust.Schema):  # type: ignore[misc]
+class BatchSchema(faust.Schema):
     """Hands a `BatchMessage` through untouched: agents decode for themselves."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
@@ -80,7 +80,7 @@ class Positions:
             self.metadata[tp] = metadata
 
 
-class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchThread(driver.AIOKafkaConsumerThread):
     """The consumer's own thread: fetching, seeking and committing."""
 
     epoch = 0
@@ -111,7 +111,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
-            raise driver.ConsumerStoppedError()
+            raise driver.ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
             records = await fetcher.fetched_records(active, timeout=timeout, max_records=max_records)
         if records and ((self.epoch, app.consumer_generation_id) != state or not delegate.flow_active):
@@ -169,13 +169,13 @@ class BatchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         except driver.CommitFailedError:
             # A rebalance has overtaken us: the new owner goes on from what is durable, and so lose nothing.
             return False
-        except Exception as error:  # any other failed commit leaves offsets in doubt
+        except Exception as error:  # noqa: BLE001  # any other failed commit leaves offsets in doubt
             await self.crash(error)
             return False
         return True
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+class BatchConsumer(driver.Consumer):
     """Faust's consumer, of runs."""
 
     _thread: BatchThread
@@ -302,7 +302,7 @@ def _in_turn(records: Mapping[Any, list[Record]]) -> Iterator[tuple[TP, list[Rec
         yield from (pair for pair in row if pair is not None)
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]
+class BatchTransport(driver.Transport):
     """The transport that the app is given."""
 
     Consumer = BatchConsumer

@@ -6,7 +6,7 @@ All three Kafka clients get the same `ssl.SSLContext`, so that a certificate one
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import redis
 import redis.asyncio
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
 
 __all__ = [
+    "Reached",
     "UnreachableError",
     "aiokafka",
     "check_kafka",
     "check_redis",
     "faust_credentials",
     "kafka_python",
+    "reach_kafka",
     "redis_async",
     "redis_client",
     "tls_context",
 ]
 
 CLIENT_ID = "lifestage"
+CREATE_TOPICS = 19
+"""The number of the call in Kafka's protocol."""
 
 
 class Secret(str):
@@ -175,7 +179,28 @@ def check_kafka(settings: Settings, bootstrap: str) -> None:
     `bootstrap` is `host:port[,host:port…]`; one that works is enough. Blocks for at most 10 s an address, and
     runs an event loop of its own: from async code call it with `asyncio.to_thread`.
     """
-    check_kafka_with(aiokafka(settings), bootstrap, seconds=min(settings.kafka.request_timeout_s, 10.0))
+    _known_calls(settings, bootstrap)
+
+
+def _known_calls(settings: Settings, bootstrap: str) -> frozenset[int]:
+    return check_kafka_with(aiokafka(settings), bootstrap, seconds=min(settings.kafka.request_timeout_s, 10.0))
+
+
+class Reached(NamedTuple):
+    """A Kafka that answered: what kafka-python's clients take to reach it, and whether it makes topics on demand."""
+
+    options: dict[str, Any]
+    creates_topics: bool
+
+
+def reach_kafka(settings: Settings, bootstrap: str) -> Reached:
+    """`check_kafka`, then `kafka_python` with `bootstrap_servers` for exactly this cluster. Raises as `check_kafka`."""
+    creates_topics = CREATE_TOPICS in _known_calls(settings, bootstrap)
+    options = {"bootstrap_servers": [part.strip() for part in bootstrap.split(",")], **kafka_python(settings)}
+    if not creates_topics:
+        # The in-memory broker of a demo: kafka-python 3 cannot read its answer to the question for its version.
+        options["api_version"] = (2, 3)
+    return Reached(options, creates_topics)
 
 
 def check_redis(settings: Settings, url: str) -> None:

@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from config.settings import Settings
-from streams.connections import UnreachableError, check_kafka, kafka_python
+from streams.connections import UnreachableError, reach_kafka
 
 
 class FollowError(ValueError):
@@ -39,14 +39,13 @@ def follow(settings: Settings, bootstrap: str, topic: str, *, from_beginning: bo
     In order within a partition, so for each customer; it joins no group and commits nothing.
     Raises `UnreachableError`, or `FollowError` when the topic is not there.
     """
-    check_kafka(settings, bootstrap)
+    options = reach_kafka(settings, bootstrap).options
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
             group_id=None,
             enable_auto_commit=False,
             allow_auto_create_topics=False,
-            **kafka_python(settings),
+            **options,
         )
         try:
             yield from _records(consumer, topic, from_beginning=from_beginning)

@@ -8,6 +8,7 @@ one Kafka batch is announced by a *prepared* marker, so that its counts survive 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ from typing import Any, NamedTuple
 from faust.types import TP
 
 from lifestage.change import Announced, encode_value, headers
-from lifestage.partition import MARKER_KEY, PREPARED_KEY, Checkpoint, Partition
+from lifestage.marker import MARKER_KEY, PREPARED_KEY
+from lifestage.partition import Checkpoint, Partition
 from streams.batches import BatchConsumer
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
 from streams.profiles import ProfilesTable
@@ -95,10 +97,8 @@ class Keeper:
     async def run(self) -> None:
         """Flush what is dirty, every interval or sooner, for ever."""
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kick.wait(), self._interval)
-            except TimeoutError:
-                pass
             self._kick.clear()
             await self.flush_all()
 

@@ -77,6 +77,6 @@ async def acknowledged(futures: Iterable[asyncio.Future[Any]], what: str) -> lis
             done.append(await future)
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a record that may be lost is the end, whatever the reason
             fail_stop(f"{what} could not be sent", error)
     return done

@@ -15,7 +15,7 @@ from kafka import errors as kafka_errors
 from config.settings import Settings
 from config.wording import meant
 from lifestage.facts import TYPES
-from streams.connections import check_kafka, kafka_python
+from streams.connections import reach_kafka
 
 Fields = dict[str, Any]
 """An event's top-level fields; values are JSON-ready, or `msgspec.Raw` where the text as it came is to be kept."""
@@ -161,15 +161,14 @@ def send(settings: Settings, bootstrap: str, records: Iterable[Outgoing]) -> Ite
     Up to 1,000 are on their way at a time. Raises `UnreachableError`, or `SendError` for a topic that is not there
     or that may not be written to.
     """
-    check_kafka(settings, bootstrap)
-    known = _topics_there(settings, bootstrap)
+    options = reach_kafka(settings, bootstrap).options
+    known = _topics_there(options)
     producer = KafkaProducer(
-        bootstrap_servers=bootstrap.split(","),
         acks="all",
         linger_ms=5,
         compression_type="gzip" if settings.kafka.compression == "gzip" else None,
         allow_auto_create_topics=False,
-        **kafka_python(settings),
+        **options,
     )
     try:
         waiting: list[tuple[str, Any]] = []
@@ -185,9 +184,9 @@ def send(settings: Settings, bootstrap: str, records: Iterable[Outgoing]) -> Ite
         producer.close()
 
 
-def _topics_there(settings: Settings, bootstrap: str) -> set[str]:
+def _topics_there(options: dict[str, Any]) -> set[str]:
     """The topics that may be seen. The producer itself would look for one that is not there for a minute."""
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), **kafka_python(settings))
+    admin = KafkaAdminClient(**options)
     try:
         return set(admin.list_topics())
     finally:

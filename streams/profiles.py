@@ -12,12 +12,12 @@ from typing import Any
 from faust.tables.table import Table
 from faust.types import TP
 
-from lifestage.announce import Rules
+from lifestage.cause import Rules
 from lifestage.partition import Partition
 from streams.stop import fail_stop
 
 
-class ProfilesTable(Table):  # type: ignore[misc,type-arg]
+class ProfilesTable(Table):
     """Profiles of the owned partitions, and how far each one's changelog has been read or written."""
 
     rules: Rules
@@ -75,16 +75,18 @@ class ProfilesTable(Table):  # type: ignore[misc,type-arg]
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Read runs of changelog records into the partitions. An error stops the process: half a state is none."""
+        number = -1
         try:
             for event in batch:
                 message = event.message
+                number = message.partition
                 partition = self.partition(message.partition)
                 for record in message.records:
                     partition.restore(record.key, record.value)
                 self.restored += len(message.records)
                 self.wrote(message.partition, message.records[-1].offset)
-        except Exception as error:
-            fail_stop(f"changelog {self.changelog_topic.get_topic_name()}[{message.partition}] cannot be read", error)
+        except Exception as error:  # noqa: BLE001  # half a state is none
+            fail_stop(f"changelog {self.changelog_topic.get_topic_name()}[{number}] cannot be read", error)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """All changelog records are in: make the newly owned partitions ready to fold."""
@@ -98,4 +100,4 @@ class ProfilesTable(Table):  # type: ignore[misc,type-arg]
         """Refused: a single write would go past the flush and its order."""
         raise TypeError("profiles are written by the flush only")
 
-    on_key_del = on_key_set  # type: ignore[assignment]
+    on_key_del = on_key_set

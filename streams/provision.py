@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from config.settings import Settings
-from streams.connections import UnreachableError, check_kafka, kafka_python
+from streams.connections import Reached, UnreachableError, reach_kafka
 from streams.provision_plan import Action, Existing, ProvisionError, decide
 from streams.topics import topics_of
 
@@ -26,7 +24,13 @@ def plan(settings: Settings, bootstrap: str) -> list[Action]:
 
     Raises `UnreachableError` when Kafka cannot be used, `ProvisionError` when a topic has another partition count.
     """
-    with _admin(settings, bootstrap) as admin:
+    reached = reach_kafka(settings, bootstrap)
+    if not reached.creates_topics:
+        return [
+            Action("touch", topic.name, topic.partitions, 1, notes=("in memory, so no configs and no copies",))
+            for topic in topics_of(settings).all()
+        ]
+    with _admin(reached, bootstrap) as admin:
         return decide(settings, _existing(admin, [topic.name for topic in topics_of(settings).all()]))
 
 
@@ -39,9 +43,28 @@ def apply(settings: Settings, bootstrap: str, actions: Iterable[Action]) -> None
     todo = [action for action in actions if action.kind != "keep"]
     if not todo:
         return
-    with _admin(settings, bootstrap) as admin:
+    reached = reach_kafka(settings, bootstrap)
+    if not reached.creates_topics:
+        _touch(reached, [action for action in todo if action.kind == "touch"])
+        return
+    with _admin(reached, bootstrap) as admin:
         _create(admin, [action for action in todo if action.kind == "create"])
         _alter(admin, [action for action in todo if action.kind == "alter"])
+
+
+def _touch(reached: Reached, actions: Sequence[Action]) -> None:
+    """The in-memory broker makes a topic when a producer first names it, with as many partitions as it likes."""
+    producer = KafkaProducer(**reached.options)
+    try:
+        for action in actions:
+            made = len(producer.partitions_for(action.topic))
+            if made != action.partitions:
+                raise ProvisionError(
+                    f"the in-memory broker makes topics of {made} partitions and topics.partitions is "
+                    f"{action.partitions}: set topics.partitions = {made}"
+                )
+    finally:
+        producer.close()
 
 
 def _create(admin: KafkaAdminClient, actions: Sequence[Action]) -> None:
@@ -120,11 +143,9 @@ def _existing(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, Existi
 
 
 @contextmanager
-def _admin(settings: Settings, bootstrap: str) -> Iterator[KafkaAdminClient]:
-    check_kafka(settings, bootstrap)
-    options: dict[str, Any] = {"bootstrap_servers": bootstrap.split(","), **kafka_python(settings)}
+def _admin(reached: Reached, bootstrap: str) -> Iterator[KafkaAdminClient]:
     try:
-        admin = KafkaAdminClient(**options)
+        admin = KafkaAdminClient(**reached.options)
         try:
             yield admin
         finally:

@@ -42,11 +42,12 @@ class Existing:
 class Action:
     """One thing to do to one topic; `str()` is the line that a person reads.
 
-    `alter` carries only the configs that change, with `before` what they were; `keep` needs nothing done.
+    `alter` carries only the configs that change, with `before` what they were; `keep` needs nothing done;
+    `touch` names a topic to a broker that makes topics by itself.
     `notes` say what was found different and left alone.
     """
 
-    kind: Literal["create", "alter", "keep"]
+    kind: Literal["create", "alter", "keep", "touch"]
     topic: str
     partitions: int
     replication: int

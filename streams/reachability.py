@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import redis
 from aiokafka import errors as kafka_errors
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.admin import ApiVersionRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 # What one attempt can meet: Kafka's refusals, the network's and TLS's (`OSError`), a hang-up in the middle (`EOFError`).
@@ -26,26 +27,27 @@ class UnreachableError(ConnectionError):
     """Kafka or Redis cannot be used. The message is one line: the address, what failed, what to do."""
 
 
-def check_kafka_with(options: dict[str, Any], bootstrap: str, seconds: float) -> None:
-    """Raise `UnreachableError` unless one of the bootstrap servers and one of the brokers it names can be used.
+def check_kafka_with(options: dict[str, Any], bootstrap: str, seconds: float) -> frozenset[int]:
+    """The numbers of the calls that Kafka knows, from the first bootstrap server that can be used.
 
+    Raises `UnreachableError` when there is none, or when none of the brokers that it names can be used.
     `options` are those of an aiokafka client; `seconds` is the limit for each address.
     """
     with _quiet("aiokafka"):
-        asyncio.run(_check_kafka({**options, "request_timeout_ms": int(seconds * 1000)}, bootstrap))
+        return asyncio.run(_check_kafka({**options, "request_timeout_ms": int(seconds * 1000)}, bootstrap))
 
 
-async def _check_kafka(options: dict[str, Any], bootstrap: str) -> None:
+async def _check_kafka(options: dict[str, Any], bootstrap: str) -> frozenset[int]:
     problems: list[str] = []
     for server in filter(None, (part.strip() for part in bootstrap.split(","))):
         host, port = _split(server)
         try:
-            brokers = await _brokers(host, port, options)
+            brokers, calls = await _ask(host, port, options)
         except _FAILURES as error:
             problems.append(f"Kafka at {server}: {_kafka_problem(error, host, options)}")
             continue
         await _check_advertised(server, brokers, options)
-        return
+        return calls
     raise UnreachableError("; ".join(problems) or "no Kafka address given: set kafka.bootstrap to host:port")
 
 
@@ -53,7 +55,7 @@ async def _check_advertised(server: str, brokers: list[tuple[str, int]], options
     problems: list[str] = []
     for host, port in brokers:
         try:
-            await _brokers(host, port, options)
+            await _ask(host, port, options)
         except _FAILURES as error:
             problems.append(f"{host}:{port}: {_kafka_problem(error, host, options)}")
         else:
@@ -65,14 +67,17 @@ async def _check_advertised(server: str, brokers: list[tuple[str, int]], options
     )
 
 
-async def _brokers(host: str, port: int, options: dict[str, Any]) -> list[tuple[str, int]]:
+async def _ask(host: str, port: int, options: dict[str, Any]) -> tuple[list[tuple[str, int]], frozenset[int]]:
+    """The cluster's brokers as one server names them, and the numbers of the calls it knows."""
     limit = options["request_timeout_ms"] / 1000
     connection = AIOKafkaConnection(host, port, **options)
     try:
         async with asyncio.timeout(limit):
             await connection.connect()
             answer = await connection.send(MetadataRequest([]))
-            return [(str(broker[1]), int(broker[2])) for broker in answer.brokers]
+            brokers = [(str(broker[1]), int(broker[2])) for broker in answer.brokers]
+            versions = await connection.send(ApiVersionRequest())
+            return brokers, frozenset(int(call[0]) for call in versions.api_versions)
     finally:
         # TLS says goodbye in both directions; a future of a connection that never came about is never done.
         await asyncio.wait([connection.close()], timeout=GOODBYE_S)

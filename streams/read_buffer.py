@@ -32,7 +32,7 @@ class Stages:
 
 @dataclass(slots=True)
 class Batch:
-    """What one pipeline writes. `drained`: the partitions of which nothing more waits."""
+    """What one pipeline writes. `drained`: the partitions of which everything before it is written."""
 
     customers: dict[int, dict[str, Pending]] = field(default_factory=dict)
     stages: dict[int, Stages] = field(default_factory=dict)
@@ -88,7 +88,8 @@ class Buffer:
     def take(self, customers_max: int, changes_max: int) -> Batch:
         """Remove what is to be written next, longest waiting first, the partitions in turn.
 
-        Counts stay here until everything of their partition is written with them, because they carry the mark of that.
+        Counts go out with every batch, and stay until one that has no customers of theirs: that one can say that all is
+        written, because the ones before it were answered.
         """
         batch = Batch()
         room = customers_max
@@ -102,7 +103,7 @@ class Buffer:
                 self._customers[partition] = waiting
         for partition in list(self._stages):
             batch.stages[partition] = self._stages[partition]
-            if partition not in self._customers:
+            if partition not in self._customers and partition not in batch.customers:
                 del self._stages[partition]
                 batch.drained.add(partition)
         batch.changes = [self._changes.popleft() for _ in range(min(changes_max, len(self._changes)))]

@@ -214,6 +214,7 @@ class ReadModel:
         batch = self._buffer.take(
             CUSTOMERS_PER_PIPELINE // 2 if filling else CUSTOMERS_PER_PIPELINE, CHANGES_PER_PIPELINE
         )
+        batch.drained.difference_update(filter(self._refill.__contains__, tuple(batch.drained)))
         finished = self._refill.fill(batch, CUSTOMERS_PER_PIPELINE - batch.size(), self._buffer)
         if batch:
             try:
@@ -242,13 +243,11 @@ class ReadModel:
         self._server, self._checked = server, time.monotonic()
 
     async def _write(self, batch: Batch) -> None:
-        # A transaction, so that a server without memory or rights refuses all of it, the mark of completeness included.
         keys = self._keys
-        async with asyncio.timeout(self._timeout), self._client.pipeline(transaction=True) as pipeline:
+        async with asyncio.timeout(self._timeout), self._client.pipeline(transaction=False) as pipeline:
             customers = self._add_customers(pipeline, batch)
             for partition, stages in batch.stages.items():
-                complete = partition in batch.drained and partition not in self._refill
-                mark = keys.complete(stages.version) if complete else ""
+                mark = keys.complete(stages.version) if partition in batch.drained else ""
                 counts = [text for stage, count in stages.counts.items() for text in (stage, count)]
                 names = (keys.stages(partition), keys.partitions, keys.epoch)
                 versions = (partition, keys.log_id, stages.version, mark, self._server[1] if self._server else "")
@@ -264,8 +263,6 @@ class ReadModel:
         """Add the commands that write customers: one for those who are, one for those who are gone. How many."""
         writes: dict[int, tuple[list[str], list[bytes | int]]] = {0: ([], []), GONE_S: ([], [])}
         for partition, customers in batch.customers.items():
-            if partition not in self._owned:
-                continue
             head, version = self._keys.head(partition), self._owned[partition].version
             for key, waiting in customers.items():
                 view = self._lookup(partition, key) if waiting is REREAD else waiting

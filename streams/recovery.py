@@ -15,7 +15,7 @@ from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from streams.stop import fail_stop
 
 
-class OrderedRecovery(Recovery):  # type: ignore[misc]
+class OrderedRecovery(Recovery):
     """Faust's recovery service with its last act in a safe order."""
 
     recovery_delay = 0.0
@@ -36,7 +36,7 @@ class OrderedRecovery(Recovery):  # type: ignore[misc]
                 await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
         except (RebalanceAgain, ServiceStopped):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, half a recovery must not go live
             fail_stop("recovery failed", error)
         self.completed.set()
         app.flow_control.resume()
@@ -49,12 +49,14 @@ class OrderedRecovery(Recovery):  # type: ignore[misc]
         app.on_rebalance_end()
 
 
-class OrderedTables(TableManager):  # type: ignore[misc]
+class OrderedTables(TableManager):
     """The table manager that installs it."""
+
+    _ordered: OrderedRecovery | None = None
 
     @property
     def recovery(self) -> OrderedRecovery:
         """The recovery service of this app."""
-        if self._recovery is None:
-            self._recovery = OrderedRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return self._recovery
+        if self._ordered is None:
+            self._ordered = self._recovery = OrderedRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._ordered

@@ -59,7 +59,9 @@ class Ticker:
             if self.open and self._called_for(partition, now, self.reading.live):
                 tick = log.pack_tick(log.Tick(now, self.reading.live))
                 self._written[number] = (time.monotonic(), now)
-                await acknowledged(await self._outbox.send(self._topics.log.name, number, [(None, tick, NO_HEADERS)]), "a tick")
+                await acknowledged(
+                    await self._outbox.send(self._topics.log.name, number, [(None, tick, NO_HEADERS)]), "a tick"
+                )
 
     def _called_for(self, partition: Partition, now: int, live: bool) -> bool:
         at, written = self._written.get(partition.number, (float("-inf"), partition.clock.time))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-
-from lifestage.announce import LONG_AGO, metrics_of
+from lifestage.cause import LONG_AGO
+from lifestage.document import metrics_of
 from lifestage.look import Look
 from lifestage.moments import iso
 from lifestage.partition import Partition
@@ -148,5 +148,3 @@ def accounts_of(partition: Partition) -> dict[tuple[str, str, str], int]:
         for kind, by_outcome in list(by_type.items())
         for outcome, count in list(by_outcome.items())
     }
-
-

@@ -165,3 +165,16 @@ async def test_a_server_that_refuses_to_write_is_tried_again(start: Start, reade
     assert customer(reader, PREFIX, "b") is not None
     assert customers_per_stage(reader, PREFIX) == {"reach": 2}
     assert len(recent_changes(reader, PREFIX, 9)) == 1
+
+
+async def test_a_customer_that_cannot_be_written_is_not_taken_for_written(start: Start, reader: redis.Redis) -> None:
+    """While one key of a pipeline is refused there is no mark of completeness; when it can be written, there is."""
+    reader.rpush(PREFIX + "customer:a", "not ours")
+    worker = start()
+    worker.submit(0, {"a": view("a", 1), "b": view("b", 1)}, 1)
+    await eventually(lambda: worker.model.failures_total >= 3)
+    assert not reader.hexists(PREFIX + "partitions", "0:complete")
+    reader.delete(PREFIX + "customer:a")
+    await eventually(written(worker))
+    assert customer(reader, PREFIX, "a") is not None
+    assert reader.hget(PREFIX + "partitions", "0:complete") == b"/clm5/1"

@@ -1,0 +1,61 @@
+"""What a step is given besides the profile and the fact, and what it reports to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from lifestage.change import Announced
+from lifestage.facts import Fact
+from lifestage.plan import Compiled
+
+LONG_AGO = -(1 << 60)
+"""The clock before any tick, ms."""
+
+
+class Rules(NamedTuple):
+    """What a step goes by, the same for all profiles of a partition."""
+
+    plan: Compiled
+    announce_anonymous: bool = False
+    lateness: int = 7 * 86_400_000
+    id_key: bytes = b"lifestage"
+
+
+class Clock(NamedTuple):
+    """The tick in force: all facts before `time` (ms) are believed to be in the log."""
+
+    time: int = LONG_AGO
+    live: bool = False
+
+
+class Cause(NamedTuple):
+    """The log record at hand. `due` is set where time, not the record's fact, brings the move."""
+
+    fact: Fact | None
+    topic: str | None = None
+    partition: int | None = None
+    offset: int = -1
+    due: int | None = None
+
+    def timer(self, due: int) -> Cause:
+        """The same record as the occasion on which a timer's move is noticed."""
+        return self._replace(due=due)
+
+
+class Tally(Protocol):
+    """What a step reports besides the profile."""
+
+    forgotten: int
+    dedupe_overflow: int
+
+    def change(self, announced: Announced) -> None:
+        """A change to send."""
+
+    def enter(self, stage: str | None) -> None:
+        """A profile came to stand in `stage`."""
+
+    def leave(self, stage: str | None) -> None:
+        """A profile no longer stands in `stage`."""
+
+    def money(self, currency: str, orders: int, gross_minor: int, net_minor: int) -> None:
+        """The company's sums move by this much."""

@@ -1,0 +1,57 @@
+"""The marker: all that is kept of a log partition besides its profiles."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lifestage.cause import LONG_AGO
+
+MARKER_KEY = b"\x00marker"
+PREPARED_KEY = b"\x00prepared"
+SOURCES_MAX = 100
+"""Distinct sources that are counted by name in a partition; the rest is `other`."""
+
+
+class Marker(msgspec.Struct, array_like=True):
+    """What is kept of a partition besides its profiles: where the fold stands, and every count, as of `offset`."""
+
+    offset: int = -1
+    """The newest log record whose effects are all in the changelog."""
+    format: int = 1
+    plan: str = ""
+    """Hash of the plan that announced."""
+    clock: int = LONG_AGO
+    live: bool = False
+    newest: int = LONG_AGO
+    """Time of the newest fact, ms."""
+    origins: dict[int, dict[int, int]] = {}
+    """Source topic code → partition → the highest (offset × 65536 + n) that came in from there."""
+    accounts: dict[str, dict[str, dict[str, int]]] = {}
+    """source → type → outcome → events."""
+    reasons: dict[str, int] = {}
+    """Why events were rejected: reason → events."""
+    population: dict[str, int] = {}
+    sums: dict[str, list[int]] = {}
+    """currency → [orders, gross minor, net minor]."""
+    moves: dict[str, int] = {}
+    """`from→to→kind` → changes announced."""
+    forgotten: int = 0
+    dedupe_overflow: int = 0
+    reread: int = 0
+    """Log records that were dropped because their origin had come in before."""
+
+    def count(self, source: str, type: str, outcome: str) -> None:
+        """One more event of a source and type ended like this."""
+        by_type = self.accounts.get(source)
+        if by_type is None:
+            if len(self.accounts) >= SOURCES_MAX:
+                source = "other"
+            by_type = self.accounts.setdefault(source, {})
+        by_outcome = by_type.get(type)
+        if by_outcome is None:
+            by_outcome = by_type[type] = {}
+        by_outcome[outcome] = by_outcome.get(outcome, 0) + 1
+
+
+encode_marker = msgspec.msgpack.Encoder().encode
+decode_marker = msgspec.msgpack.Decoder(Marker).decode
