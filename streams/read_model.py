@@ -214,7 +214,7 @@ class ReadModel:
         batch = self._buffer.take(
             CUSTOMERS_PER_PIPELINE // 2 if filling else CUSTOMERS_PER_PIPELINE, CHANGES_PER_PIPELINE
         )
-        batch.drained.difference_update(filter(self._refill.__contains__, tuple(batch.drained)))
+        batch.drained = {partition for partition in batch.drained if partition not in self._refill}
         finished = self._refill.fill(batch, CUSTOMERS_PER_PIPELINE - batch.size(), self._buffer)
         if batch:
             try:

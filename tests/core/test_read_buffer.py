@@ -55,9 +55,8 @@ def test_no_partition_starves_another() -> None:
         batch = buffer.take(8, 8)
         assert batch.size() <= 8
         turns.append(min(batch.customers))
-        assert [int(key) for key in next(iter(batch.customers.values()))] == sorted(
-            int(key) for key in next(iter(batch.customers.values()))
-        )
+        keys = [int(key) for key in next(iter(batch.customers.values()))]
+        assert keys == sorted(keys)
     assert set(turns[:3]) == {0, 1, 2}
 
 
