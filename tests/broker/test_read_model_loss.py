@@ -178,3 +178,25 @@ async def test_a_customer_that_cannot_be_written_is_not_taken_for_written(start:
     await eventually(written(worker))
     assert customer(reader, PREFIX, "a") is not None
     assert reader.hget(PREFIX + "partitions", "0:complete") == b"/clm5/1"
+
+
+async def test_a_partition_is_complete_only_when_all_of_it_is_written(start: Start, reader: redis.Redis) -> None:
+    """A worker that is killed while it fills leaves no mark, so its successor begins again."""
+    worker = start({0: {str(n): view(str(n), n) for n in range(3000)}})
+    worker.model.adopt(0, worker.stages(0), 3000)
+    await eventually(lambda: reader.hexists(PREFIX + "partitions", "0:complete") is True)
+    assert len(list(reader.scan_iter("test[[]1]:customer:*", count=1000))) == 3000
+
+
+async def test_a_revoked_partition_is_not_filled_again(start: Start, reader: redis.Redis) -> None:
+    """After the server was emptied each worker fills what it owns now, and nothing that it owned before."""
+    worker = start()
+    worker.submit(0, {"a": view("a", 1)}, 1)
+    worker.submit(1, {"b": view("b", 1)}, 1)
+    await eventually(written(worker))
+    worker.model.drop(0)
+    reader.flushall()
+    await eventually(lambda: customer(reader, PREFIX, "b") is not None)
+    await eventually(written(worker))
+    assert customer(reader, PREFIX, "a") is None
+    assert customers_per_stage(reader, PREFIX) == {"reach": 1}
