@@ -27,6 +27,7 @@ from streams.forwarding import Forwarder
 from streams.keeper import Keeper, Kept
 from streams.outbox import Outbox
 from streams.profiles import ProfilesTable
+from streams.provision import check_topics
 from streams.read_model import REREAD, ReadModel
 from streams.reading import targets
 from streams.sources import Sources
@@ -53,7 +54,7 @@ class Worker:
     """Everything of one worker, wired: the app, its agents and its tasks."""
 
     def __init__(self, settings: Settings, bootstrap: str, redis_url: str | None, data: Path, version: str) -> None:
-        self.settings = settings
+        self.settings, self._bootstrap = settings, bootstrap
         self.topics: Topics = topics_of(settings)
         rules = rules_of(settings)
         self.metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
@@ -120,6 +121,7 @@ class Worker:
 
     async def start(self) -> None:
         """Connect and start everything but Faust itself, which the caller starts next."""
+        log_id = await asyncio.to_thread(check_topics, self.settings, self._bootstrap)
         await self.outbox.start()
         await self.sources.start()
         if self._redis_url is not None:
@@ -131,6 +133,7 @@ class Worker:
                 self.settings.redis.timeout_s,
                 lookup=self.view.lookup,
                 snapshot=self.view.snapshot,
+                log_id=log_id,
             )
             self.read_model.start()
             self.metrics.read_model = self.read_model
@@ -163,7 +166,7 @@ class Worker:
         assert self.keeper.consumer is not None
         found = await targets(self.keeper.consumer, self.profiles, self.topics, assigned)
         owned = set(self.profiles.owned)
-        self.forwarder.reopen()
+        self.forwarder.reopen(found)
         self.keeper.reopen()
         self.ticker.forget(owned)
         self._adopt(owned)

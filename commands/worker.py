@@ -17,11 +17,13 @@ def run(config: ConfigFile = None) -> None:
 
     from agents.running import run_worker
     from commands.main import VERSION
+    from config.checks import require_secret
     from streams.connections import check_kafka
     from streams.endpoint import Endpoint
     from streams.running import bootstrap_of, default_home, redis_of
 
     settings = settings_of(config)
+    require_secret(settings)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("lifestage").setLevel(logging.INFO)
     bootstrap = bootstrap_of(settings)

@@ -22,7 +22,6 @@ AT_LEAST = {
     ("redis", "recent_changes"): 0,
     ("clock", "out_of_orderness_s"): 0,
     ("intake", "future_tolerance_s"): 0,
-    ("intake", "alignment_s"): 0,
 }
 ABOVE_ZERO = (
     ("kafka", "session_timeout_s"),
@@ -78,6 +77,16 @@ def check(settings: Settings, places: Mapping[tuple[str, str], str]) -> None:
     _check_redis(checker)
     if not settings.metrics.host:
         checker.refuse("metrics", "host", "must be an address to listen on, such as 127.0.0.1")
+
+
+def require_secret(settings: Settings) -> None:
+    """Raise `SettingsError` where a worker would turn addresses into keys that anybody could try addresses against."""
+    servers = [server.strip() for server in settings.kafka.bootstrap.split(",") if server.strip()]
+    if not settings.identity.secret and not all(map(is_loopback, servers)):
+        raise SettingsError(
+            f"identity.secret is not set, and Kafka ({settings.kafka.bootstrap}) is not on this machine: set "
+            "LIFESTAGE_IDENTITY_SECRET to a long random text, the same for all workers, and keep it for good"
+        )
 
 
 def _check_numbers(checker: Checker) -> None:

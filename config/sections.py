@@ -71,8 +71,6 @@ class Intake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_event_bytes: int = 32_768
     max_depth: int = 20
     future_tolerance_s: float = 300.0
-    alignment_s: float = 86_400.0
-    """A source partition this far ahead in event time of the slowest one waits for it."""
     blocked_ids: tuple[str, ...] = ()
 
 

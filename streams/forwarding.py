@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 from faust.types import TP
@@ -39,6 +38,8 @@ class Forwarder:
         self.consumer: BatchConsumer | None = None
         self.open = False
         """Whether records are taken: not between a drain and the next seek."""
+        self._next: dict[TP, int] = {}
+        """The next offset that has not come in here, by source partition."""
 
     def put(self, batch: BatchMessage) -> None:
         """Take a run of a source partition."""
@@ -48,12 +49,15 @@ class Forwarder:
         for record in batch.records:
             entry = enter(record)
             put(tp, record.offset, entry.time, entry)
+        self._next[tp] = batch.offset + 1
         if self._merge.waiting(tp) >= FULL:
             self.consumer.full.add(tp)
         self._arrived.set()
 
-    def reopen(self) -> None:
-        """Take records again, from where the consumer was just put."""
+    def reopen(self, targets: dict[TP, int]) -> None:
+        """Take records again, from where the consumer is just being put."""
+        names = {topic.name for topic in self._topics.sources}
+        self._next = {tp: offset for tp, offset in targets.items() if tp.topic in names}
         self._merge.clear()
         self._ready = []
         self.open = True
@@ -117,15 +121,10 @@ class Forwarder:
         return True
 
     def _unread(self) -> dict[TP, bool]:
-        """Which of our source partitions have records in Kafka beyond those that were handed out."""
+        """Which of our source partitions have records in Kafka beyond those that came in here."""
         assert self.consumer is not None
-        names = {topic.name for topic in self._topics.sources}
-        unread = {}
-        for tp, expected in islice(self.consumer.positions.expected.items(), None):
-            if tp.topic in names:
-                end = self.consumer.end_offset(tp)
-                unread[tp] = end is None or end > expected
-        return unread
+        ends = {tp: self.consumer.end_offset(tp) for tp in self._next}
+        return {tp: end is None or end > self._next[tp] for tp, end in ends.items()}
 
     def _make_room(self) -> None:
         assert self.consumer is not None

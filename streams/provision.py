@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -14,7 +15,7 @@ from streams.connections import Reached, UnreachableError, reach_kafka
 from streams.provision_plan import Action, Existing, ProvisionError, decide
 from streams.topics import topics_of
 
-__all__ = ["Action", "ProvisionError", "apply", "plan"]
+__all__ = ["Action", "ProvisionError", "apply", "check_topics", "plan"]
 
 IN_FORCE_S = 10.0
 
@@ -50,6 +51,28 @@ def apply(settings: Settings, bootstrap: str, actions: Iterable[Action]) -> None
     with _admin(reached, bootstrap) as admin:
         _create(admin, [action for action in todo if action.kind == "create"])
         _alter(admin, [action for action in todo if action.kind == "alter"])
+
+
+def check_topics(settings: Settings, bootstrap: str) -> str:
+    """The id of the log's topic (UUID text; empty when the broker tells none), once all topics are there and fit.
+
+    Raises `ProvisionError` naming what is missing or has another partition count, `UnreachableError` without a broker.
+    """
+    topics = topics_of(settings)
+    with _admin(reach_kafka(settings, bootstrap), bootstrap) as admin:
+        there = set(admin.list_topics())
+        missing = [topic.name for topic in topics.all() if topic.name not in there]
+        if missing:
+            raise ProvisionError(f"topics are missing on {bootstrap}: {', '.join(missing)}; type  lifestage provision")
+        found = {topic["name"]: topic for topic in admin.describe_topics([topic.name for topic in topics.all()])}
+    for topic in topics.all()[len(topics.sources) :]:
+        count = len(found[topic.name]["partitions"])
+        if count != topic.partitions:
+            raise ProvisionError(
+                f"{topic.name} has {count} partitions, topics.partitions is {topic.partitions}: a key would be looked "
+                "for where it is not; set topics.partitions to what the topic has"
+            )
+    return str(found[topics.log.name].get("topic_id") or "")
 
 
 def _touch(reached: Reached, actions: Sequence[Action]) -> None:

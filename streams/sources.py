@@ -36,6 +36,8 @@ class Sources:
             for topic in self._topics:
                 description = await self._admin.describe_topics([topic])
                 self._partitions += [TopicPartition(topic, p["partition"]) for p in description[0]["partitions"]]
+        # Records that retention has taken were never to be read: they must not hold the clock.
+        starts = await self._observer.beginning_offsets(self._partitions)
         ends = await self._observer.end_offsets(self._partitions)
         committed = await self._admin.list_consumer_group_offsets(self._group)
         found = []
@@ -44,5 +46,5 @@ class Sources:
             reached = int(metadata) if metadata.lstrip("-").isdigit() else None
             if reached is not None and reached < -(1 << 59):
                 reached = None
-            found.append(Source(tp.topic, tp.partition, ends[tp], max(offset, 0), reached))
+            found.append(Source(tp.topic, tp.partition, ends[tp], max(offset, starts[tp]), reached))
         return found

@@ -98,7 +98,7 @@ def test_a_whole_number_is_a_number(toml: Path) -> None:
         ("[clock]\ntick_interval_s = 0", 2, "clock.tick_interval_s = 0.0: must be above 0"),
         ("[clock]\ntick_interval_s = nan", 2, "clock.tick_interval_s = nan: must be a number, neither infinite nor"),
         ("[lifecycle]\nflush_interval_s = inf", 2, "lifecycle.flush_interval_s = inf: must be a number, neither"),
-        ("[intake]\nalignment_s = -1", 2, "intake.alignment_s = -1.0: must be at least 0"),
+        ("[intake]\nfuture_tolerance_s = -1", 2, "intake.future_tolerance_s = -1.0: must be at least 0"),
         ("[topics]\nlog_retention_days = 0", 2, "topics.log_retention_days = 0: must be days, at least 1, or -1"),
         ("[metrics]\nport = 65536", 2, "metrics.port = 65536: must be a port, 1 to 65535, or 0"),
         ('[metrics]\nhost = ""', 2, "metrics.host = '': must be an address to listen on"),
@@ -193,6 +193,15 @@ def test_a_default_at_fault_is_reported_at_what_the_person_wrote() -> None:
         "environment LIFESTAGE_KAFKA_BOOTSTRAP: kafka.bootstrap = 'kafka:9092', but kafka.security is 'PLAINTEXT' "
         "(its default): plaintext to kafka:9092, which is not this machine; set kafka.security to SSL or SASL_SSL"
     )
+
+
+def test_a_worker_needs_a_secret_off_this_machine() -> None:
+    """Keys of addresses are only as safe as the secret: none is fine on loopback, and refused elsewhere."""
+    require_secret(load(None, {"LIFESTAGE_KAFKA_BOOTSTRAP": "127.0.0.1:9092"}))
+    there = {"LIFESTAGE_KAFKA_BOOTSTRAP": "kafka.example:9093", "LIFESTAGE_KAFKA_SECURITY": "SSL"}
+    with pytest.raises(SettingsError, match=r"identity.secret is not set, and Kafka \(kafka.example:9093\)"):
+        require_secret(load(None, there))
+    require_secret(load(None, there | {"LIFESTAGE_IDENTITY_SECRET": "s" * 32}))
 
 
 def test_tls_may_go_anywhere() -> None:
