@@ -13,10 +13,13 @@ from commands.main import application
 from config.settings import Kafka, Settings, Topics
 from streams.connections import UnreachableError
 from streams.embedded.kafka import KafkaServer
+from streams.embedded.kafka_memory import KAFKA_PYTHON, start_kafka_in_memory
+from streams.following import follow
+from streams.outgoing import Outgoing, send
 from streams.provision import ProvisionError, apply, plan
 from streams.provision_plan import DAY_MS, HOUR_MS
 from streams.topics import topics_of
-from tests.wire import create_topic
+from tests.wire import create_topic, read_all
 
 pytestmark = pytest.mark.broker
 
@@ -149,3 +152,19 @@ def test_the_command_prints_a_line_a_topic(settings: Settings, tmp_path: Path, m
         lines = done.output.splitlines()
         assert [line.split()[0] for line in lines[:-1]] == [verb] * 8
         assert lines[-1].startswith(end)
+
+
+def test_the_in_memory_broker_is_told_the_names_and_used_as_it_is() -> None:
+    """Where nothing can be created, topics come to be by name; another count than it makes is refused with the right one."""
+    with start_kafka_in_memory() as broker:
+        bootstrap = broker.bootstrap
+        with pytest.raises(ProvisionError, match=r"topics\.partitions is 8: set topics\.partitions = 4"):
+            apply(Settings(), bootstrap, plan(Settings(), bootstrap))
+        settings = Settings(topics=Topics(partitions=4))
+        apply(settings, bootstrap, plan(settings, bootstrap))
+        (sent,) = send(settings, bootstrap, [Outgoing("visits", b"ann", b"{}")])
+        record = next(follow(settings, bootstrap, "visits", from_beginning=True))
+        assert (sent.topic, sent.partition, sent.offset) == (record.topic, record.partition, record.offset)
+        assert (record.key, record.value) == (b"ann", b"{}")
+        for topic in topics_of(settings).all():
+            assert {r.partition for r in read_all(bootstrap, topic.name, **KAFKA_PYTHON)} <= {0, 1, 2, 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import socket
@@ -18,6 +19,7 @@ import pytest
 import redis
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import errors as kafka_errors
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from config.settings import Kafka, Redis, Settings, SettingsError
@@ -185,11 +187,21 @@ def test_an_authority_that_did_not_sign_is_refused(secured: Secured) -> None:
         told = problem(secured.settings(ca_file=ca_file), secured.sasl)
         assert "certificate is not trusted" in told
         assert "set kafka.ca_file" in told
-    with pytest.raises(Exception, match=r"bootstrap|timeout"):
-        KafkaAdminClient(
-            bootstrap_servers=secured.sasl,
-            **{**kafka_python(secured.settings(ca_file=str(secured.stranger.cert))), "bootstrap_timeout_ms": 1500},
-        )
+
+
+# kafka-python lets go of the socket of a failed TLS handshake without closing it.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_kafka_python_itself_refuses_that_authority(secured: Secured, caplog: pytest.LogCaptureFixture) -> None:
+    """Not only our check: the client never gets as far as sending its password."""
+    options = {**kafka_python(secured.settings(ca_file=str(secured.stranger.cert))), "bootstrap_timeout_ms": 1000}
+    refused = False
+    try:
+        KafkaAdminClient(bootstrap_servers=secured.sasl, **options)
+    except kafka_errors.KafkaTimeoutError:
+        refused = True
+    gc.collect()
+    assert refused
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
 
 
 def test_a_host_name_that_the_certificate_lacks_is_refused(secured: Secured) -> None:
@@ -379,3 +391,4 @@ def test_each_mistake_with_redis_is_told(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         quick = Settings(redis=Redis(timeout_s=0.2))
         assert "timed out" in redis_problem(quick, f"redis://127.0.0.1:{silent.getsockname()[1]}")
+    gc.collect()
