@@ -10,6 +10,7 @@ from typing import get_type_hints
 import msgspec
 import pytest
 
+from config.checks import require_secret
 from config.settings import Settings, SettingsError, is_loopback, load, load_with_places
 from config.wording import SECRETS, redacted
 
