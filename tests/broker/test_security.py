@@ -1,41 +1,33 @@
-"""TLS and passwords on a real Kafka and a real Redis: every client gets in, and every mistake is told in one line."""
+"""TLS and passwords on a real Kafka: every client gets in, and every mistake is told in one line."""
 
 from __future__ import annotations
 
 import gc
 import logging
-import re
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiokafka as aiokafka_package
 import msgspec
 import pytest
-import redis
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from config.settings import Kafka, Redis, Settings, SettingsError
+from config.settings import Kafka, Settings, SettingsError
 from streams.connections import (
     UnreachableError,
     aiokafka,
     check_kafka,
-    check_redis,
     faust_credentials,
     kafka_python,
-    redis_async,
-    redis_client,
 )
 from streams.embedded.kafka import KafkaServer, start_kafka_server
 from streams.embedded.process import free_ports
-from streams.embedded.redis import EmbeddedRedis
 from tests.certificates import Certificate, encrypt_key, issue, make_authority
 from tests.wire import create_topic
 
@@ -274,121 +266,4 @@ def test_no_password_is_in_any_log_or_repr(secured: Secured, caplog: pytest.LogC
     assert "KafkaAdminClient with configuration" in caplog.text
     assert PASSWORD not in caplog.text
     shown = [repr(kafka_python(settings)), repr(aiokafka(settings)), repr(faust_credentials(settings))]
-    url = f"rediss://ann:{PASSWORD}@127.0.0.1:1/0"
-    with redis_client(settings, url) as client:
-        shown.append(repr(client))
     assert not [text for text in shown if PASSWORD in text]
-
-
-class TlsInFront:
-    """A TLS port in front of a plaintext server, as stunnel is: the wheel's Redis is built without TLS of its own."""
-
-    def __init__(self, certificate: Certificate, target: tuple[str, int]) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate.cert, certificate.key)
-        self._target = target
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._server.getsockname()[1])
-        self._threads = [threading.Thread(target=self._accept)]
-        self._open: list[socket.socket] = []
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                raw, _ = self._server.accept()
-            except OSError:
-                return
-            try:
-                outside = self._context.wrap_socket(raw, server_side=True)
-            except OSError:
-                raw.close()
-                continue
-            inside = socket.create_connection(self._target)
-            self._open += [outside, inside]
-            for source, sink in ((outside, inside), (inside, outside)):
-                thread = threading.Thread(target=self._copy, args=(source, sink))
-                thread.start()
-                self._threads.append(thread)
-
-    @staticmethod
-    def _copy(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Stop listening and hang up."""
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        for end in self._open:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
-        for end in self._open:
-            end.close()
-
-
-@pytest.fixture
-def secured_redis(redis_server: EmbeddedRedis, secured: Secured, tmp_path: Path) -> Iterator[tuple[Settings, str]]:
-    """Settings and the URL of a Redis that wants TLS and the password of a user that may use it."""
-    port = int(re.split(r"[:/]", redis_server.url)[4])
-    with redis.Redis(port=port) as admin:
-        admin.acl_setuser("ann", enabled=True, passwords=[f"+{PASSWORD}"], keys=["*"], commands=["+@all"])
-    front = TlsInFront(issue(tmp_path, "redis", secured.authority, "IP:127.0.0.1"), ("127.0.0.1", port))
-    settings = Settings(redis=Redis(ca_file=str(secured.authority.cert)))
-    yield settings, f"rediss://ann:{PASSWORD}@127.0.0.1:{front.port}/0"
-    front.close()
-    with redis.Redis(port=port) as admin:
-        admin.acl_deluser("ann")
-
-
-async def test_redis_is_reached_over_tls_with_a_password(
-    secured_redis: tuple[Settings, str], topic_prefix: str
-) -> None:
-    """Both clients get in as the user of the URL, and what one writes the other reads."""
-    settings, url = secured_redis
-    check_redis(settings, url)
-    with redis_client(settings, url) as client:
-        assert client.acl_whoami() in (b"ann", "ann")
-        client.set(topic_prefix, "hello")
-    async with redis_async(settings, url) as other:
-        assert await other.get(topic_prefix) == b"hello"
-        await other.delete(topic_prefix)
-
-
-def redis_problem(settings: Settings, url: str) -> str:
-    """What `check_redis` says: one line, without the password."""
-    with pytest.raises(UnreachableError) as told:
-        check_redis(settings, url)
-    assert "\n" not in str(told.value)
-    assert PASSWORD not in str(told.value)
-    return str(told.value)
-
-
-# redis-py lets go of the socket of a failed TLS handshake without closing it.
-@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
-def test_each_mistake_with_redis_is_told(
-    secured_redis: tuple[Settings, str], secured: Secured, redis_server: EmbeddedRedis
-) -> None:
-    """Wrong password, user, authority, host name, protocol and address: one line each, with the setting to correct."""
-    settings, url = secured_redis
-    address = url.rpartition("@")[2].removesuffix("/0")
-    for wrong in (url.replace(PASSWORD, "wrong"), url.replace("ann:", "bob:")):
-        told = redis_problem(settings, wrong)
-        assert told.startswith(f"Redis at {address}: wrong user name or password")
-    stranger = Settings(redis=Redis(ca_file=str(secured.stranger.cert)))
-    assert "set redis.ca_file" in redis_problem(stranger, url)
-    assert "not for 'localhost'" in redis_problem(settings, url.replace("127.0.0.1", "localhost"))
-    assert "TLS" in redis_problem(settings, url.replace("rediss:", "redis:"))
-    assert "does the port speak TLS?" in redis_problem(settings, redis_server.url.replace("redis:", "rediss:"))
-    assert "refused" in redis_problem(settings, f"redis://127.0.0.1:{free_ports(1)[0]}")
-    assert "is unknown" in redis_problem(settings, "redis://no-such-host.invalid")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        quick = Settings(redis=Redis(timeout_s=0.2))
-        assert "timed out" in redis_problem(quick, f"redis://127.0.0.1:{silent.getsockname()[1]}")
-    gc.collect()
