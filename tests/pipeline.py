@@ -1,0 +1,328 @@
+"""A deployment of the product on a real Kafka, and the oracle that says what must have come out of it.
+
+The oracle folds the log from its first record to its high watermark in this process, without Faust, and is compared
+with everything that the workers wrote.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import urllib.request
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.app import rules_of
+from config.settings import Settings, load
+from lifestage import log
+from lifestage.change import encode_value
+from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
+from lifestage.partition import Partition
+from streams.provision import apply, plan
+from streams.topics import topics_of
+from tests.wire import Record, produce, read_all
+from tests.workers import Worker
+
+SESSION_S = 3.0
+"""A killed worker's partitions stand still for this long; the embedded broker allows no less than 1."""
+
+
+class Deployment:
+    """Topics of one test's own, and the workers on them."""
+
+    def __init__(self, bootstrap: str, prefix: str, home: Path, **settings: str) -> None:
+        """Provision; `settings` name a section and a setting with `__` between, as in `clock__mode="data"`."""
+        self.home, self.prefix, self.bootstrap = home, prefix, bootstrap
+        self.given = {
+            "kafka.bootstrap": bootstrap,
+            "kafka.group": prefix + "g",
+            "kafka.session_timeout_s": str(SESSION_S),
+            "topics.prefix": prefix,
+            "topics.partitions": "4",
+            "clock.mode": "data",
+            "clock.poll_interval_s": "0.2",
+            "clock.tick_interval_s": "0.5",
+            "redis.enabled": "false",
+            "identity.secret": "a secret of the tests",
+        } | {name.replace("__", "."): value for name, value in settings.items()}
+        environment = {f"LIFESTAGE_{name.replace('.', '_').upper()}": value for name, value in self.given.items()}
+        self.settings: Settings = load(environment=environment)
+        self.topics = topics_of(self.settings)
+        apply(self.settings, bootstrap, plan(self.settings, bootstrap))
+
+    def worker(self, name: str = "w1") -> Worker:
+        """Start a worker as it is in production; not ready yet."""
+        return Worker(self.given, self.home, name)
+
+    def produce(self, source: str, events: Iterable[dict[str, Any]], **options: Any) -> None:
+        """Send events to a source, keyed by customer."""
+        records = [(event["customer_id"].encode(), msgspec.json.encode(event)) for event in events]
+        produce(self.bootstrap, self.prefix + source, records, linger_ms=20, batch_size=200_000, **options)
+
+    def end_tick(self, when: int, *, live: bool = False) -> None:
+        """Write the tick at `when` (ms) to every partition of the log."""
+        tick = log.pack_tick(log.Tick(when, live))
+        for number in range(self.topics.log.partitions):
+            produce(self.bootstrap, self.topics.log.name, [(None, tick)], partition=number)
+
+    # -- where it stands -------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _consumer(self) -> KafkaConsumer:
+        return KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+
+    @functools.cached_property
+    def _admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(bootstrap_servers=self.bootstrap)
+
+    def close(self) -> None:
+        """Disconnect."""
+        for name in ("_consumer", "_admin"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+
+    def ends(self, names: Iterable[str]) -> dict[TopicPartition, int]:
+        """The next offset to be written of each partition of topics."""
+        tps = [TopicPartition(name, n) for name in names for n in range(self.topics.log.partitions)]
+        return dict(self._consumer.end_offsets(tps))
+
+    def committed(self) -> dict[TopicPartition, int]:
+        """What the group has committed."""
+        found = self._admin.list_group_offsets(self.settings.kafka.group)[self.settings.kafka.group]
+        return {tp: held.offset for tp, held in found.items()}
+
+    def lag(self, names: Iterable[str]) -> int:
+        """Records of topics that the group has not committed."""
+        committed = self.committed()
+        return sum(max(0, end - max(committed.get(tp, 0), 0)) for tp, end in self.ends(names).items())
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the source topics."""
+        return [topic.name for topic in self.topics.sources]
+
+    def wait_taken_in(self, timeout_s: float = 60, alive: Sequence[Worker] = ()) -> None:
+        """Return when every source record is in the log, acknowledged and committed."""
+        self._wait(lambda: self.lag(self.sources) == 0, "sources read", timeout_s, alive)
+
+    def wait_done(self, timeout_s: float = 60, alive: Sequence[Worker] = ()) -> None:
+        """Return when all source records are in the log and all of the log is folded, durable and committed."""
+        self.wait_taken_in(timeout_s, alive)
+        self._wait(lambda: self.lag([self.topics.log.name]) == 0, "log folded", timeout_s, alive)
+
+    def wait_shared(self, workers: Sequence[Worker], timeout_s: float = 40) -> None:
+        """Return when each worker owns partitions of the log, all of them together all."""
+
+        def shared() -> bool:
+            owned = [owned_by(worker, self.topics.log.name) for worker in workers]
+            return all(owned) and sum(owned) == self.topics.log.partitions
+
+        self._wait(shared, "shared", timeout_s, workers)
+
+    def _wait(self, done: Callable[[], bool], what: str, timeout_s: float, alive: Sequence[Worker]) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            for worker in alive:
+                assert worker.running, f"{worker.name} ended with {worker.child.returncode}:\n{worker.log()[-3000:]}"
+            told = "\n".join(worker.log()[-2000:] for worker in alive)
+            assert time.monotonic() < deadline, (
+                f"not {what} after {timeout_s:.0f} s; ends {self.ends([*self.sources, self.topics.log.name])}, "
+                f"committed {self.committed()}\n{told}"
+            )
+            time.sleep(0.1)
+
+    def read(self, topic: str) -> list[Record]:
+        """All of a topic, to the high watermark."""
+        return read_all(self.bootstrap, topic)
+
+
+def samples(worker: Worker) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """What a worker's /metrics says now: (name, labels) → value."""
+    with urllib.request.urlopen(f"{worker.url}/metrics", timeout=5) as answer:  # noqa: S310 - our own http://
+        text = answer.read().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def owned_by(worker: Worker, topic: str) -> int:
+    """How many partitions of a topic a worker says it owns."""
+    return int(samples(worker).get(("lifestage_partitions_owned", frozenset({("topic", topic)})), 0))
+
+
+@contextmanager
+def deployment(bootstrap: str, prefix: str, home: Path, **settings: str) -> Iterator[Deployment]:
+    """A `Deployment` that is disconnected at the end."""
+    made = Deployment(bootstrap, prefix, home, **settings)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@dataclass
+class Truth:
+    """What a fold of the whole log gives: what must stand in the output topics."""
+
+    changes: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    """Customer → change documents in order of seq."""
+    ids: dict[tuple[str, int], str] = field(default_factory=dict)
+    profiles: dict[bytes, bytes] = field(default_factory=dict)
+    partitions: list[Partition] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def accounted(self) -> Counter[tuple[str, str, str]]:
+        """Events by (source, type, outcome)."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for partition in self.partitions:
+            for source, types in partition.marker.accounts.items():
+                for kind, outcomes in types.items():
+                    for outcome, count in outcomes.items():
+                        found[source, kind, outcome] += count
+        return found
+
+
+def truth_of(made: Deployment) -> Truth:
+    """Fold the log as it stands now."""
+    truth = Truth(records=made.read(made.topics.log.name))
+    rules = rules_of(made.settings)
+    for number in range(made.topics.log.partitions):
+        partition = Partition(rules, made.topics.log.name, number)
+        records = [(r.offset, r.key, r.value) for r in truth.records if r.partition == number and r.value is not None]
+        for change in partition.fold(records):
+            truth.changes[change.partitionkey].append(encode_value(change.data))
+            truth.ids[change.partitionkey, change.data.seq] = change.id
+        partition.checkpoint()
+        truth.profiles.update(partition.stored)
+        truth.partitions.append(partition)
+    return truth
+
+
+@dataclass
+class Written:
+    """What the workers wrote, after a consumer that drops every seq it has seen."""
+
+    changes: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    newest: dict[str, bytes] = field(default_factory=dict)
+    profiles: dict[bytes, bytes] = field(default_factory=dict)
+    markers: dict[int, Marker] = field(default_factory=dict)
+    repeats: int = 0
+    differences: list[str] = field(default_factory=list)
+    """Where the output contradicts itself: gaps in seq, one id or seq with two contents."""
+
+
+def written_by(made: Deployment) -> Written:
+    """Read all output topics."""
+    written = Written()
+    seen: dict[tuple[str, int], tuple[bytes, bytes]] = {}
+    of_id: dict[bytes, tuple[str, int]] = {}
+    for record in made.read(made.topics.changes.name):
+        assert record.key is not None
+        assert record.value is not None
+        key, seq, ce_id = record.key.decode(), msgspec.json.decode(record.value)["seq"], dict(record.headers)["ce_id"]
+        if of_id.setdefault(ce_id, (key, seq)) != (key, seq):
+            written.differences.append(f"id {ce_id!r} stands for {of_id[ce_id]} and {key, seq}")
+        if (key, seq) in seen:
+            written.repeats += 1
+            if seen[key, seq] != (ce_id, record.value):
+                written.differences.append(f"{key} seq {seq} has two contents")
+            continue
+        seen[key, seq] = (ce_id, record.value)
+        if seq != len(written.changes[key]) + 1:
+            written.differences.append(f"{key}: seq {seq} follows {len(written.changes[key])}")
+        written.changes[key].append(record.value)
+    for record in made.read(made.topics.stages.name):
+        assert record.key is not None
+        if record.value is None:
+            written.newest.pop(record.key.decode(), None)
+        else:
+            written.newest[record.key.decode()] = record.value
+    for record in made.read(made.topics.changelog.name):
+        _keep(written, record)
+    return written
+
+
+def _keep(written: Written, record: Record) -> None:
+    assert record.key is not None
+    if record.key == MARKER_KEY:
+        assert record.value is not None
+        written.markers[record.partition] = decode_marker(record.value)
+    elif record.key == PREPARED_KEY:
+        return
+    elif record.value is None:
+        written.profiles.pop(record.key, None)
+    else:
+        written.profiles[record.key] = record.value
+
+
+def differences(made: Deployment) -> list[str]:
+    """What is wrong with the workers' output: empty when all of it is exactly what the log says."""
+    truth, written = truth_of(made), written_by(made)
+    found = list(written.differences)
+    for key in truth.changes.keys() | written.changes.keys():
+        if truth.changes.get(key, []) != written.changes.get(key, []):
+            at, due, told = _first_difference(truth.changes.get(key, []), written.changes.get(key, []))
+            found.append(f"changes of {key} differ from seq {at + 1}: {due!r} became {told!r}")
+    found += [
+        f"customer-stages of {key} is not its newest change"
+        for key in truth.changes.keys() | written.newest.keys()
+        if truth.changes.get(key, [b""])[-1] != written.newest.get(key, b"")
+    ]
+    found += [
+        f"profile of {key!r} differs"
+        for key in truth.profiles.keys() | written.profiles.keys()
+        if truth.profiles.get(key) != written.profiles.get(key)
+    ]
+    for partition in truth.partitions:
+        if partition.applied >= 0:
+            found += _marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
+    return found + lost_events(made, truth)
+
+
+def _first_difference(truth: list[bytes], told: list[bytes]) -> tuple[int, bytes, bytes]:
+    for at, (due, was) in enumerate(zip(truth, told, strict=False)):
+        if due != was:
+            return at, due[:300], was[:300]
+    at = min(len(truth), len(told))
+    return at, b"".join(truth[at : at + 1])[:300], b"".join(told[at : at + 1])[:300]
+
+
+def _marker_differences(due: Marker, told: Marker) -> list[str]:
+    return [
+        f"marker.{name}: {getattr(due, name)} became {getattr(told, name)}"
+        for name in due.__struct_fields__
+        if getattr(due, name) != getattr(told, name)
+    ]
+
+
+def lost_events(made: Deployment, truth: Truth) -> list[str]:
+    """Source records that are not in the log, or not accounted for exactly once."""
+    origins: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    codes = {log.topic_code(name): name for name in made.sources}
+    for record in truth.records:
+        assert record.value is not None
+        header = log.header(record.value)
+        if header.topic:
+            origins[codes[header.topic]].add((header.partition, header.offset))
+    found = []
+    for name in made.sources:
+        due = {(tp.partition, offset) for tp, end in made.ends([name]).items() for offset in range(end)}
+        if due != origins[name]:
+            found.append(
+                f"{name}: {len(due - origins[name])} events are not in the log, {len(origins[name] - due)} too many"
+            )
+    sent = sum(made.ends(made.sources).values())
+    if sent != truth.accounted.total():
+        found.append(f"{sent} events were sent, {truth.accounted.total()} are accounted for")
+    return found
