@@ -243,6 +243,17 @@ def test_an_address_that_does_not_answer_is_told(secured: Secured) -> None:
         assert f"Kafka at {address}: timed out" in problem(Settings(kafka=Kafka(request_timeout_s=0.5)), address)
 
 
+@pytest.mark.usefixtures("real_kafka")
+def test_a_broker_that_sends_its_clients_elsewhere_is_told(tmp_path: Path) -> None:
+    """Kafka answers under one address and tells clients to use another that does not work from here."""
+    extra = {"advertised.listeners": "PLAINTEXT://no-such-host.invalid:9092"}
+    with start_kafka_server(tmp_path, say=print, heap_mb=256, extra=extra) as server:
+        told = problem(Settings(), server.bootstrap)
+    assert told.startswith(f"Kafka at {server.bootstrap} answers, but the address it tells clients to use")
+    assert "no-such-host.invalid:9092: the name 'no-such-host.invalid' is unknown" in told
+    assert told.endswith("correct advertised.listeners of the broker")
+
+
 def test_files_that_are_no_certificates_are_refused(secured: Secured, tmp_path: Path) -> None:
     """A wrong file is named with its setting before anything is connected, and nobody is asked for a passphrase."""
     junk = tmp_path / "junk.pem"
