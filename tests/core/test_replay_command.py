@@ -1,0 +1,145 @@
+"""Files of events become stage changes, without Kafka."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from commands.main import application
+from streams.cdnow import events
+from tests.core.samples import event
+
+GOLDEN = {
+    "- -> conversion": 2357,
+    "conversion -> retention": 687,
+    "conversion -> at_risk": 1670,
+    "retention -> loyalty": 514,
+    "retention -> at_risk": 750,
+    "loyalty -> at_risk": 723,
+    "loyalty -> retention": 124,
+    "at_risk -> churned": 2331,
+    "at_risk -> loyalty": 376,
+    "at_risk -> retention": 221,
+    "churned -> retention": 333,
+    "churned -> loyalty": 155,
+}
+END = "1998-07-01T00:00:00Z"
+
+
+@pytest.fixture
+def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs `lifestage replay` in a folder of its own, with no settings from outside."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIFESTAGE_CONFIG", raising=False)
+
+    def run(*words: str, stdin: bytes | None = None) -> Result:
+        return CliRunner().invoke(application(), ["replay", *words], input=stdin)
+
+    return run
+
+
+def write(name: str, *given: dict[str, Any] | str) -> None:
+    """A file of events in the current folder."""
+    Path(name).write_text("".join((e if isinstance(e, str) else json.dumps(e)) + "\n" for e in given))
+
+
+def moves(lines: str) -> dict[str, int]:
+    """Changes by from and to."""
+    data = [json.loads(line)["data"] for line in lines.splitlines()]
+    return dict(Counter(f"{d['previous_stage'] or '-'} -> {d['stage']}" for d in data))
+
+
+def test_the_purchases_of_cdnow_give_their_changes_in_any_order(replay: Callable[..., Result]) -> None:
+    """10,241 changes up to the end of the sample, by time, then customer, whatever the order of the lines or files."""
+    orders = [one for _, one in events()]
+    write("all.jsonl", *orders)
+    done = replay("all.jsonl", "--plan", "clm5", "--until", END)
+    assert done.exit_code == 0, done.stderr
+    assert moves(done.stdout) == GOLDEN
+    assert sum(GOLDEN.values()) == len(done.stdout.splitlines()) == 10_241
+    places = [(change["time"], change["partitionkey"]) for change in map(json.loads, done.stdout.splitlines())]
+    assert places == sorted(places)
+    Random(7).shuffle(orders)
+    write("one.jsonl", *orders[:3000])
+    write("two.jsonl", *orders[3000:])
+    assert replay("two.jsonl", "one.jsonl", "--until", "1998-07-01", "--output", "changes.jsonl").stdout == ""
+    assert Path("changes.jsonl").read_text() == done.stdout
+    assert "6,919 accepted, 0 rejected" in done.stderr
+    assert "10,241 changes before 1998-07-01T00:00:00Z\n  - -> conversion                 2,357\n" in done.stderr
+    assert done.stderr.endswith("customers by stage: churned 1,843, at_risk 215, loyalty 198, retention 101\n")
+
+
+def test_until_is_exclusive_and_without_it_time_ends_with_the_newest_event(replay: Callable[..., Result]) -> None:
+    """An event or a timer at the end itself is left out; without an end the newest event is in."""
+    first = event("order.completed", time="2024-01-01T00:00:00Z")
+    second = event("web.visit", id="e2", time="2024-03-31T00:00:00Z")  # 90 days later to the instant
+    write("e.jsonl", second, first)
+    assert moves(replay("e.jsonl", "--until", "2024-03-31").stdout) == {"- -> conversion": 1}
+    assert "1 accepted, 0 rejected, 1 after --until" in replay("e.jsonl", "--until", "2024-03-31").stderr
+    assert moves(replay("e.jsonl").stdout) == {"- -> conversion": 1, "conversion -> at_risk": 1}
+
+
+def test_what_is_no_event_is_shown_with_its_place_and_kept_aside(replay: Callable[..., Result]) -> None:
+    """The first five by file and line, all of them in --rejected; the neighbours count, blank lines do not."""
+    write("mixed.jsonl", event(), "", '{"a"', *[event(id=f"x{n}", time="never") for n in range(5)], event(test=True))
+    done = replay("mixed.jsonl", "mixed.jsonl", "--rejected", "aside.jsonl")
+    assert done.exit_code == 0
+    assert "16 events" in done.stderr
+    assert "1 accepted, 1 duplicate, 2 suppressed, 12 rejected" in done.stderr
+    assert "  mixed.jsonl:3: unparsable: $: expected JSON, got" in done.stderr
+    assert "  mixed.jsonl:4: wrong_type: $.time: expected an RFC 3339 time with a zone" in done.stderr
+    assert "mixed.jsonl:8" not in done.stderr
+    assert "  and 7 more; --rejected FILE keeps them all\n" in done.stderr
+    aside = [json.loads(line) for line in Path("aside.jsonl").read_text().splitlines()]
+    assert [one["line"] for one in aside] == [3, 4, 5, 6, 7, 8] * 2
+    assert aside[0] | {"message": ""} == {
+        "file": "mixed.jsonl", "line": 3, "reason": "unparsable", "message": "", "event": '{"a"',
+    }  # fmt: skip
+
+
+def test_events_come_from_a_pipe_too(replay: Callable[..., Result]) -> None:
+    """`-` is stdin."""
+    done = replay("-", stdin=json.dumps(event("order.completed")).encode())
+    assert moves(done.stdout) == {"- -> conversion": 1}
+
+
+def test_within_a_second_changes_stand_by_time(replay: Callable[..., Result]) -> None:
+    """Half a second after comes after, though its text sorts before."""
+    write(
+        "e.jsonl",
+        event("order.completed", customer_id="a", time="2024-01-01T00:00:00.500Z"),
+        event("order.completed", id="e2", order_id="o2", customer_id="b", time="2024-01-01T00:00:00Z"),
+    )
+    assert [json.loads(line)["partitionkey"] for line in replay("e.jsonl").stdout.splitlines()] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nowhere.jsonl",), "nowhere.jsonl: no such file"),
+        ((".",), ".: a folder; name the files in it, such as ./*.jsonl"),
+        (("e.jsonl", "--plan", "clm6"), "no plan 'clm6'; did you mean 'clm5'?"),
+        (("e.jsonl", "--output", "no/where"), "no/where: cannot be written (No such file or directory)"),
+    ],
+)
+def test_a_wrong_word_is_one_line(replay: Callable[..., Result], words: tuple[str, ...], said: str) -> None:
+    """A file or plan that is not there is named, with what to do."""
+    write("e.jsonl", event())
+    done = replay(*words)
+    assert done.exit_code == 1
+    assert str(done.exception) == said
+
+
+def test_a_wrong_time_is_a_wrong_option(replay: Callable[..., Result]) -> None:
+    """--until says what it takes."""
+    write("e.jsonl", event())
+    done = replay("e.jsonl", "--until", "noon")
+    assert done.exit_code == 2
+    assert "'noon': expected an RFC 3339 time with a zone" in done.stderr.replace("\n", " ")
