@@ -51,6 +51,7 @@ def run(
     A summary goes to stderr. Without --until time ends with the newest event.
     """
     from commands.progress import progress
+    from commands.times import instant
 
     settings = settings_of(config)
     rules = rules_for(settings, plan)
@@ -65,16 +66,6 @@ def run(
         out = stack.enter_context(_writing(output)) if output else sys.stdout.buffer
         _write(out, done.changes)
     typer.echo(summary(taken, done, until, time.monotonic() - began), err=True)
-
-
-def instant(text: str) -> int:
-    """An RFC 3339 time, or a date for its 00:00Z, in ms. Raises `typer.BadParameter`."""
-    from lifestage.moments import parse
-
-    try:
-        return parse(f"{text}T00:00:00Z" if len(text) == 10 else text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r}: {error}") from None
 
 
 def rules_for(settings: Settings, plan: str | None) -> Rules:

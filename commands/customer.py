@@ -1,0 +1,81 @@
+"""`lifestage customer`: one customer, from the read model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.options import ConfigFile, settings_of
+from config.errors import UserFacingError
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+
+def run(
+    key: Annotated[str, typer.Argument(metavar="ID", help="A customer id, or an email address.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The document as it is in Redis.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show where one customer stands, since when, and what comes next if nothing happens.
+
+    From the read model in Redis, which is behind the stream by less than a second while Redis is there.
+    """
+    import json
+
+    from streams.connections import check_redis, redis_client
+    from streams.read_store import customer
+    from streams.running import redis_of
+
+    settings = settings_of(config)
+    if not settings.redis.enabled:
+        raise UserFacingError("redis.enabled = false: there is no read model to look into")
+    url = redis_of(settings)
+    check_redis(settings, url)
+    with redis_client(settings, url) as client:
+        found = customer(client, settings.redis.prefix, stored_key(settings, key))
+    if found is None:
+        typer.echo(f"lifestage: no customer {key!r} in the read model {settings.redis.prefix!r}", err=True)
+        raise typer.Exit(1)
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(told(found)))
+
+
+def stored_key(settings: Settings, given: str) -> str:
+    """The key of what a person typed: an address becomes the hash that stands for it."""
+    from lifestage.keys import email_key
+
+    return email_key(given, settings.identity.secret.encode()) if "@" in given else given
+
+
+def told(view: Mapping[str, Any]) -> Iterator[str]:
+    """A customer's document in lines."""
+    stage, since = view["stage"], view["since"]
+    yield f"customer   {view['customer_id']}"
+    before = f", before that {view['previous_stage']}" if view["previous_stage"] else ""
+    yield f"stage      {stage} since {since}{before}" if stage else "stage      none yet"
+    if view["high_water_stage"] not in (None, stage):
+        yield f"           has been as far as {view['high_water_stage']}"
+    if view["next_due_at"]:
+        yield f"next       {view['next_due_stage'] or 'no stage'} at {view['next_due_at']}, if nothing happens before"
+    else:
+        yield "next       nothing changes without an event"
+    yield f"orders     {orders(view)}"
+    if view["last_order_at"]:
+        yield f"           the last at {view['last_order_at']}"
+    yield f"seen       from {view['first_seen_at'] or '?'} to {view['last_seen_at'] or '?'}"
+    yield f"changes    {view['seq']} announced; `lifestage tail stage-changes --from-beginning --customer {view['customer_id']}`"
+
+
+def orders(view: Mapping[str, Any]) -> str:
+    """How many, how often and for how much."""
+    from lifestage.money import DIGITS, major
+
+    if not view["orders"]:
+        return "none"
+    money = ""
+    if view["currency"]:
+        money = f", {major(view['net_revenue_minor'], DIGITS.get(view['currency'], 2))} {view['currency']} net"
+    return f"{view['orders']} on {view['order_days_365d']} days of the last 365{money}"
