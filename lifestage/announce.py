@@ -7,6 +7,7 @@ from itertools import pairwise
 from lifestage import document
 from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.change import PathStep, change_id, uuid_text
+from lifestage.look import Look
 from lifestage.moments import iso
 from lifestage.profile import Move, Profile
 
@@ -31,9 +32,10 @@ def forget_at(profile: Profile, key: str, t: int, rules: Rules) -> int | None:
 
 
 def move(
-    profile: Profile, key: str, at: int, stage: str | None, cause: Cause, clock: Clock, rules: Rules, tally: Tally
+    profile: Profile, key: str, stage: str | None, look: Look, cause: Cause, clock: Clock, rules: Rules, tally: Tally
 ) -> None:
-    """Put one move at the end of the path, and announce it with its ordinary kind."""
+    """Put one move, at the look's instant, at the end of the path, and announce it with its ordinary kind."""
+    at = look.t
     before = profile.stage
     since = profile.moves[-1].at if profile.moves else None
     hidden = is_hidden(key, rules)
@@ -46,21 +48,24 @@ def move(
     profile.moves.append(Move(at, stage, seq, id))
     if len(profile.moves) > 8:
         _trim(profile, clock.time - rules.lateness)
-    turn = _settle(profile, key, at, rules)
+    known = look if profile.newest is None or profile.newest <= at else rules.plan.look(profile, profile.newest)
+    turn = settle(known, key, stage if known is look else rules.plan.stage_at(known), rules)
     if hidden:
         return
     kind = document.kind_of(plan, before, stage, cause)
     change = document.document(
-        profile, key, at, before, kind, cause, clock, rules, turn,
+        profile, key, at, look, before, kind, cause, clock, rules, turn,
         time_in_previous=None if since is None else at - since,
         skipped=document.between(plan, before, stage) if kind in ("entry", "advance", "skip") else (),
     )  # fmt: skip
     tally.change(document.envelope(change, id, at, key, cause, rules))
 
 
-def _settle(profile: Profile, key: str, t: int, rules: Rules) -> tuple[int, str | None] | None:
-    turn = rules.plan.next_turn(profile, t)
-    profile.due = earlier(turn[0] if turn else None, forget_at(profile, key, t, rules))
+def settle(look: Look, key: str, stage: str | None, rules: Rules) -> tuple[int, str | None] | None:
+    """Find what time alone brings after the look, where `stage` holds, and keep the instant as the profile's `due`."""
+    turn = rules.plan.next_turn(look, stage)
+    profile = look.profile
+    profile.due = earlier(turn[0] if turn else None, forget_at(profile, key, look.t, rules))
     return turn
 
 
@@ -94,9 +99,9 @@ def correct_from(
         same += 1
     if same == len(tail) and not (present_only and len(path) > same):
         for at, now in path[same:]:
-            move(profile, key, at, now, cause if at == since else cause.timer(at), clock, rules, tally)
-        if same == len(path):
-            _settle(profile, key, until, rules)
+            by = cause if at == since else cause.timer(at)
+            move(profile, key, now, rules.plan.look(profile, at), by, clock, rules, tally)
+        settle(rules.plan.look(profile, until), key, profile.stage, rules)
         return
     _correct(profile, key, tail[same:], path[same:], since, until, cause, clock, rules, tally)
 
@@ -129,7 +134,8 @@ def _correct(
     tally.enter(stage)
     profile.seq, profile.stage = seq, stage
     profile.moves = [*kept, *(Move(at, now, seq, id) for at, now in steps)]
-    turn = _settle(profile, key, until, rules)
+    look = rules.plan.look(profile, until)
+    turn = settle(look, key, stage, rules)
     if hidden:
         return
     told: list[PathStep] = []
@@ -138,8 +144,8 @@ def _correct(
         told.append(PathStep(now, previous, iso(at)))
         previous = now
     change = document.document(
-        profile, key, entered, before, "correction", cause, clock, rules, turn,
-        seen_at=until, supersedes=tuple(uuid_text(raw) for raw in ids), path=tuple(told),
+        profile, key, entered, look, before, "correction", cause, clock, rules, turn,
+        supersedes=tuple(uuid_text(raw) for raw in ids), path=tuple(told),
     )  # fmt: skip
     tally.change(document.envelope(change, id, entered, key, cause, rules))
 

@@ -156,24 +156,28 @@ def uuid_text(raw: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def headers(announced: Announced, recorded: str) -> list[tuple[str, bytes]]:
-    """CloudEvents 1.0 binary-mode headers for Kafka; stage, kind, direction and mode too, to filter without parsing."""
+_FIXED = (("ce_specversion", b"1.0"), ("ce_type", TYPE.encode()), ("content-type", b"application/json"))
+
+
+def headers(announced: Announced, recorded: bytes) -> list[tuple[str, bytes]]:
+    """CloudEvents 1.0 binary-mode headers for Kafka; stage, kind, direction and mode too, to filter without parsing.
+
+    `recorded` is the time of emission (RFC 3339), the one thing that a replay does not give again.
+    """
     data = announced.data
     pairs = [
-        ("ce_specversion", announced.specversion),
-        ("ce_id", announced.id),
-        ("ce_source", announced.source),
-        ("ce_type", announced.type),
-        ("ce_time", announced.time),
+        *_FIXED,
+        ("ce_id", announced.id.encode()),
+        ("ce_source", announced.source.encode()),
+        ("ce_time", announced.time.encode()),
         ("ce_recordedtime", recorded),
-        ("ce_partitionkey", announced.partitionkey),
-        ("ce_stage", data.stage or ""),
-        ("ce_previousstage", data.previous_stage or ""),
-        ("ce_kind", data.kind),
-        ("ce_direction", data.direction),
-        ("ce_mode", data.mode),
-        ("content-type", announced.datacontenttype),
+        ("ce_partitionkey", announced.partitionkey.encode()),
+        ("ce_stage", (data.stage or "").encode()),
+        ("ce_previousstage", (data.previous_stage or "").encode()),
+        ("ce_kind", data.kind.encode()),
+        ("ce_direction", data.direction.encode()),
+        ("ce_mode", data.mode.encode()),
     ]
     if announced.causationid is not None:
-        pairs.append(("ce_causationid", announced.causationid))
-    return [(name, text.encode()) for name, text in pairs]
+        pairs.append(("ce_causationid", announced.causationid.encode()))
+    return pairs

@@ -21,7 +21,7 @@ from lifestage.change import (
 from lifestage.facts import TYPES, OrderCancelled, OrderRefunded
 from lifestage.look import NEVER, OPERANDS, Look
 from lifestage.moments import iso
-from lifestage.plan import Compare, Compiled, leaves, text_of
+from lifestage.plan import Compare, Compiled
 from lifestage.profile import Profile
 
 YEAR = 365 * 86_400_000
@@ -67,6 +67,7 @@ def document(
     profile: Profile,
     key: str,
     at: int,
+    look: Look,
     before: str | None,
     kind: Kind,
     cause: Cause,
@@ -74,7 +75,6 @@ def document(
     rules: Rules,
     turn: tuple[int, str | None] | None,
     *,
-    seen_at: int | None = None,
     time_in_previous: int | None = None,
     skipped: tuple[str, ...] = (),
     supersedes: tuple[str, ...] = (),
@@ -82,10 +82,9 @@ def document(
 ) -> Change:
     """The whole document of a change that brought `profile` to where it stands; `at` is the effective instant (ms).
 
-    `seen_at` is the instant at which the facts are read, if another; `turn` what time alone will bring next.
+    The facts are read at `look`; `turn` is what time alone will bring next.
     """
     plan, stage = rules.plan, profile.stage
-    look = Look(profile, at if seen_at is None else seen_at, plan.plan.day_zone)
     first, times = _stays(profile)
     reached = [name for name in plan.ladder if name in first]
     return Change(
@@ -171,10 +170,9 @@ def _trigger(cause: Cause) -> Trigger:
 def _evidence(plan: Compiled, stage: str | None, look: Look) -> Evidence:
     if stage is None:
         return Evidence("none", "no stage's condition holds", ())
-    condition = plan.stage[stage].when
-    asked = list(dict.fromkeys(leaves(condition)))
-    seen = tuple(_operand(leaf, look) for leaf in asked)
-    return Evidence(f"{plan.plan.id}.{stage}", text_of(condition), seen, _positions(asked, look))
+    asked = plan.asked[stage]
+    seen = tuple([_operand(leaf, look) for leaf in asked.leaves])
+    return Evidence(asked.rule, asked.text, seen, _positions(asked.leaves, look))
 
 
 def _operand(leaf: Compare, look: Look) -> OperandSeen:
@@ -188,7 +186,7 @@ def _operand(leaf: Compare, look: Look) -> OperandSeen:
     return OperandSeen(leaf.operand, value, leaf.op, leaf.value, window)
 
 
-def _positions(asked: list[Compare], look: Look) -> tuple[int, ...]:
+def _positions(asked: tuple[Compare, ...], look: Look) -> tuple[int, ...]:
     """Log offsets of the newest facts that the operands read, at most ten."""
     names = {leaf.operand for leaf in asked}
     profile, found = look.profile, set[int]()

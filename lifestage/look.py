@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from lifestage.profile import DAY, Profile
@@ -47,6 +47,10 @@ class Look:
             return len(self._days)
         after = self.t - window
         return sum(time > after for time in self._days.values())
+
+    def day_instants(self) -> Iterable[int]:
+        """The latest standing order of each order-day."""
+        return self._days.values()
 
     def reached(self) -> int:
         """1 once a visit (no bot), an ad click or a delivered email is among the facts."""
@@ -105,23 +109,34 @@ class Operand(NamedTuple):
     windowed: bool
     value: Callable[[Look, int | None], int]
     instants: Callable[[Profile], list[int]]
+    ahead: Callable[[Look], Iterable[int]]
+    """Those of `instants` that still matter from the look's instant on, when no fact is later than it."""
     ages: bool
     """Whether its value changes by time alone: windowed counts and `since_…`."""
 
 
-def _none(_: Profile) -> list[int]:
+def _none(_: object) -> list[int]:
     return []
+
+
+def _last_purchase(look: Look) -> list[int]:
+    return [] if look.last_purchase is None else [look.last_purchase]
+
+
+def _last_activity(look: Look) -> list[int]:
+    since = look.since_last_activity()
+    return [] if since == NEVER else [look.t - since]
 
 
 OPERANDS: dict[str, Operand] = {
     operand.name: operand
     for operand in (
-        Operand("reached", "flag", False, lambda look, _: look.reached(), _none, False),
-        Operand("acquired", "flag", False, lambda look, _: look.acquired(), _none, False),
-        Operand("standing_orders", "count", False, lambda look, _: look.standing, _none, False),
-        Operand("order_days", "count", True, lambda look, w: look.order_days(w), _purchase_instants, False),
-        Operand("since_last_purchase", "ms", False, lambda look, _: look.since_last_purchase(), _purchase_instants, True),
-        Operand("since_last_activity", "ms", False, lambda look, _: look.since_last_activity(), _activity_instants, True),
+        Operand("reached", "flag", False, lambda look, _: look.reached(), _none, _none, False),
+        Operand("acquired", "flag", False, lambda look, _: look.acquired(), _none, _none, False),
+        Operand("standing_orders", "count", False, lambda look, _: look.standing, _none, _none, False),
+        Operand("order_days", "count", True, lambda look, w: look.order_days(w), _purchase_instants, Look.day_instants, False),
+        Operand("since_last_purchase", "ms", False, lambda look, _: look.since_last_purchase(), _purchase_instants, _last_purchase, True),
+        Operand("since_last_activity", "ms", False, lambda look, _: look.since_last_activity(), _activity_instants, _last_activity, True),
     )
 }  # fmt: skip
 

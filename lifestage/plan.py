@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -158,6 +158,14 @@ def _compile(condition: Condition) -> Callable[[Look], bool]:
     return some
 
 
+class Asked(NamedTuple):
+    """What a stage's rule is called, how it reads, and its distinct comparisons: the fixed part of evidence."""
+
+    rule: str
+    text: str
+    leaves: tuple[Compare, ...]
+
+
 class Compiled:
     """A plan made ready: who stands where at t, and when that could next change by time alone."""
 
@@ -175,11 +183,15 @@ class Compiled:
             stage.name for stage in sorted((s for s in plan.stages if s.rank is not None), key=lambda s: s.rank or 0)
         )
         self._judges = tuple((stage.name, _compile(stage.when)) for stage in plan.stages)
-        leaves = [leaf for stage in plan.stages for leaf in signed_leaves(stage.when)]
+        self.asked = {
+            stage.name: Asked(f"{plan.id}.{stage.name}", text_of(stage.when), tuple(dict.fromkeys(leaves(stage.when))))
+            for stage in plan.stages
+        }
+        signed = [leaf for stage in plan.stages for leaf in signed_leaves(stage.when)]
         self._aging: list[tuple[Operand, int]] = sorted(
-            {(OPERANDS[leaf.operand], _age(leaf)) for leaf, _ in leaves if _ages(leaf)}, key=lambda pair: (pair[0].name, pair[1])
+            {(OPERANDS[leaf.operand], _age(leaf)) for leaf, _ in signed if _ages(leaf)}, key=lambda pair: (pair[0].name, pair[1])
         )  # fmt: skip
-        silences = [leaf.value for leaf, _ in leaves if leaf.operand == "since_last_activity"]
+        silences = [leaf.value for leaf, _ in signed if leaf.operand == "since_last_activity"]
         self.activity_gap = min([*silences, plan.forget_anonymous or 1 << 62])
         self.activity_matters = self._where_activity_matters()
 
@@ -195,13 +207,20 @@ class Compiled:
             return frozenset([*self.stage, None])
         return frozenset(name for name, found in asks.items() if found)
 
-    def judge(self, profile: Profile, t: int) -> str | None:
-        """The stage at `t`, by precedence; None when no condition holds."""
-        look = Look(profile, t, self.plan.day_zone)
+    def look(self, profile: Profile, t: int) -> Look:
+        """The profile at instant `t`, by this plan's days."""
+        return Look(profile, t, self.plan.day_zone)
+
+    def stage_at(self, look: Look) -> str | None:
+        """The stage at the look's instant, by precedence; None when no condition holds."""
         for name, holds in self._judges:
             if holds(look):
                 return name
         return None
+
+    def judge(self, profile: Profile, t: int) -> str | None:
+        """The stage at `t`."""
+        return self.stage_at(Look(profile, t, self.plan.day_zone))
 
     def turns(self, profile: Profile, after: int, until: int | None) -> list[int]:
         """Instants in (after, until] at which the stage could change, from all facts of the profile; rising."""
@@ -210,13 +229,18 @@ class Compiled:
             found.update(at + age for at in operand.instants(profile) if at + age > after)
         return sorted(at for at in found if until is None or at <= until)
 
-    def next_turn(self, profile: Profile, t: int) -> tuple[int, str | None] | None:
-        """The next instant after `t` at which the stage changes with no further event, and what it becomes."""
-        now = self.judge(profile, t)
-        for at in self.turns(profile, t, None):
-            then = self.judge(profile, at)
-            if then != now:
-                return at, then
+    def next_turn(self, look: Look, now: str | None) -> tuple[int, str | None] | None:
+        """The next instant after the look's at which the stage `now` changes with no further event, and to what.
+
+        No fact of the profile may be later than the look.
+        """
+        found = {since + age for operand, age in self._aging for since in operand.ahead(look)}
+        t, profile = look.t, look.profile
+        for at in sorted(found):
+            if at > t:
+                then = self.judge(profile, at)
+                if then != now:
+                    return at, then
         return None
 
 

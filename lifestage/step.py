@@ -51,7 +51,7 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
         profile.newest = time
     if in_order:
         if touched & FACTS or (touched & ACTIVITY and profile.stage in rules.plan.activity_matters):
-            _judge_now(profile, key, time, cause, clock, rules, tally)
+            _judge(profile, key, time, cause, clock, rules, tally)
     elif late:
         announce.correct_from(profile, key, reached, reached, cause, clock, rules, tally, present_only=True)
     else:
@@ -71,25 +71,17 @@ def advance(profile: Profile, key: str, until: int, cause: Cause, clock: Clock, 
         if _forgettable(profile, key, due, rules):
             _forget(profile, tally)
             return
-        stage = rules.plan.judge(profile, due)
-        if stage != profile.stage:
-            announce.move(profile, key, due, stage, cause.timer(due), clock, rules, tally)
-        else:
-            set_due(profile, key, due, rules)
+        _judge(profile, key, due, cause.timer(due), clock, rules, tally)
 
 
-def set_due(profile: Profile, key: str, t: int, rules: Rules) -> None:
-    """Find the next instant after `t` at which time alone changes something."""
-    turn = rules.plan.next_turn(profile, t)
-    profile.due = announce.earlier(turn[0] if turn else None, announce.forget_at(profile, key, t, rules))
-
-
-def _judge_now(profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> None:
-    stage = rules.plan.judge(profile, t)
+def _judge(profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> None:
+    """Judge once at `t`, later than all that was announced: announce a move, and find when time alone brings the next."""
+    look = rules.plan.look(profile, t)
+    stage = rules.plan.stage_at(look)
     if stage != profile.stage:
-        announce.move(profile, key, t, stage, cause, clock, rules, tally)
+        announce.move(profile, key, stage, look, cause, clock, rules, tally)
     else:
-        set_due(profile, key, t, rules)
+        announce.settle(look, key, stage, rules)
 
 
 def _is_known(profile: Profile, fact: Fact, rules: Rules) -> bool:

@@ -45,6 +45,8 @@ class Untold:
     def __init__(self) -> None:
         self.futures: list[asyncio.Future[Any]] = []
         self.changes: list[Announced] = []
+        self.newest: dict[str, OutRecord] = {}
+        """By customer, as `customer-stages` gets it."""
 
 
 class Keeper:
@@ -78,12 +80,16 @@ class Keeper:
         told = list(changes)
         if not told:
             return
-        recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
         records: list[OutRecord] = [
             (change.partitionkey.encode(), encode_value(change.data), headers(change, recorded)) for change in told
         ]
         untold = self._untold[number]
         untold.changes += told
+        for record, change in zip(records, told, strict=True):
+            untold.newest[change.partitionkey] = (
+                record if change.data.stage is not None else (record[0], None, record[2])
+            )
         untold.futures += await self._outbox.send(self._topics.changes.name, number, records)
 
     async def folded(self, partition: Partition) -> None:
@@ -148,13 +154,7 @@ class Keeper:
 
     async def _tell_newest(self, number: int, untold: Untold) -> None:
         """`customer-stages` gets the newest change per customer; then everything told is awaited."""
-        newest = {change.partitionkey: change for change in untold.changes}
-        recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        records: list[OutRecord] = [
-            (key.encode(), None if change.data.stage is None else encode_value(change.data), headers(change, recorded))
-            for key, change in newest.items()
-        ]
-        futures = await self._outbox.send(self._topics.stages.name, number, records)
+        futures = await self._outbox.send(self._topics.stages.name, number, untold.newest.values())
         await acknowledged([*untold.futures, *futures], "stage changes")
 
     async def _keep(self, number: int, checkpoint: Checkpoint) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from lifestage.cause import LONG_AGO
 from lifestage.document import metrics_of
-from lifestage.look import Look
 from lifestage.moments import iso
 from lifestage.partition import Partition
 from lifestage.profile import Profile
@@ -21,8 +20,9 @@ def customer_view(partition: Partition, key: str, profile: Profile) -> CustomerV
     """What others may read of one customer."""
     compiled = partition.rules.plan
     at = max(profile.newest or 0, profile.moves[-1].at if profile.moves else 0, partition.clock.time - 1)
-    metrics = metrics_of(Look(profile, at, compiled.plan.day_zone))
-    turn = compiled.next_turn(profile, at)
+    look = compiled.look(profile, at)
+    metrics = metrics_of(look)
+    turn = compiled.next_turn(look, compiled.stage_at(look))
     reached = {m.stage for m in profile.moves} | set(profile.before)
     ladder = [name for name in compiled.ladder if name in reached]
     return CustomerView(
