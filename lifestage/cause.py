@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from lifestage.change import Announced
 from lifestage.facts import Fact
 from lifestage.plan import Compiled
@@ -28,7 +30,7 @@ class Clock(NamedTuple):
     live: bool = False
 
 
-class Cause(NamedTuple):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """The log record at hand. `due` is set where time, not the record's fact, brings the move."""
 
     fact: Fact | None
@@ -39,7 +41,7 @@ class Cause(NamedTuple):
 
     def timer(self, due: int) -> Cause:
         """The same record as the occasion on which a timer's move is noticed."""
-        return self._replace(due=due)
+        return Cause(self.fact, self.topic, self.partition, self.offset, due)
 
 
 class Tally(Protocol):

@@ -156,6 +156,7 @@ def uuid_text(raw: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+_named: dict[tuple[str | None, ...], tuple[tuple[str, bytes], ...]] = {}
 _FIXED = (("ce_specversion", b"1.0"), ("ce_type", TYPE.encode()), ("content-type", b"application/json"))
 
 
@@ -165,18 +166,24 @@ def headers(announced: Announced, recorded: bytes) -> list[tuple[str, bytes]]:
     `recorded` is the time of emission (RFC 3339), the one thing that a replay does not give again.
     """
     data = announced.data
+    what = (data.stage, data.previous_stage, data.kind, data.direction, data.mode)
+    named = _named.get(what)
+    if named is None:
+        # as many as a plan has moves: some hundreds
+        named = _named[what] = tuple(
+            (name, (text or "").encode())
+            for name, text in zip(
+                ("ce_stage", "ce_previousstage", "ce_kind", "ce_direction", "ce_mode"), what, strict=True
+            )
+        )
     pairs = [
         *_FIXED,
+        *named,
         ("ce_id", announced.id.encode()),
         ("ce_source", announced.source.encode()),
         ("ce_time", announced.time.encode()),
         ("ce_recordedtime", recorded),
         ("ce_partitionkey", announced.partitionkey.encode()),
-        ("ce_stage", (data.stage or "").encode()),
-        ("ce_previousstage", (data.previous_stage or "").encode()),
-        ("ce_kind", data.kind.encode()),
-        ("ce_direction", data.direction.encode()),
-        ("ce_mode", data.mode.encode()),
     ]
     if announced.causationid is not None:
         pairs.append(("ce_causationid", announced.causationid.encode()))

@@ -187,16 +187,21 @@ def _operand(leaf: Compare, look: Look) -> OperandSeen:
 
 
 def _positions(asked: tuple[Compare, ...], look: Look) -> tuple[int, ...]:
-    """Log offsets of the newest facts that the operands read, at most ten."""
-    names = {leaf.operand for leaf in asked}
+    """Log offsets of the newest facts that the operands read, at most ten; none offline."""
     profile, found = look.profile, set[int]()
-    if names & {"standing_orders", "order_days", "since_last_purchase"}:
-        found.update(o.offset for o in profile.orders if o.time is not None and o.time <= look.t)
-    if "reached" in names:
-        found.add(profile.reach_offset)
-    if "acquired" in names:
-        found.add(profile.acquired_offset)
-    return tuple(sorted(offset for offset in found if offset >= 0)[-POSITIONS_MAX:])
+    for leaf in asked:
+        name = leaf.operand
+        if name == "reached":
+            found.add(profile.reach_offset)
+        elif name == "acquired":
+            found.add(profile.acquired_offset)
+        elif name in _OF_ORDERS:
+            t = look.t
+            found.update([o.offset for o in profile.orders if o.time is not None and o.time <= t])
+    return tuple(sorted([offset for offset in found if offset >= 0])[-POSITIONS_MAX:])
+
+
+_OF_ORDERS = frozenset({"standing_orders", "order_days", "since_last_purchase"})
 
 
 def envelope(change: Change, id: bytes, at: int, key: str, cause: Cause, rules: Rules) -> Announced:

@@ -55,7 +55,7 @@ def _leap_second(text: str) -> int:
 def of_epoch(number: float) -> int:
     """The instant of a Unix time in seconds, or in milliseconds from 1e11 on, as ms. Halves round to even."""
     if abs(number) >= _EPOCH_IS_MS:
-        return round(number)
+        return number if type(number) is int else round(number)
     return round(number * 1000)
 
 

@@ -51,15 +51,22 @@ class Backlog:
 
     def waiting(self, topics: Iterable[str]) -> list[Waiting]:
         """The partitions of `topics` with unfinished records. Raises `UserFacingError` for a topic that is not there."""
+        return [one for topic in topics for one in self._of(topic) if one.next < one.end]
+
+    def ends(self, topics: Iterable[str]) -> int:
+        """How many records were ever written to `topics`. Raises as `waiting` does."""
+        return sum(one.end for topic in topics for one in self._of(topic))
+
+    def _of(self, topic: str) -> list[Waiting]:
         try:
-            return [one for topic in topics for one in self._of(topic) if one.next < one.end]
+            return self._ask(topic)
         except kafka_errors.KafkaError as error:
             raise UnreachableError(
                 f"Kafka at {self._bootstrap}: asking for the commits of group {self._settings.kafka.group!r} failed "
                 f"({type(error).__name__}: {error})"
             ) from error
 
-    def _of(self, topic: str) -> list[Waiting]:
+    def _ask(self, topic: str) -> list[Waiting]:
         numbers = self._consumer.partitions_for_topic(topic)
         if not numbers:
             raise UserFacingError(f"topic {topic} is not there: `lifestage provision` makes it")

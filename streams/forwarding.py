@@ -106,9 +106,10 @@ class Forwarder:
         by_partition: dict[int, list[OutRecord]] = {}
         letters: dict[int, list[OutRecord]] = {}
         ends: dict[TP, tuple[int, int]] = {}
-        for rank, tp, offset, entry in round_:
+        for ranked in round_:
+            tp, entry = ranked.source, ranked.item
             by_partition.setdefault(entry.partition, []).append((entry.key, entry.value, NO_HEADERS))
-            ends[tp] = (offset, rank)
+            ends[tp] = (ranked.offset, ranked.rank)
             if entry.dead_letter is not None:
                 letters.setdefault(tp.partition % self._topics.dead_letters.partitions, []).append(entry.dead_letter)
                 self._rejected(dict(entry.dead_letter[2])["lifestage-reason"].decode())

@@ -117,7 +117,8 @@ class Keeper:
     async def drain(self) -> None:
         """Fold no more, and make durable all that was folded."""
         self.open = False
-        await self.flush_all()
+        # Not `flush_all`: a partition that looks flushed may have a flush on its way, or be in the middle of a run.
+        await asyncio.gather(*(self.flush(number) for number in list(self._profiles.owned)))
 
     def reopen(self) -> None:
         """Fold again. Nothing may be dirty: the state is where the log is about to be read from."""

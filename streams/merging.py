@@ -8,13 +8,15 @@ that has more to read.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 P = TypeVar("P", bound=Hashable)
 T = TypeVar("T")
 
 
-class Ranked(NamedTuple, Generic[P, T]):
+class Ranked(msgspec.Struct, Generic[P, T], frozen=True, gc=False):
     """One record on its way: rank (ms), where it came from, and what it carries."""
 
     rank: int
