@@ -81,7 +81,7 @@ class Backlog:
         ]
 
     def wait(
-        self, topics: Iterable[str], seconds: float, heard: Callable[[list[Waiting]], None] = lambda _: None
+        self, topics: Iterable[str], seconds: float, heard: Callable[[list[Waiting]], object] = lambda _: None
     ) -> list[Waiting]:
         """Wait until nothing waits, at most `seconds`; returns what still does. `heard` gets every look."""
         deadline, names = time.monotonic() + seconds, list(topics)
