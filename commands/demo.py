@@ -103,7 +103,7 @@ def _demo(config: Path | None, todo: list[Parcel], days_per_second: float | None
         typer.echo(opening(todo))
         try:
             now, sent = _play(services, todo, days_per_second)
-            typer.echo(closing(services, now, sent, time.monotonic() - began, keep=keep))
+            typer.echo(closing(services, todo, now, sent, time.monotonic() - began, keep=keep))
             while keep:
                 services.check()
                 time.sleep(SHOW_EVERY_S)

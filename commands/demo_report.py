@@ -16,21 +16,27 @@ if TYPE_CHECKING:
     from commands.demo_feed import Parcel
     from commands.demo_services import Services
 
+PURCHASES = "purchases"
+SHOWN = ("accepted", "rejected")
 CUSTOMER = "00004"
 """The first of the sample: four purchases, then silence."""
 
 
 def opening(todo: Sequence[Parcel]) -> str:
     """What will be seen."""
-    return (
-        f"replaying {len(todo):,} events of {iso(todo[0].time)[:7]} to {iso(todo[-1].time)[:7]}: real purchases (CDNOW, "
-        f"Fader & Hardie 2001), visits and emails made up around them (source {SOURCE!r})"
-    )
+    made_up = f" and visits and emails made up around them (source {SOURCE!r})" if _made_up(todo) else ""
+    months = f"{iso(todo[0].time)[:7]} to {iso(todo[-1].time)[:7]}"
+    return f"replaying {len(todo):,} events of {months}: real purchases (CDNOW, Fader & Hardie 2001){made_up}"
 
 
-def closing(services: Services, now: Snapshot, sent: int, seconds: float, *, keep: bool) -> str:
+def _made_up(todo: Sequence[Parcel]) -> bool:
+    return any(parcel.topic != PURCHASES for parcel in todo)
+
+
+def closing(services: Services, todo: Sequence[Parcel], now: Snapshot, sent: int, seconds: float, *, keep: bool) -> str:
     """The figures, what they mean, and what to do next."""
-    return "\n".join((*_figures(now, sent, seconds), "", *_meaning(now), "", *_next(services, keep=keep)))
+    meaning = _meaning(now, made_up=_made_up(todo))
+    return "\n".join((*_figures(now, sent, seconds), "", *meaning, "", *_next(services, keep=keep)))
 
 
 def _figures(now: Snapshot, sent: int, seconds: float) -> Iterator[str]:
@@ -48,13 +54,11 @@ def _figures(now: Snapshot, sent: int, seconds: float) -> Iterator[str]:
         yield f"  {('-' if before == 'none' else before) + ' -> ' + after:<28}{count:>7,}"
 
 
-SHOWN = ("accepted", "rejected")
-
-
-def _meaning(now: Snapshot) -> Iterator[str]:
-    yield f"Time ended at {END}, by a tick after the last event. The purchases are real, the visits and emails are not:"
-    yield "they bring a customer to reach before the first purchase, and every move from conversion on is decided by"
-    yield "purchases and by silence alone. `lifestage demo --purchases-only` leaves them out."
+def _meaning(now: Snapshot, *, made_up: bool) -> Iterator[str]:
+    yield f"Time ended at {END}, by a tick after the last event."
+    if made_up:
+        yield "The purchases are real, the visits and emails are not: they bring a customer to reach before the first purchase."
+        yield "Every move from conversion on is decided by purchases and by silence alone; --purchases-only leaves the rest out."
     if now.outcomes["rejected"]:
         yield "The rejected events are broken on purpose; they are in the topic dead-letters, each with place and reason."
 

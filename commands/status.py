@@ -48,6 +48,6 @@ def _from_redis(settings: Settings) -> None:
         if count:
             typer.echo(f"  {stage:<24}{count:>10,} customers")
     typer.echo(f"  newest changes{'' if changes else ': none'}")
-    for change in changes:
+    for change in (announced["data"] for announced in changes):
         move = f"{change['previous_stage'] or '-'} -> {change['stage'] or '-'}"
         typer.echo(f"    {change['entered_at']}  {change['customer_id']:<12}  {move}")
