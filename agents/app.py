@@ -159,6 +159,7 @@ class Worker:
         """Give the consumer what it asks for at a seek and before a revocation."""
         for user in (self.forwarder, self.keeper, self.view):
             user.consumer = consumer
+        self.view.remaining = self.app.tables.recovery.active_remaining_total
         consumer.targets = self._targets
         consumer.drain = self._drain
 

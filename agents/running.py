@@ -24,7 +24,7 @@ def readiness(worker: Worker) -> tuple[bool, str]:
     recovering, done, total = worker.view.recovery()
     if not recovering:
         return True, ""
-    return False, f"recovering {100 * done // total} %" if total > done else "joining the group"
+    return False, f"recovering {100 * done // total} %" if total > done else "joining the group, or about to go on"
 
 
 async def run_worker(

@@ -18,7 +18,7 @@ def run(config: ConfigFile = None) -> None:
     from agents.running import run_worker
     from commands.main import VERSION
     from config.checks import require_secret
-    from streams.connections import check_kafka
+    from streams.connections import UnreachableError, check_kafka, check_redis
     from streams.endpoint import Endpoint
     from streams.running import bootstrap_of, default_home, redis_of
 
@@ -26,9 +26,17 @@ def run(config: ConfigFile = None) -> None:
     require_secret(settings)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("lifestage").setLevel(logging.INFO)
+    # A commit that takes longer than its interval is no news: the next one follows it.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
     bootstrap = bootstrap_of(settings)
     redis_url = redis_of(settings) if settings.redis.enabled else None
     check_kafka(settings, bootstrap)
+    if redis_url is not None:
+        try:
+            check_redis(settings, redis_url)
+        except UnreachableError as error:
+            # Stages are computed and announced all the same; the read model is filled once Redis answers.
+            logging.getLogger("lifestage").warning("%s", error)
     data = default_home() / "worker"
     data.mkdir(parents=True, exist_ok=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from lifestage.cause import LONG_AGO
 from lifestage.document import metrics_of
@@ -53,7 +53,8 @@ class WorkerView:
         self.consumer: BatchConsumer | None = None
         self.ticker: Ticker | None = None
         self.recovering = True
-        self.to_restore = 0
+        self.remaining: Callable[[], int] = lambda: 0
+        """Changelog records that a recovery has still to read; set by the app."""
 
     # -- for the read model ----------------------------------------------------------------------
 
@@ -128,7 +129,8 @@ class WorkerView:
 
     def recovery(self) -> tuple[bool, int, int]:
         """(under way, changelog records read, records to read)."""
-        return self.recovering, self._profiles.restored, max(self.to_restore, self._profiles.restored)
+        done = self._profiles.restored
+        return self.recovering, done, done + (max(0, self.remaining()) if self.recovering else 0)
 
     def owned(self) -> Mapping[str, int]:
         """Number of owned partitions by topic."""
