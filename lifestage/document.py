@@ -18,7 +18,7 @@ from lifestage.change import (
     Trigger,
     uuid_text,
 )
-from lifestage.facts import TYPES, OrderCancelled, OrderRefunded
+from lifestage.facts import TYPES
 from lifestage.look import NEVER, OPERANDS, Look
 from lifestage.moments import iso
 from lifestage.plan import Compare, Compiled
@@ -28,11 +28,11 @@ YEAR = 365 * 86_400_000
 POSITIONS_MAX = 10
 
 
-def kind_of(plan: Compiled, before: str | None, stage: str | None, cause: Cause) -> Kind:
-    """The first that fits, in the order of the semantics page."""
+def kind_of(plan: Compiled, before: str | None, stage: str | None, reversal: bool) -> Kind:
+    """The first that fits, in the order of the semantics page. `reversal`: by a refund or cancellation of its instant."""
     if before is None:
         return "entry"
-    if cause.due is None and isinstance(cause.fact, OrderRefunded | OrderCancelled):
+    if reversal:
         return "reversal"
     entering = plan.stage[stage].enter_kind if stage is not None else None
     if entering is not None:

@@ -79,13 +79,20 @@ class Look:
         return t - min(starts) if starts else NEVER
 
 
+def falls(profile: Profile, at: int) -> bool:
+    """Whether a refund or cancellation of the instant `at` is the one by which an order no longer stands."""
+    ended = [order for order in profile.orders if order.time is not None and order.time <= at]
+    return any(order.ends_at() == at for order in ended if order.refunds or order.cancelled_at is not None)
+
+
 def _purchase_instants(profile: Profile) -> list[int]:
     return [order.time for order in profile.orders if order.time is not None]
 
 
 def _activity_instants(profile: Profile) -> list[int]:
+    # what came before the first activity ages too, until that activity: mails that were delivered to silence
     runs = profile.activity
-    return runs[1::2] if runs else _all_instants(profile)
+    return runs[1::2] + [at for at in _all_instants(profile) if at < runs[0]] if runs else _all_instants(profile)
 
 
 def _all_instants(profile: Profile) -> list[int]:

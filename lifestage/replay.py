@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
 from lifestage.facts import Fact
 from lifestage.keys import key_of
+from lifestage.moments import parse
 from lifestage.profile import Profile
-from lifestage.step import advance, take
+from lifestage.step import advance, take_together
 
 
 class Path:
@@ -68,21 +70,25 @@ def replay(facts: Iterable[Fact], rules: Rules, until: int | None = None) -> Pat
     for key in sorted(by_key):
         for _ in replay_customer(key, by_key[key], rules, end, path):
             pass
-    path.changes.sort(key=lambda a: (a.time, a.partitionkey, a.data.seq))
+    path.changes.sort(key=lambda a: (parse(a.time), a.partitionkey, a.data.seq))
     return path
 
 
 def replay_customer(key: str, facts: list[Fact], rules: Rules, end: int, path: Path) -> Iterator[Profile]:
     """Fold one customer's facts in order of (time, source, id), then let time pass up to `end` (ms, exclusive).
 
-    Yields the profile after each fact and once at the end.
+    Yields the profile after each instant at which there are facts and once at the end.
     """
     facts.sort(key=lambda f: (f.time, f.source, f.id))
     profile = Profile()
     unlimited = rules._replace(lateness=1 << 60)
     clock = Clock()
-    for fact in facts:
-        path.outcomes[take(profile, key, fact, Cause(fact), clock, unlimited, path)] += 1
+    for _, together in groupby(facts, key=_time_of):
+        path.outcomes.update(take_together(profile, key, list(together), clock, unlimited, path))
         yield profile
     advance(profile, key, end, Cause(None), clock, unlimited, path)
     yield profile
+
+
+def _time_of(fact: Fact) -> int:
+    return fact.time

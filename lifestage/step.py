@@ -6,6 +6,7 @@ to a `Tally`. After either, the announced history equals the path up to h = max(
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from lifestage import announce
@@ -29,11 +30,10 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
     """Fold one fact and announce what follows. Returns its outcome: accepted, duplicate or late."""
     time = fact.time
     late = time < clock.time - rules.lateness
-    ledger = isinstance(fact, LEDGER)
-    if late and not ledger:
+    if late and not isinstance(fact, LEDGER):
         return "late"
     hashed = id_hash(fact.source, fact.id, rules.id_key)
-    if has_seen(profile, hashed) or (ledger and _is_known(profile, fact, rules)):
+    if _is_duplicate(profile, fact, hashed, rules):
         return "duplicate"
     reached = clock.time - 1
     if profile.newest is not None and profile.newest > reached:
@@ -41,22 +41,68 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
     in_order = time > reached
     if in_order and profile.due is not None and profile.due < time:
         advance(profile, key, time, cause, clock, rules, tally)
-    if ledger:
-        touched = _fold_ledger(profile, fact, cause.offset, rules, tally)
-    else:
-        touched = fold(profile, fact, cause.offset, rules.id_key, rules.plan.activity_gap)
-    if remember(profile, hashed, time, clock.time - rules.lateness):
-        tally.dedupe_overflow += 1
-    if profile.newest is None or time > profile.newest:
-        profile.newest = time
+    timed = _timed(profile, time, rules) if in_order else None
+    touched = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
     if in_order:
-        if touched & FACTS or (touched & ACTIVITY and profile.stage in rules.plan.activity_matters):
-            _judge(profile, key, time, cause, clock, rules, tally)
+        if timed is not None or _calls_for_judgement(profile, touched, rules):
+            _judge(profile, key, time, cause, clock, rules, tally, timed)
     elif late:
         announce.correct_from(profile, key, reached, reached, cause, clock, rules, tally, present_only=True)
     else:
         announce.correct_from(profile, key, time, reached, cause, clock, rules, tally)
     return "accepted"
+
+
+def take_together(
+    profile: Profile, key: str, facts: Iterable[Fact], clock: Clock, rules: Rules, tally: Tally
+) -> list[str]:
+    """Fold all facts of one instant, later than any before, and judge once; a change names the last that was accepted.
+
+    Returns the outcome of each: accepted or duplicate.
+    """
+    outcomes: list[str] = []
+    touched, last, timed = 0, None, None
+    for fact in facts:
+        hashed = id_hash(fact.source, fact.id, rules.id_key)
+        if _is_duplicate(profile, fact, hashed, rules):
+            outcomes.append("duplicate")
+            continue
+        cause = Cause(fact)
+        if last is None and profile.due is not None and profile.due < fact.time:
+            advance(profile, key, fact.time, cause, clock, rules, tally)
+        if last is None:
+            timed = _timed(profile, fact.time, rules)
+        touched |= _add(profile, fact, hashed, cause.offset, clock, rules, tally)
+        outcomes.append("accepted")
+        last = fact
+    if last is not None and (timed is not None or _calls_for_judgement(profile, touched, rules)):
+        _judge(profile, key, last.time, Cause(last), clock, rules, tally, timed)
+    return outcomes
+
+
+def _timed(profile: Profile, t: int, rules: Rules) -> str | None:
+    """The stage that time alone would bring at `t`, before the facts of that instant apply; None when nothing is due."""
+    if profile.due != t:
+        return None
+    stage = rules.plan.judge(profile, t)
+    return None if stage == profile.stage else stage
+
+
+def _add(profile: Profile, fact: Fact, hashed: bytes, offset: int, clock: Clock, rules: Rules, tally: Tally) -> int:
+    """Add a fact that is no duplicate to the set; says what it touched."""
+    if isinstance(fact, LEDGER):
+        touched = _fold_ledger(profile, fact, offset, rules, tally)
+    else:
+        touched = fold(profile, fact, offset, rules.id_key, rules.plan.activity_gap)
+    if remember(profile, hashed, fact.time, clock.time - rules.lateness):
+        tally.dedupe_overflow += 1
+    if profile.newest is None or fact.time > profile.newest:
+        profile.newest = fact.time
+    return touched
+
+
+def _calls_for_judgement(profile: Profile, touched: int, rules: Rules) -> bool:
+    return bool(touched & FACTS or (touched & ACTIVITY and profile.stage in rules.plan.activity_matters))
 
 
 def fire(profile: Profile, key: str, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> None:
@@ -74,14 +120,24 @@ def advance(profile: Profile, key: str, until: int, cause: Cause, clock: Clock, 
         _judge(profile, key, due, cause.timer(due), clock, rules, tally)
 
 
-def _judge(profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> None:
-    """Judge once at `t`, later than all that was announced: announce a move, and find when time alone brings the next."""
+def _judge(
+    profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally, timed: str | None = None
+) -> None:
+    """Judge once at `t`, later than all that was announced: announce a move, and find when time alone brings the next.
+
+    A move to `timed` is the doing of time, not of the record at hand.
+    """
     look = rules.plan.look(profile, t)
     stage = rules.plan.stage_at(look)
     if stage != profile.stage:
+        cause = cause.timer(t) if stage == timed else cause
         announce.move(profile, key, stage, look, cause, clock, rules, tally)
     else:
         announce.settle(look, key, stage, rules)
+
+
+def _is_duplicate(profile: Profile, fact: Fact, hashed: bytes, rules: Rules) -> bool:
+    return has_seen(profile, hashed) or (isinstance(fact, LEDGER) and _is_known(profile, fact, rules))
 
 
 def _is_known(profile: Profile, fact: Fact, rules: Rules) -> bool:
