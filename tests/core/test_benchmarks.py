@@ -1,0 +1,126 @@
+"""The benchmark's own parts: what it draws, and what it takes for the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from benchmarks.__main__ import expected_of
+from benchmarks.broker import EventSet
+from benchmarks.compare import BrokenHistoryError, Outcome, difference, outcome_of, transitions
+from benchmarks.contestants import Measured
+from benchmarks.events import SourceEvent, customers_of, generate
+from benchmarks.table import ratios, render, spread
+from lifestage.decode import Decoder
+from lifestage.facts import Fact
+from streams.doorway import partition_of
+
+
+def change(seq: int, before: str | None, after: str | None, at: str, **more: Any) -> tuple[str, bytes]:
+    """A change of customer c1 with id `i<seq>`, as a record of the topic."""
+    fields = {"customer_id": "c1", "seq": seq, "stage": after, "previous_stage": before, "entered_at": at}
+    return f"i{seq}", json.dumps({**fields, "kind": "advance", **more}).encode()
+
+
+FIRST = change(1, None, "reach", "2026-01-02")
+SECOND = change(2, "reach", "conversion", "2026-01-04")
+CORRECTION = change(
+    3, "conversion", "conversion", "2026-01-04", kind="correction", supersedes=["i1"],
+    path=[{"stage": "acquisition", "previous_stage": None, "entered_at": "2026-01-01"}],
+)  # fmt: skip
+
+
+def test_the_same_seed_draws_the_same_bytes() -> None:
+    """Two draws of a seed are equal, on any machine; another seed gives other events."""
+    drawn = b"".join(key + value for _, key, value in generate(500))
+    assert hashlib.sha256(drawn).hexdigest()[:16] == "38b77e5727e1cd5d"
+    assert b"".join(key + value for _, key, value in generate(500, seed=2)) != drawn
+
+
+def test_events_come_in_the_stated_shares_and_order() -> None:
+    """75 % visits, 17 % emails, 8 % purchases; rising event time, no instant and no id twice; all within 60 days."""
+    drawn = list(generate(2_000))
+    assert Counter(event.topic for event in drawn) == {"visits": 1_500, "emails": 340, "purchases": 160}
+    facts = [Decoder(b"secret").decode(event.value, None) for event in drawn]
+    times = [fact.time for fact in facts if isinstance(fact, Fact)]
+    assert len(times) == 2_000
+    assert times == sorted(set(times))
+    assert times[-1] - times[0] < 60 * 86_400_000
+    assert len({fact.id for fact in facts if isinstance(fact, Fact)}) == 2_000
+    assert len({event.key for event in drawn}) <= customers_of(2_000) == 300
+
+
+def test_each_event_is_keyed_by_the_customer_it_names() -> None:
+    """Every contestant may trust the record's key."""
+    assert all(json.loads(event.value)["customer_id"].encode() == event.key for event in generate(300))
+
+
+def test_a_set_keeps_each_partition_in_order() -> None:
+    """Records stand by topic and partition, as Kafka's own producers would place them, in the order drawn."""
+    drawn = list(generate(400))
+    events = EventSet(drawn, 4)
+    assert events.count == 400
+    assert sorted(events.values()) == sorted(event.value for event in drawn)
+    for topic, by_partition in events.topics.items():
+        for partition, records in by_partition.items():
+            mine = [e for e in drawn if e.topic == topic and partition_of(e.key, 4) == partition]
+            assert [(key, value) for key, value, _ in records] == [(e.key, e.value) for e in mine]
+
+
+def test_a_path_is_what_no_correction_has_taken_out() -> None:
+    """Records in any order, some twice: superseded moves go, those of the correction stand in their place."""
+    outcome = outcome_of([CORRECTION, SECOND, FIRST, SECOND])
+    assert outcome.paths == {"c1": (("2026-01-01", "acquisition"), ("2026-01-04", "conversion"))}
+    assert (outcome.announced, outcome.corrections) == (3, 1)
+    assert transitions(outcome.paths) == {("", "acquisition"): 1, ("acquisition", "conversion"): 1}
+
+
+def test_a_history_with_a_hole_or_a_jump_is_no_history() -> None:
+    """A missing seq, or a previous stage that was never announced, is not compared at all."""
+    with pytest.raises(BrokenHistoryError, match="none with seq 2"):
+        outcome_of([FIRST, CORRECTION])
+    with pytest.raises(BrokenHistoryError, match="goes on from retention, after one to reach"):
+        outcome_of([FIRST, change(2, "retention", "loyalty", "2026-01-04")])
+
+
+def test_a_difference_names_a_customer() -> None:
+    """One other instant, one customer too few or too many: each is found; the same in another order is none."""
+    paths = outcome_of([FIRST, SECOND]).paths
+    assert difference(paths, dict(reversed(list(paths.items())))) == ""
+    assert "1 of 1 customers differ, such as c1" in difference(paths, {})
+    assert "1 of 0 customers differ, such as c1" in difference({}, paths)
+    assert "c1" in difference(paths, {"c1": (("2026-01-02", "reach"), ("2026-01-05", "conversion"))})
+
+
+def test_what_arrives_late_ends_in_the_same_path() -> None:
+    """The offline replay of a set does not depend on the order in which its events are given."""
+    drawn = list(generate(1_500))
+    forward = expected_of(EventSet(drawn, 8))
+    backward = expected_of(EventSet(reversed(drawn), 8))
+    assert len(forward) > 100
+    assert difference(forward, backward) == ""
+
+
+def test_a_refused_event_ends_the_benchmark() -> None:
+    """An event that the door refuses would make the contestants differ: it is said before anything is measured."""
+    with pytest.raises(RuntimeError, match="refused"):
+        expected_of(EventSet([SourceEvent("visits", b"c1", b"{}")], 8))
+
+
+def measured(rate: float) -> Measured:
+    """A run of 1,000 events at `rate`."""
+    return Measured(1_000, 1_000 / rate, 0.5, 100.0, Outcome({}, 7, 2))
+
+
+def test_ratios_come_first_and_round_by_round() -> None:
+    """Each round is divided by the peer's of the same round, so that a slow minute hits both."""
+    mine, theirs = [measured(100), measured(50), measured(90)], [measured(10), measured(10), measured(30)]
+    assert ratios(mine, theirs) == pytest.approx((3, 5, 10))
+    shown = render({"ours": mine, "peer": theirs}, "peer").splitlines()
+    assert shown[0] == "**ours: 5.0 times the events a second of peer** (3.0 to 10.0)"
+    assert shown[-2] == "| ours | 1,000 | 90 (50 to 100) | 500.0 (500.0 to 500.0) | 100 (100 to 100) | 7 (2) |"
+    assert spread([2000.0, 1.0, 3.0]) == "3 (1 to 2,000)"
