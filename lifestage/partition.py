@@ -234,7 +234,10 @@ class Partition:
                 if marker.offset >= self.marker.offset:
                     self.marker = marker
         elif key == PREPARED_KEY:
-            self.prepared = None if value is None else decode_marker(value)
+            prepared = None if value is None else decode_marker(value)
+            # the furthest counts: profiles of either keeping may be in here, and are all contained in it
+            if prepared is not None and (self.prepared is None or prepared.offset >= self.prepared.offset):
+                self.prepared = prepared
         elif value is None:
             self.stored.pop(key, None)
         else:
@@ -254,7 +257,9 @@ class Partition:
         """Every count at this offset is a function of the log up to it, so the cut-off flush's counts are right; those
         made on the way here lack what its kept profiles skipped."""
         assert self.prepared is not None
-        self.marker = self.prepared
+        kept, self.marker = self.marker.offset, self.prepared
+        # what was folded on the way here is not kept yet, though nothing may follow
+        self.marker.offset = kept
         self.prepared = None
 
     # -- reading ---------------------------------------------------------------------------------
