@@ -23,7 +23,7 @@ from streams.batches import BatchConsumer, BatchSchema
 from streams.collector import WorkerMetrics
 from streams.doorway import Doorway, decoder_of
 from streams.engine import faust_app
-from streams.forwarding import Forwarder
+from streams.forwarding import SETTLE_S, Forwarder
 from streams.keeper import Keeper, Kept
 from streams.outbox import Outbox
 from streams.profiles import ProfilesTable
@@ -81,6 +81,7 @@ class Worker:
             self.outbox,
             self.topics,
             self.metrics.counts.dead_letter,
+            SETTLE_S if settings.clock.mode == "data" else 0.0,
         )
         self.sources = Sources(
             connections.aiokafka(settings) | {"bootstrap_servers": bootstrap}, settings.kafka.group, names

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from faust.types import TP
 
-from streams.batches import BatchConsumer, BatchMessage
+from streams.batches import FETCH_WAIT_MS, BatchConsumer, BatchMessage
 from streams.doorway import Doorway, Entry
 from streams.merging import Merge, Ranked
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
@@ -23,13 +25,23 @@ PATIENCE_S = 0.5
 """How long the merge waits for a partition that should have more, before it goes on without its word."""
 
 
+SETTLE_S = 2 * FETCH_WAIT_MS / 1000
+"""Where data moves the clock, a record waits this long for what other partitions still have to say of the time before
+it: within that, each idle partition has been asked again. Where the wall clock rules, latency counts for more."""
+
+
 class Forwarder:
     """Takes entries of all source partitions of this worker and puts them into the log."""
 
-    def __init__(self, doorway: Doorway, outbox: Outbox, topics: Topics, rejected: Callable[[str], None]) -> None:
+    def __init__(
+        self, doorway: Doorway, outbox: Outbox, topics: Topics, rejected: Callable[[str], None], settle_s: float = 0.0
+    ) -> None:
         self._doorway, self._outbox, self._topics, self._rejected = doorway, outbox, topics, rejected
         self._merge: Merge[TP, Entry] = Merge()
         self._ready: list[Ranked[TP, Entry]] = []
+        self._settle_s = settle_s
+        self._young: deque[tuple[float, int]] = deque()
+        """(arrival, least rank) of runs that have not settled."""
         self._rounds: asyncio.Queue[tuple[list[asyncio.Future[Any]], dict[TP, tuple[int, int]]]] = asyncio.Queue(
             ROUNDS_IN_FLIGHT
         )
@@ -46,9 +58,12 @@ class Forwarder:
         if not self.open or self.consumer is None:
             return
         tp, enter, put = batch.tp, self._doorway.enter, self._merge.put
+        least = 1 << 62
         for record in batch.records:
             entry = enter(record)
-            put(tp, record.offset, entry.time, entry)
+            least = min(least, put(tp, record.offset, entry.time, entry))
+        if self._settle_s:
+            self._young.append((time.monotonic(), least))
         self._next[tp] = batch.offset + 1
         if self._merge.waiting(tp) >= FULL:
             self.consumer.full.add(tp)
@@ -59,6 +74,7 @@ class Forwarder:
         names = {topic.name for topic in self._topics.sources}
         self._next = {tp: offset for tp, offset in targets.items() if tp.topic in names}
         self._merge.clear()
+        self._young.clear()
         self._ready = []
         self.open = True
 
@@ -98,7 +114,7 @@ class Forwarder:
 
     async def _send_round(self, patient: bool) -> bool:
         if not self._ready:
-            self._ready = self._merge.take(self._unread(), patient)
+            self._ready = self._merge.take(self._unread(), patient, self._settled_below())
             self._make_room()
         if not self._ready:
             return False
@@ -126,6 +142,13 @@ class Forwarder:
         assert self.consumer is not None
         ends = {tp: self.consumer.end_offset(tp) for tp in self._next}
         return {tp: end is None or end > self._next[tp] for tp, end in ends.items()}
+
+    def _settled_below(self) -> int:
+        """Records that rank below this have settled."""
+        young, limit = self._young, time.monotonic() - self._settle_s
+        while young and young[0][0] <= limit:
+            young.popleft()
+        return min((rank for _, rank in young), default=1 << 62)
 
     def _make_room(self) -> None:
         assert self.consumer is not None

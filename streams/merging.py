@@ -33,13 +33,14 @@ class Merge(Generic[P, T]):
         self.reached: dict[P, int] = {}
         """Greatest event time (ms) put in, by partition."""
 
-    def put(self, source: P, offset: int, time: int | None, item: T) -> None:
-        """Add a partition's next record; `time` None (a refused record) ranks with what came before it."""
+    def put(self, source: P, offset: int, time: int | None, item: T) -> int:
+        """Add a partition's next record, and say its rank; `time` None (a refused record) ranks with what came before."""
         reached = self.reached.get(source)
         if time is not None and (reached is None or time > reached):
             reached = self.reached[source] = time
         rank = reached if reached is not None else -(1 << 60)
         self._waiting.setdefault(source, []).append(Ranked(rank, source, offset, item))
+        return rank
 
     def waiting(self, source: P) -> int:
         """Records of a partition that are in here."""
@@ -53,12 +54,13 @@ class Merge(Generic[P, T]):
         self._waiting.clear()
         self.reached.clear()
 
-    def take(self, more: Mapping[P, bool], patient: bool = True) -> list[Ranked[P, T]]:
+    def take(self, more: Mapping[P, bool], patient: bool = True, below: int = 1 << 62) -> list[Ranked[P, T]]:
         """All records that may go, in order. `more` says which partitions have unread records beyond those in here.
 
-        Such a partition bounds the others: only what ranks at or below its newest record goes. Not `patient`: no bound.
+        Such a partition bounds the others: only what ranks at or below its newest record goes. Not `patient`: no such
+        bound. In any case only what ranks below `below` goes.
         """
-        bound = 1 << 62
+        bound = below - 1
         if patient:
             for source, unread in more.items():
                 if unread:
