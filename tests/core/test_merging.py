@@ -1,0 +1,98 @@
+"""Merging source partitions by event time: each keeps its order, and none runs far ahead of one that has more to read."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.merging import Merge, Ranked
+
+_times = st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=12)
+_partitions = st.dictionaries(st.sampled_from("abcd"), _times, min_size=1)
+
+
+def filled(partitions: dict[str, list[int | None]]) -> Merge[str, int]:
+    """A merge with these records; each carries its place in its partition."""
+    merge = Merge[str, int]()
+    for source, times in partitions.items():
+        for offset, time in enumerate(times):
+            merge.put(source, offset, time, offset)
+    return merge
+
+
+def ranks(taken: list[Ranked[str, int]]) -> list[int]:
+    """The ranks of records in the order in which they were taken."""
+    return [ranked.rank for ranked in taken]
+
+
+@given(_partitions, st.dictionaries(st.sampled_from("abcd"), st.booleans()), st.lists(st.sampled_from("abcd")))
+def test_a_partition_is_never_reordered(
+    partitions: dict[str, list[int | None]], more: dict[str, bool], then: list[str]
+) -> None:
+    """In whatever rounds records are taken, a partition's come out in their order, all of them, once."""
+    merge = filled(partitions)
+    taken = merge.take(more)
+    for source in then:
+        merge.put(source, 100 + len(taken), None, 0)
+        taken += merge.take(more)
+    taken += merge.take({})
+    for source, times in partitions.items():
+        offsets = [ranked.offset for ranked in taken if ranked.source == source]
+        assert offsets == sorted(offsets)
+        assert offsets[: len(times)] == list(range(len(times)))
+    assert len(merge) == 0
+
+
+@given(_partitions, st.dictionaries(st.sampled_from("abcd"), st.booleans()))
+def test_a_round_is_in_order_and_bounded_by_the_slowest(
+    partitions: dict[str, list[int | None]], more: dict[str, bool]
+) -> None:
+    """A round rises by rank, leaves only what ranks above the bound, and passes no partition that has more to read."""
+    merge = filled(partitions)
+    taken = merge.take(more)
+    assert ranks(taken) == sorted(ranks(taken))
+    for source, unread in more.items():
+        if unread and source in merge.reached:
+            assert all(rank <= merge.reached[source] for rank in ranks(taken))
+    left = merge.take({})
+    assert not taken or not left or max(ranks(taken)) <= max(ranks(left))
+
+
+@given(_partitions)
+def test_with_nothing_unread_or_no_patience_all_goes(partitions: dict[str, list[int | None]]) -> None:
+    """At the end of all partitions, or when waiting has lasted too long, everything goes, by rank."""
+    count = sum(map(len, partitions.values()))
+    for more, patient in (
+        ({}, True),
+        (dict.fromkeys(partitions, False), True),
+        (dict.fromkeys(partitions, True), False),
+    ):
+        merge = filled(partitions)
+        taken = merge.take(more, patient)
+        assert len(taken) == count
+        assert ranks(taken) == sorted(ranks(taken))
+
+
+def test_a_late_record_goes_with_what_came_before_it() -> None:
+    """A record older than its neighbour before it, or without a time, ranks with that neighbour: order before time."""
+    merge = filled({"a": [10, 3, None, 12], "b": [5, 11]})
+    assert [(ranked.source, ranked.offset) for ranked in merge.take({})] == [
+        ("b", 0), ("a", 0), ("a", 1), ("a", 2), ("b", 1), ("a", 3)
+    ]  # fmt: skip
+
+
+def test_the_slowest_with_more_to_read_bounds_the_others() -> None:
+    """What is ahead of a partition that has more to read waits for it, also when all that was read of it has gone."""
+    merge = filled({"slow": [10], "fast": [5, 10, 11, 99]})
+    assert ranks(merge.take({"slow": True, "fast": True})) == [5, 10, 10]
+    assert merge.take({"slow": True, "fast": True}) == []
+    merge.put("slow", 1, 50, 1)
+    assert ranks(merge.take({"slow": True, "fast": True})) == [11, 50]
+    assert ranks(merge.take({"slow": False, "fast": True})) == [99]
+
+
+def test_forgetting_leaves_nothing() -> None:
+    """After `clear` nothing waits and no partition has reached anything."""
+    merge = filled({"a": [1], "b": [2]})
+    merge.clear()
+    assert (len(merge), merge.waiting("a"), merge.reached, merge.take({})) == (0, 0, {}, [])
