@@ -7,7 +7,7 @@ from itertools import pairwise
 from lifestage import document
 from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.change import PathStep, change_id, uuid_text
-from lifestage.look import Look, falls
+from lifestage.look import Look, before_falls
 from lifestage.moments import iso
 from lifestage.profile import Move, Profile
 
@@ -52,7 +52,7 @@ def move(
     turn = settle(known, key, stage if known is look else rules.plan.stage_at(known), rules)
     if hidden:
         return
-    kind = document.kind_of(plan, before, stage, cause.due is None and falls(profile, at))
+    kind = document.kind_of(plan, before, stage, cause.due is None and _reverses(profile, at, stage, rules))
     change = document.document(
         profile, key, at, look, before, kind, cause, clock, rules, turn,
         time_in_previous=None if since is None else at - since,
@@ -67,6 +67,12 @@ def settle(look: Look, key: str, stage: str | None, rules: Rules) -> tuple[int, 
     profile = look.profile
     profile.due = earlier(turn[0] if turn else None, forget_at(profile, key, look.t, rules))
     return turn
+
+
+def _reverses(profile: Profile, at: int, stage: str | None, rules: Rules) -> bool:
+    """Whether it takes a refund or cancellation of that very instant to come to `stage` at `at`."""
+    otherwise = before_falls(profile, at)
+    return otherwise is not None and rules.plan.judge(otherwise, at) != stage
 
 
 def correct_from(
@@ -99,7 +105,7 @@ def correct_from(
         same += 1
     if same == len(tail) and not (present_only and len(path) > same):
         for at, now in path[same:]:
-            by = cause if at == since or falls(profile, at) else cause.timer(at)
+            by = cause if at == since or _reverses(profile, at, now, rules) else cause.timer(at)
             move(profile, key, now, rules.plan.look(profile, at), by, clock, rules, tally)
         settle(rules.plan.look(profile, until), key, profile.stage, rules)
         return

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from lifestage.profile import DAY, Profile
 
 NEVER = -1
@@ -79,10 +81,20 @@ class Look:
         return t - min(starts) if starts else NEVER
 
 
-def falls(profile: Profile, at: int) -> bool:
-    """Whether a refund or cancellation of the instant `at` is the one by which an order no longer stands."""
-    ended = [order for order in profile.orders if order.time is not None and order.time <= at]
-    return any(order.ends_at() == at for order in ended if order.refunds or order.cancelled_at is not None)
+def before_falls(profile: Profile, at: int) -> Profile | None:
+    """The profile without the refunds and cancellations of the instant `at`; None where no order falls by them."""
+    fallen = [o for o in profile.orders if (o.refunds or o.cancelled_at is not None) and o.ends_at() == at]
+    if not any(order.time is not None and order.time <= at for order in fallen):
+        return None
+    standing = [
+        replace(
+            order,
+            cancelled_at=None if order.cancelled_at == at else order.cancelled_at,
+            refunds=[refund for refund in order.refunds if refund.time != at],
+        )
+        for order in profile.orders
+    ]
+    return replace(profile, orders=standing)
 
 
 def _purchase_instants(profile: Profile) -> list[int]:

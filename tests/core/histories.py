@@ -78,15 +78,17 @@ _kinds = ("visit", "visit", "click", "lead", "delivered", "opened", "clicked", "
 
 @st.composite
 def facts(draw: st.DrawFn, most: int = 10, customer: str = "c1", kinds: Sequence[str] = _kinds) -> list[Fact]:
-    """Facts of one customer in the order of their ids; an order is placed once, refunds and cancellations may come before it."""
+    """Facts of one customer in the order of their ids; an order is placed and cancelled once, in any order; refunds too may come before it."""
     key = {"anonymous_id": customer[5:]} if customer.startswith("anon:") else {"customer_id": customer}
     found: list[Fact] = []
-    placed = 0
+    placed = called_off = 0
     for n in range(draw(st.integers(1, most))):
         kind = draw(st.sampled_from(kinds))
         order = draw(st.integers(0, 4))
         if kind == "order":
             order, placed = placed, placed + 1
+        if kind == "cancel":
+            order, called_off = called_off, called_off + 1
         amount = draw(st.sampled_from((500, 1000, 1000, 1500, 0)))
         found.append(_fact(kind, n, draw(times), order, amount, draw(st.booleans()), key))
     return found

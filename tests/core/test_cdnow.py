@@ -1,86 +1,135 @@
-"""The purchases that are shipped, and what is made up around them, as events."""
+"""Real purchases of 2,357 customers: the numbers that replay, log and brute force agree on."""
 
 from __future__ import annotations
 
 from collections import Counter
-from decimal import Decimal
 
-from msgspec.json import encode as encode_json
+import pytest
 
-from config.settings import Settings
-from lifestage.decode import Refusal
+from lifestage.change import Announced, encode_value
 from lifestage.facts import Fact
-from streams.cdnow import END, END_MS, events, timed
-from streams.doorway import decoder_of
-from streams.synthetic import SOURCE, around, broken
+from lifestage.replay import replay
+from tests.core import oracle
+from tests.core.cdnow import END, purchases
+from tests.core.histories import RULES, Tick, partition, records, standing_moves
+
+POPULATION = {"churned": 1843, "at_risk": 215, "loyalty": 198, "retention": 101}
+MOVES = {
+    (None, "conversion"): 2357,
+    ("conversion", "retention"): 687,
+    ("conversion", "at_risk"): 1670,
+    ("retention", "loyalty"): 514,
+    ("retention", "at_risk"): 750,
+    ("loyalty", "at_risk"): 723,
+    ("loyalty", "retention"): 124,
+    ("at_risk", "churned"): 2331,
+    ("at_risk", "loyalty"): 376,
+    ("at_risk", "retention"): 221,
+    ("churned", "retention"): 333,
+    ("churned", "loyalty"): 155,
+}
+
+DOCUMENT = (
+    '{"id":"d068d737-947e-5202-af07-2053998f4f15","source":"/lifecycle/clm5","time":"1997-12-12T00:00:00Z","partitionkey":"00004","causationid":"cdnow-3",'
+    '"data":{"customer_id":"00004","account_id":null,"seq":7,"stage":"loyalty","previous_stage":"at_risk",'
+    '"entered_at":"1997-12-12T00:00:00Z","time_in_previous_s":3628800,"kind":"recovery","direction":"forward","skipped":[],'
+    '"trigger":{"type":"event","event_id":"cdnow-3","event_type":"order.completed","topic":null,"partition":null,"offset":null,"due_at":null},'
+    '"evidence":{"rule":"clm5.loyalty","condition":"order_days[365d] >= 3","operands":[{"name":"order_days","value":4,"op":">=","threshold":3,"window_s":31536000}],"positions":[]},'
+    '"plan":{"id":"clm5","version":1,"hash":"4201ba0bf822973f"},"high_water_stage":"loyalty",'
+    '"first_reached":{"conversion":"1997-01-01T00:00:00Z","retention":"1997-01-18T00:00:00Z","at_risk":"1997-04-18T00:00:00Z","churned":"1997-07-17T00:00:00Z","loyalty":"1997-08-02T00:00:00Z"},"times_entered":{"conversion":1,"retention":1,"at_risk":2,"churned":1,"loyalty":2},'
+    '"next_due_at":"1998-01-18T00:00:00Z","next_due_stage":"retention",'
+    '"metrics":{"orders":4,"order_days_365d":4,"net_revenue_minor":10050,"currency":"USD","last_order_at":"1997-12-12T00:00:00Z","last_seen_at":"1997-12-12T00:00:00Z"},'
+    '"acquisition":{"source":null,"medium":null,"campaign":null},"consent":{},"supersedes":[],"path":[],"merged_into":null,"mode":"backfill"},'
+    '"specversion":"1.0","type":"lifecycle.stage.changed.v1","datacontenttype":"application/json"}'
+)
+"""The seventh change of customer 00004, on one line."""
 
 
-def test_every_row_is_an_order() -> None:
-    """6,919 purchases of 2,357 customers, ids and order ids by line from 0, as data/README.md says."""
-    found = list(events())
-    assert len(found) == 6919
-    assert len({event["customer_id"] for _, event in found}) == 2357
-    assert found[0] == (
-        "purchases",
-        {
-            "id": "cdnow-0",
-            "source": "cdnow",
-            "type": "order.completed",
-            "time": "1997-01-01T00:00:00Z",
-            "customer_id": "00004",
-            "order_id": "o0",
-            "currency": "USD",
-            "total": "29.33",
-        },
-    )
-    assert (found[-1][1]["id"], found[-1][1]["order_id"]) == ("cdnow-6918", "o6918")
-    assert sum(Decimal(event["total"]) == 0 for _, event in found) == 8
+@pytest.fixture(scope="module")
+def orders() -> list[Fact]:
+    """The purchases, by customer as in the file."""
+    return list(purchases())
 
 
-def test_sorted_by_time_nothing_is_lost() -> None:
-    """The demo's order is that of time, within a day that of the file, and ends before the end of the sample."""
-    found = timed()
-    assert [one.time for one in found] == sorted(one.time for one in found)
-    assert {one.event["id"] for one in found} == {event["id"] for _, event in events()}
-    assert found[-1].time < END_MS
-    assert END == "1998-07-01T00:00:00Z"
+@pytest.fixture(scope="module")
+def offline(orders: list[Fact]) -> list[Announced]:
+    """The changes of the file replay up to the end, exclusive."""
+    return replay(orders, RULES, END).changes
 
 
-def test_what_is_made_up_says_so_and_is_the_same_each_time() -> None:
-    """Seeded, of one source of its own, ids unique, all accepted, and all about customers who bought."""
-    purchases = timed()
-    made = around(purchases)
-    assert made == around(purchases)
-    assert made != around(purchases, seed=1)
-    assert {one.event["source"] for one in made} == {SOURCE}
-    assert len({one.event["id"] for one in made}) == len(made)
-    assert 30_000 < len(made) < 60_000
-    assert {one.event["customer_id"] for one in made} == {one.event["customer_id"] for one in purchases}
-    assert max(one.time for one in made) < END_MS
-    decode = decoder_of(Settings()).decode
-    assert all(isinstance(decode(encode_json(one.event), None), Fact) for one in made)
-    counted = Counter((one.topic, one.event.get("event")) for one in made)
-    assert counted["visits", None] > counted["emails", "delivered"] > counted["emails", "opened"] > 0
-    assert counted["emails", "clicked"] > counted["emails", "bounced"] > 0
+def moves_of(changes: list[Announced]) -> Counter[tuple[str | None, str | None]]:
+    """How often each move was announced."""
+    return Counter((change.data.previous_stage, change.data.stage) for change in changes)
 
 
-def test_somebody_visits_before_buying_and_mail_comes_after() -> None:
-    """Each purchase has a visit within the day before, and no mail of it comes earlier than a day after."""
-    purchases = timed()
-    visits: dict[str, list[int]] = {}
-    mails: dict[str, list[int]] = {}
-    for one in around(purchases):
-        order = one.event["id"].split("-")[1]
-        (visits if one.topic == "visits" else mails).setdefault(order, []).append(one.time)
-    for purchase in purchases:
-        order = purchase.event["order_id"]
-        assert any(purchase.time - 86_400_000 < time < purchase.time for time in visits[order])
-        assert all(time > purchase.time + 86_400_000 for time in mails.get(order, []))
+def test_the_sample_is_all_there(orders: list[Fact]) -> None:
+    """2,357 customers, 6,919 purchases, from 1997-01-01 to 1998-06-30."""
+    assert (len(orders), len({order.customer_id for order in orders})) == (6919, 2357)
 
 
-def test_the_broken_events_are_rejected_each_for_its_own_reason() -> None:
-    """Five mistakes, five reasons."""
-    decode = decoder_of(Settings()).decode
-    reasons = [decode(value, None) for _, _, value in broken()]
-    assert all(isinstance(refusal, Refusal) for refusal in reasons)
-    assert len({refusal.reason for refusal in reasons if isinstance(refusal, Refusal)}) == 5
+def test_file_replay_gives_the_known_numbers(orders: list[Fact], offline: list[Announced]) -> None:
+    """10,241 changes, by transition, and who stands where in the end."""
+    path = replay(orders, RULES, END)
+    assert len(path.changes) == 10_241
+    assert moves_of(path.changes) == MOVES
+    assert {stage: count for stage, count in path.population.items() if count} == POPULATION
+    assert path.outcomes == {"accepted": 6919}
+    assert path.sums == {"USD": [6919, 24_409_194, 24_409_194]}
+    assert [change.id for change in path.changes] == [change.id for change in offline]
+    assert len({change.id for change in offline}) == 10_241
+
+
+def test_the_log_in_order_of_time_gives_the_same(orders: list[Fact], offline: list[Announced]) -> None:
+    """Folded from the log in order of time and ended by a tick: the same changes with the same ids."""
+    in_time = sorted(orders, key=lambda order: (order.time, order.source, order.id))
+    whole = partition()
+    changes = whole.fold(records([*in_time, Tick(END)]))
+    changes.sort(key=lambda change: (change.time, change.partitionkey, change.data.seq))
+    assert [change.id for change in changes] == [change.id for change in offline]
+    assert {stage: count for stage, count in whole.marker.population.items() if count} == POPULATION
+    assert whole.marker.sums == {"USD": [6919, 24_409_194, 24_409_194]}
+
+
+def test_the_log_in_order_of_customers_ends_the_same(orders: list[Fact], offline: list[Announced]) -> None:
+    """In the order of the file, by customer, and with a tick after all: each customer's path is the same."""
+    changes = partition().fold(records([*reversed(orders), Tick(END)]))
+    paths: dict[str, list[Announced]] = {}
+    for change in changes:
+        paths.setdefault(change.partitionkey, []).append(change)
+    known: dict[str, list[Announced]] = {}
+    for change in offline:
+        known.setdefault(change.partitionkey, []).append(change)
+    assert {key: standing_moves(path) for key, path in paths.items()} == {
+        key: standing_moves(path) for key, path in known.items()
+    }
+
+
+def test_brute_force_agrees_customer_by_customer(orders: list[Fact], offline: list[Announced]) -> None:
+    """Every fifth customer's path is what the table says at every instant."""
+    by_customer: dict[str, list[Fact]] = {}
+    for order in orders:
+        by_customer.setdefault(str(order.customer_id), []).append(order)
+    told: dict[str, list[Announced]] = {}
+    for change in offline:
+        told.setdefault(change.partitionkey, []).append(change)
+    for customer in sorted(by_customer)[::5]:
+        assert standing_moves(told[customer]) == oracle.path(by_customer[customer], END)
+
+
+def test_a_change_of_a_customer_is_this_document(offline: list[Announced]) -> None:
+    """The document of a change, byte for byte, with its id: consumers depend on every field."""
+    changes = [change for change in offline if change.partitionkey == "00004"]
+    assert encode_value(changes[6]).decode() == DOCUMENT
+
+
+def test_a_live_change_says_where_in_the_log(orders: list[Fact], offline: list[Announced]) -> None:
+    """From the log the same document has the position of its trigger and of its facts, and the mode of the tick in force."""
+    mine = [order for order in orders if order.customer_id == "00004"]
+    start = Tick(min(order.time for order in mine))
+    changes = partition().fold(records([start, *mine, Tick(END)]))
+    told = changes[6]
+    assert (told.data.trigger.topic, told.data.trigger.partition, told.data.trigger.offset) == ("customer-events", 3, 4)
+    assert told.data.evidence.positions == (1, 2, 3, 4)
+    assert told.data.mode == "live"
+    assert told.id == next(c.id for c in offline if c.partitionkey == "00004" and c.data.seq == 7)
+    assert [change.data.trigger.offset for change in changes if change.data.trigger.type == "timer"][-1] == 5
