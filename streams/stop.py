@@ -6,8 +6,8 @@ import logging
 import os
 from typing import NoReturn
 
-EXIT_STOPPED = 70
-"""Exit code of a fail-stop (`EX_SOFTWARE`): a supervisor starts the worker again, which recovers from its changelog."""
+EXIT_STOPPED = 1
+"""Exit code of a fail-stop: a supervisor starts the worker again, which recovers from its changelog."""
 
 logger = logging.getLogger("lifestage")
 
