@@ -65,12 +65,12 @@ class Positions:
         self.expected: dict[TP, int] = {}
         """The next offset that must be handed out; a run that starts below it was read twice."""
 
-    def seek(self, targets: Mapping[TP, int]) -> None:
-        """Start anew from `targets`."""
+    def seek(self, targets: Mapping[TP, int], committed: Mapping[TP, int | None]) -> None:
+        """Start anew from `targets`. Where the group's commit is another, the next commit says so."""
         for table in (self.durable, self.committed, self.metadata, self.expected):
             table.clear()
         self.durable.update(targets)
-        self.committed.update(targets)
+        self.committed.update({tp: offset for tp, offset in committed.items() if offset is not None})
         self.expected.update(targets)
 
     def reach(self, tp: TP, offset: int, metadata: str = "") -> None:
@@ -233,8 +233,10 @@ class BatchConsumer(driver.Consumer):
         assigned = {tp for tp in ensure_TPset(self.assignment()) if not self._is_changelog_tp(tp)}
         assert self.targets is not None
         targets = await self.targets(assigned)
+        # After a crash the commit may be behind the marker: without a new record nothing else would ever bring it up.
+        committed = await self._thread.committed(targets)
         await self._thread.seek_all(targets)
-        self.positions.seek(targets)
+        self.positions.seek(targets, committed)
         self.full.clear()
         self._read_offset.update(targets)
         self._committed_offset.update(targets)
@@ -264,7 +266,7 @@ class BatchConsumer(driver.Consumer):
         done = await super()._commit(offsets)
         if done:
             for tp, offset in offsets.items():
-                if tp in self.positions.committed:
+                if tp in self.positions.durable:
                     self.positions.committed[tp] = offset
         return cast(bool, done)
 
