@@ -180,8 +180,8 @@ def _settled(look: Callable[[str], Snapshot | None], events: int) -> Snapshot:
     """The numbers once all `events` are accounted for and all customers are in Redis; those of now if that takes long."""
     deadline = time.monotonic() + SETTLE_S
     while True:
+        time.sleep(SHOW_EVERY_S)  # so that the next look is a new one, after what was waited for
         now = look("last customers to Redis")
         done = now is not None and now.seen >= events and not now.unwritten
         if now is not None and (done or time.monotonic() > deadline):
             return now
-        time.sleep(SHOW_EVERY_S)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PURCHASES = "purchases"
 SHOWN = ("accepted", "rejected")
+AFTER_THE_END = "1998-07-02T12:00:00Z"
 CUSTOMER = "00004"
 """The first of the sample: four purchases, then silence."""
 
@@ -69,17 +70,19 @@ def _next(services: Services, *, keep: bool) -> Iterator[str]:
         yield f"metrics    {services.metrics}/metrics"
         yield "It goes on running until Ctrl-C. To try in another terminal:"
     elif services.own:
-        yield f"metrics    {services.metrics}/metrics until now: all of it has ended and nothing is kept."
+        yield f"metrics    {services.metrics}/metrics until now: all of it ends here and nothing is kept."
         yield "`make demo ARGS=--keep` leaves it running, to try in another terminal:"
     else:
-        yield f"metrics    {services.metrics}/metrics until now: the worker has ended, its topics stay. To try:"
+        yield f"metrics    {services.metrics}/metrics until now: the worker ends here, its topics stay. To try:"
     yield f"  {names}lifestage customer {CUSTOMER}"
+    if services.extra:
+        return  # the in-memory cluster does not understand the clients of the other commands
     yield f"  {names}lifestage tail stage-changes --from-beginning --customer {CUSTOMER}"
-    if keep or services.own:
-        yield (
-            f"  {names}lifestage send order.completed customer_id={CUSTOMER} order_id=mine total=20.00 currency=USD "
-            "time=1998-07-02T12:00:00Z"
-        )
+    if not keep and not services.own:
+        return  # there will be no worker
+    order = f"lifestage send order.completed customer_id={CUSTOMER} order_id=mine total=20.00 currency=USD"
+    # After the end of the sample: an event of today would move the data's clock by decades.
+    yield f"  {names}{order} time={AFTER_THE_END}"
 
 
 def _names(settings: Settings) -> str:
