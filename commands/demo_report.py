@@ -50,7 +50,8 @@ def _figures(now: Snapshot, sent: int, seconds: float) -> Iterator[str]:
     yield f"revenue    {money(now.revenue)}"
     stages = sorted(now.stages.items(), key=lambda pair: (-pair[1], pair[0]))
     yield f"customers  {', '.join(f'{stage} {count:,}' for stage, count in stages if count) or 'none'}"
-    yield f"changes    {now.moves.total():,}"
+    corrected = f", {now.corrections:,} of them corrections" if now.corrections else ""
+    yield f"changes    {now.changes:,}{corrected}"
     for (before, after), count in sorted(now.moves.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"  {('-' if before == 'none' else before) + ' -> ' + after:<28}{count:>7,}"
 
@@ -60,6 +61,8 @@ def _meaning(now: Snapshot, *, made_up: bool) -> Iterator[str]:
     if made_up:
         yield "The purchases are real, the visits and emails are not: they bring a customer to reach before the first purchase."
         yield "Every move from conversion on is decided by purchases and by silence alone; --purchases-only leaves the rest out."
+    if now.corrections:
+        yield "Corrections: on a busy machine one topic was read later than another, and a customer's past was put right."
     if now.outcomes["rejected"]:
         yield "The rejected events are broken on purpose; they are in the topic dead-letters, each with place and reason."
 

@@ -20,10 +20,11 @@ MOVES_SHOWN = 12
 
 
 class Snapshot(NamedTuple):
-    """The worker's numbers at a moment. Money is in major units by currency."""
+    """The worker's numbers at a moment. Money is in major units by currency; `moves` are without corrections."""
 
     stages: dict[str, int]
     moves: Counter[tuple[str, str]]
+    corrections: int
     outcomes: Counter[str]
     orders: int
     revenue: dict[str, float]
@@ -34,6 +35,11 @@ class Snapshot(NamedTuple):
     def seen(self) -> int:
         """Events dealt with, whatever became of them."""
         return self.outcomes.total()
+
+    @property
+    def changes(self) -> int:
+        """Changes announced, corrections among them."""
+        return self.moves.total() + self.corrections
 
 
 def scrape(url: str) -> Snapshot | None:
@@ -50,11 +56,13 @@ def scrape(url: str) -> Snapshot | None:
 
 def snapshot(samples: Any) -> Snapshot:
     """The numbers in samples of Prometheus' client."""
-    now = Snapshot({}, Counter(), Counter(), 0, {}, 0, 0)
+    now = Snapshot({}, Counter(), 0, Counter(), 0, {}, 0, 0)
     for sample in samples:
         labels, value = sample.labels, int(sample.value)
         if sample.name == names.CUSTOMERS.name:
             now.stages[labels["stage"]] = value
+        elif sample.name == names.STAGE_CHANGES.name and labels["kind"] == "correction":
+            now = now._replace(corrections=now.corrections + value)
         elif sample.name == names.STAGE_CHANGES.name and value:
             now.moves[labels["from_stage"], labels["to_stage"]] += value
         elif sample.name == names.ACCOUNTED.name:
@@ -113,7 +121,7 @@ class Lines:
         words = [
             f"{day_of(feed)}  {100 * feed.days // max(feed.days_total, 1):3} %",
             f"{feed.sent:,} events in",
-            f"{now.moves.total():,} changes",
+            f"{now.changes:,} changes",
             f"revenue {money(now.revenue)}",
             f"{now.lag:,} waiting",
             doing or f"{left:.0f} s left",
@@ -197,7 +205,7 @@ def _numbers(feed: Feed, now: Snapshot) -> Table:
         ("events sent", f"{feed.sent:,}"),
         ("accepted", f"{now.outcomes['accepted']:,}"),
         ("rejected", f"{now.outcomes['rejected']:,}"),
-        ("changes", f"{now.moves.total():,}"),
+        ("changes", f"{now.changes:,}"),
         ("orders", f"{now.orders:,}"),
         ("revenue", money(now.revenue)),
         ("records waiting", f"{now.lag:,}"),

@@ -80,7 +80,7 @@ def test_a_customer_is_shown_as_one_reads(store: Callable[[], Store]) -> None:
         "orders     4 on 3 days of the last 365, 100.50 EUR net\n"
         "           the last at 2024-03-03T00:00:00Z\n"
         "seen       from 2024-01-01T00:00:00Z to 2024-03-04T00:00:00Z\n"
-        "changes    5 announced; `lifestage tail stage-changes --from-beginning --customer ann`\n",
+        "changes    5 announced; `lifestage tail stage-changes --from-beginning --customer ann`\n"
     )
 
 
