@@ -18,7 +18,7 @@ import msgspec
 from lifestage import events, facts, moments, wire
 from lifestage.facts import Fact
 from lifestage.invalid import InvalidError, shown
-from lifestage.keys import RESERVED, email_key, is_blocked
+from lifestage.keys import EMAIL, RESERVED, email_key, is_blocked
 from lifestage.refusal import REASONS, Refusal, refuse
 
 __all__ = ["REASONS", "Decoder", "Refusal"]
@@ -40,6 +40,11 @@ _NAMES = {
 _read_names: dict[type[wire.Event], Callable[[wire.Event], tuple[object, ...]]] = {
     event: attrgetter(*names) for event, names in _NAMES.items()
 }
+
+
+def _is_address(name: str) -> bool:
+    mailbox, _, host = name.partition("@")
+    return bool(mailbox) and "." in host
 
 
 class Decoder:
@@ -90,8 +95,11 @@ class Decoder:
         """The fields that every fact has."""
         time = self._time(event, appended_ms)
         customer, anonymous, account = event.customer_id, event.anonymous_id, event.account_id
+        named: str | None = None
         if customer is not None:
             customer = self._customer(customer)
+            if customer is not None and customer.startswith(EMAIL):
+                customer, named = None, customer
         if anonymous is not None:
             anonymous = self._id(anonymous, "$.anonymous_id")
         if account is not None:
@@ -99,6 +107,8 @@ class Decoder:
         email = event.address()
         if email is not None:
             email = None if is_blocked(email, self._blocked) else email_key(email, self._secret)
+        if email is None:
+            email = named
         if customer is None and email is None and anonymous is None:
             raise InvalidError("no_identity", "$", "a customer_id, an email or an anonymous_id that names somebody")
         context, consent, experiment = event.context, event.consent, event.experiment
@@ -128,18 +138,20 @@ class Decoder:
         return time
 
     def _customer(self, given: str | int) -> str | None:
-        customer = self._id(given, "$.customer_id")
-        if customer is not None and ":" in customer and customer.startswith(RESERVED):
+        if isinstance(given, str) and ":" in given and given.startswith(RESERVED):
             raise InvalidError(
                 "bad_id", "$.customer_id", f"an id that does not begin with {', '.join(RESERVED)}", "one"
             )
-        return customer
+        return self._id(given, "$.customer_id")
 
     def _id(self, given: str | int, place: str) -> str | None:
         name = given if isinstance(given, str) else str(given)
         if len(name) > wire.NAME_MAX:
             raise InvalidError("out_of_range", place, f"at most {wire.NAME_MAX} digits", f"{len(name)}")
-        return None if is_blocked(name, self._blocked) else name
+        if is_blocked(name, self._blocked):
+            return None
+        # Some companies name customers by their address. No address is ever a key, so it stands for its keyed hash.
+        return email_key(name, self._secret) if "@" in name and _is_address(name) else name
 
     def _check_size(self, value: bytes) -> None:
         if len(value) > self._max_bytes:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from lifestage import events, facts
-from lifestage.decode import Refusal
+from lifestage.decode import Decoder, Refusal
 from lifestage.facts import Consent, Context, Experiment, Fact, Item
 from lifestage.keys import email_key
 from tests.core.samples import COMMON, EVENTS, SECRET, TIME_MS, accepted, decoded, encoded, refused
@@ -273,3 +273,20 @@ def test_a_company_sets_its_own_limits() -> None:
     assert isinstance(decoded(value, max_bytes=len(value)), Fact)
     for settings in ({"max_bytes": len(value) - 1}, {"max_depth": 0}, {"blocked_ids": ["C1"]}):
         assert isinstance(decoded(value, **settings), Refusal)
+
+
+def test_an_address_given_as_an_id_becomes_no_key() -> None:
+    """A company that names customers by address gets the address's keyed hash as the key, also for accounts and visitors."""
+    decoder = Decoder(b"secret")
+    base = b'{"id":"1","source":"s","type":"web.visit","time":"2026-01-01T00:00:00Z","url":"/",%s}'
+    by_id = decoder.decode(base % b'"customer_id":"Ann@Example.com"', None)
+    by_email = decoder.decode(base % b'"email":"ann@example.com"', None)
+    assert isinstance(by_id, Fact)
+    assert isinstance(by_email, Fact)
+    assert (by_id.customer_id, by_id.email) == (None, by_email.email)
+    other = decoder.decode(base % b'"anonymous_id":"a@b.example","account_id":"c@d.example"', None)
+    assert isinstance(other, Fact)
+    assert "@" not in repr(other)
+    handle = decoder.decode(base % b'"customer_id":"@ann"', None)
+    assert isinstance(handle, Fact)
+    assert handle.customer_id == "@ann"
