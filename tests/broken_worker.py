@@ -1,0 +1,267 @@
+"""A worker that dies at a named point, or with one of its guards taken out: what the tests of faults are tested with.
+
+    python -m tests.broken_worker ARM WORDS worker …
+
+WORDS, with commas, are names of `POINTS` (die there, once the file ARM exists) and of `BREAKS` (work wrongly).
+Kafka batches are kept small, so that a flush of a few hundred customers is many of them and can be cut in the middle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from faust.types import TP
+
+from commands.main import main
+from lifestage.marker import MARKER_KEY, PREPARED_KEY
+from lifestage.partition import Checkpoint, Partition
+from lifestage.profile import Profile
+from streams import forwarding, outbox, reading
+from streams.batches import BatchThread
+from streams.forwarding import Forwarder
+from streams.keeper import Keeper
+from streams.outbox import NO_HEADERS, Outbox, OutRecord
+from streams.profiles import ProfilesTable
+
+DIED = 77
+"""Exit code at a named point: no other way out has it."""
+BATCH_BYTES = 6_000
+arm = Path()
+
+
+def die() -> NoReturn:
+    """End here and now, as SIGKILL would."""
+    os._exit(DIED)
+
+
+# -- points ------------------------------------------------------------------------------------------------------------
+
+
+def log_half_written() -> None:
+    """A round of facts is in one partition of the log and not in the others."""
+    send = Outbox.send
+
+    async def dying(self: Outbox, topic: str, partition: int, records: Iterable[OutRecord]) -> Any:
+        futures = await send(self, topic, partition, records)
+        if topic.endswith("customer-events") and arm.exists():
+            await asyncio.gather(*futures)
+            die()
+        return futures
+
+    Outbox.send = dying  # type: ignore[method-assign]
+
+
+def log_written() -> None:
+    """A round of facts is in the log, and the offsets of its sources are not committed."""
+    acknowledged = outbox.acknowledged
+
+    async def dying(futures: Any, what: str) -> Any:
+        done = await acknowledged(futures, what)
+        if arm.exists():
+            die()
+        return done
+
+    forwarding.acknowledged = dying  # type: ignore[attr-defined]
+
+
+def changes_acknowledged() -> None:
+    """Changes are out, and nothing of the state they follow from is kept."""
+    keep = Keeper._keep
+
+    async def dying(self: Keeper, number: int, checkpoint: Checkpoint) -> None:
+        if arm.exists() and len(checkpoint.profiles) > 20:
+            die()
+        await keep(self, number, checkpoint)
+
+    Keeper._keep = dying  # type: ignore[method-assign]
+
+
+def first_of_several() -> None:
+    """The first batch of a flush is in the changelog, and the others are not."""
+    send = Outbox.send
+
+    async def dying(self: Outbox, topic: str, partition: int, records: Iterable[OutRecord]) -> Any:
+        given = list(records)
+        batches = list(self._batches(given)) if topic.endswith("-changelog") and arm.exists() else []
+        if len(batches) < 3:
+            return await send(self, topic, partition, given)
+        await (await self._submit(batches[0], topic, partition))
+        die()
+
+    Outbox.send = dying  # type: ignore[method-assign]
+
+
+def profiles_kept() -> None:
+    """All profiles of a flush are in the changelog, and its marker is not."""
+    write = Keeper._write
+
+    async def dying(self: Keeper, number: int, records: list[OutRecord]) -> None:
+        if arm.exists() and records and records[0][0] == MARKER_KEY:
+            die()
+        await write(self, number, records)
+
+    Keeper._write = dying  # type: ignore[method-assign]
+
+
+def marker_kept() -> None:
+    """A flush is whole, and nothing of it is committed."""
+    keep = Keeper._keep
+
+    async def dying(self: Keeper, number: int, checkpoint: Checkpoint) -> None:
+        await keep(self, number, checkpoint)
+        if arm.exists() and len(checkpoint.profiles) > 20:
+            die()
+
+    Keeper._keep = dying  # type: ignore[method-assign]
+
+
+def committed() -> None:
+    """A commit has just been answered."""
+    commit = BatchThread._commit
+
+    async def dying(self: BatchThread, offsets: Any) -> bool:
+        done = await commit(self, offsets)
+        if arm.exists() and offsets:
+            die()
+        return done
+
+    BatchThread._commit = dying  # type: ignore[method-assign]
+
+
+def recovering() -> None:
+    """A part of the changelog has been read back."""
+    apply = ProfilesTable.apply_changelog_batch
+
+    def dying(self: ProfilesTable, batch: Iterable[Any]) -> None:
+        apply(self, batch)
+        if arm.exists() and self.restored:
+            die()
+
+    ProfilesTable.apply_changelog_batch = dying  # type: ignore[method-assign]
+
+
+# -- breaks ------------------------------------------------------------------------------------------------------------
+
+
+def guard_off() -> None:
+    """A record that a profile has applied is applied again."""
+    load = Partition._load
+
+    def forgetful(self: Partition, key: bytes) -> Profile:
+        profile = load(self, key)
+        profile.applied = -1
+        return profile
+
+    Partition._load = forgetful  # type: ignore[method-assign]
+
+
+def prepared_off() -> None:
+    """A flush of several batches is not announced."""
+    write = Keeper._write
+
+    async def silent(self: Keeper, number: int, records: list[OutRecord]) -> None:
+        await write(self, number, [record for record in records if record[0] != PREPARED_KEY])
+
+    Keeper._write = silent  # type: ignore[method-assign]
+
+
+def marker_first() -> None:
+    """The marker says that profiles are kept before they are."""
+
+    async def keep(self: Keeper, number: int, checkpoint: Checkpoint) -> None:
+        await self._write(number, [(MARKER_KEY, checkpoint.marker, NO_HEADERS)])
+        await self._write(number, [(key, value, NO_HEADERS) for key, value in checkpoint.profiles.items()])
+
+    Keeper._keep = keep  # type: ignore[method-assign]
+
+
+def state_before_changes() -> None:
+    """Changes go out only after the state they follow from is kept."""
+    keep, tell, told = Keeper._keep, Keeper.tell, dict[int, list[Any]]()
+
+    async def late_tell(_: Keeper, number: int, changes: Iterable[Any]) -> None:
+        told.setdefault(number, []).extend(changes)
+
+    async def early_keep(self: Keeper, number: int, checkpoint: Checkpoint) -> None:
+        waiting = told.pop(number, [])
+        await keep(self, number, checkpoint)
+        await tell(self, number, waiting)
+
+    Keeper.tell, Keeper._keep = late_tell, early_keep  # type: ignore[method-assign, assignment]
+
+
+def commit_ahead() -> None:
+    """What is folded is committed before it is kept, and reading goes on from the commit."""
+    folded, targets = Keeper.folded, reading.targets
+
+    async def hasty(self: Keeper, partition: Partition) -> None:
+        if self.consumer is not None:
+            self.consumer.positions.reach(TP(self._topics.log.name, partition.number), partition.applied + 1)
+        await folded(self, partition)
+
+    async def trusting(consumer: Any, profiles: Any, topics: Any, assigned: set[TP]) -> dict[TP, int]:
+        committed = await consumer._thread.committed(assigned)
+        found = await targets(consumer, profiles, topics, assigned)
+        return {tp: offset if committed[tp] is None else committed[tp] for tp, offset in found.items()}
+
+    import agents.app
+
+    Keeper.folded = hasty  # type: ignore[method-assign]
+    agents.app.targets = trusting  # type: ignore[attr-defined]
+
+
+def source_commit_ahead() -> None:
+    """Source offsets are committed before the log has the facts; dies in between."""
+    send_round = Forwarder._send_round
+
+    async def hasty(self: Forwarder, patient: bool) -> bool:
+        ready = self._merge.take(self._unread(), patient) if arm.exists() else []
+        if not ready:
+            return await send_round(self, patient)
+        assert self.consumer is not None
+        for ranked in ready:
+            self.consumer.positions.reach(ranked.source, ranked.offset + 1, str(ranked.rank))
+        await asyncio.sleep(1)
+        die()
+
+    Forwarder._send_round = hasty  # type: ignore[method-assign]
+
+
+def origins_off() -> None:
+    """A fact that was put into the log twice is taken for two."""
+    record = Partition._record
+
+    def blind(self: Partition, offset: int, key: bytes | None, value: bytes) -> Any:
+        self.marker.origins.clear()
+        return record(self, offset, key, value)
+
+    Partition._record = blind  # type: ignore[method-assign]
+
+
+POINTS: dict[str, Callable[[], None]] = {
+    point.__name__: point
+    for point in (
+        log_half_written, log_written, changes_acknowledged, first_of_several, profiles_kept, marker_kept, committed,
+        recovering,
+    )
+}  # fmt: skip
+BREAKS: dict[str, Callable[[], None]] = {
+    broken.__name__: broken
+    for broken in (
+        guard_off, prepared_off, marker_first, state_before_changes, commit_ahead, source_commit_ahead, origins_off,
+    )
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    arm = Path(sys.argv[1])
+    outbox.BATCH_BYTES = BATCH_BYTES
+    for word in filter(None, sys.argv[2].split(",")):
+        (POINTS | BREAKS)[word]()
+    sys.argv[1:] = sys.argv[3:]
+    main()
