@@ -83,7 +83,9 @@ def _interruptible() -> Iterator[None]:
             signal.signal(name, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    names = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it stays ignored
+        names.append(signal.SIGHUP)
     before = {name: signal.signal(name, end) for name in names}
     try:
         yield

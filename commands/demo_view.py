@@ -120,7 +120,7 @@ class Lines:
         stages = ", ".join(f"{stage} {count:,}" for stage, count in now.stages.items() if count)
         words = [
             f"{day_of(feed)}  {100 * feed.days // max(feed.days_total, 1):3} %",
-            f"{feed.sent:,} events in",
+            f"{feed.sent:,} events in, {feed.sent / max(at - self._began, 0.1):,.0f} a second",
             f"{now.changes:,} changes",
             f"revenue {money(now.revenue)}",
             f"{now.lag:,} waiting",

@@ -168,7 +168,10 @@ def test_what_it_says_to_try_works_while_it_is_kept(demo: Callable[..., Demo]) -
     assert running.run(*send).stdout.startswith("purchases[")
     followed = running.run(*tail, "--count", "11").stdout.splitlines()
     assert followed[-1].split() == ["1998-07-02T12:00:00Z", "00004", "churned", "->", "loyalty", "reactivation"]
-    assert "waiting" in running.run("status").stdout
+    status = running.run("status").stdout
+    assert re.search(r"^  customer-events +0 waiting$", status, re.MULTILINE)
+    assert re.search(r"^  churned +1,842 customers$", status, re.MULTILINE)
+    assert "newest changes\n    1998-07-02T12:00:00Z  00004         churned -> loyalty\n" in status
     code, seconds = running.interrupt(signal.SIGTERM)
     assert (code, running.left(), read(running.home)) == (128 + signal.SIGTERM, [], {})
     assert seconds < 15
