@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,11 @@ class Deployment:
     def ends(self, names: Iterable[str]) -> dict[TopicPartition, int]:
         """The next offset to be written of each partition of topics."""
         tps = [TopicPartition(name, n) for name in names for n in range(self.topics.log.partitions)]
+        for _ in range(20):
+            # kafka-python answers in part while it learns where the partitions' leaders are, and then stumbles over it.
+            with suppress(KeyError):
+                return dict(self._consumer.end_offsets(tps))
+            time.sleep(0.1)
         return dict(self._consumer.end_offsets(tps))
 
     def committed(self) -> dict[TopicPartition, int]:
