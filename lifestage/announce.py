@@ -163,6 +163,9 @@ def _trim(profile: Profile, horizon: int) -> None:
     for index, past in enumerate(moves):
         if past.at < horizon:
             last_old = index
+    # a correction is superseded as a whole, so its moves stay until the last of them is old
+    while last_old > 0 and moves[last_old].id and moves[last_old - 1].id == moves[last_old].id:
+        last_old -= 1
     if last_old < 1:
         return
     for past, then in pairwise(moves[: last_old + 1]):

@@ -42,9 +42,11 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
     if in_order and profile.due is not None and profile.due < time:
         advance(profile, key, time, cause, clock, rules, tally)
     timed = _timed(profile, time, rules) if in_order else None
+    # a first fact that gives no stage still starts the time after which a visitor without a name is forgotten
+    first = profile.newest is None
     touched = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
     if in_order:
-        if timed is not None or _calls_for_judgement(profile, touched, rules):
+        if first or timed is not None or _calls_for_judgement(profile, touched, rules):
             _judge(profile, key, time, cause, clock, rules, tally, timed)
     elif late:
         announce.correct_from(profile, key, reached, reached, cause, clock, rules, tally, present_only=True)
