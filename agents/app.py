@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,9 @@ from faust.types import TP
 
 from agents.intake import define_intake
 from agents.lifecycle import define_lifecycle
-from config.errors import SettingsError
 from config.settings import Settings
 from lifestage.cause import Rules
 from lifestage.change import encode_value
-from lifestage.plan import Compiled
-from lifestage.plans import PLANS
 from streams import connections
 from streams.batches import BatchConsumer, BatchSchema
 from streams.collector import WorkerMetrics
@@ -30,24 +26,12 @@ from streams.profiles import ProfilesTable
 from streams.provision import check_topics
 from streams.read_model import REREAD, ReadModel
 from streams.reading import targets
+from streams.rules import rules_of
 from streams.sources import Sources
 from streams.stop import fail_stop
 from streams.ticking import Ticker
 from streams.topics import Topics, topics_of
 from streams.view import WorkerView, accounts_of
-
-
-def rules_of(settings: Settings) -> Rules:
-    """What every fold of this deployment goes by. Raises `SettingsError` for a plan that does not exist."""
-    plan = PLANS.get(settings.lifecycle.plan)
-    if plan is None:
-        raise SettingsError(f"lifecycle.plan = {settings.lifecycle.plan!r}: no such plan; known: {', '.join(PLANS)}")
-    return Rules(
-        Compiled(plan),
-        settings.lifecycle.announce_anonymous,
-        int(settings.lifecycle.lateness_days * 86_400_000),
-        blake2b(settings.identity.secret.encode(), digest_size=16, person=b"lifestage-ids").digest(),
-    )
 
 
 class Worker:
@@ -232,6 +216,3 @@ async def _guarded(name: str, work: Any) -> None:
         raise
     except Exception as error:  # noqa: BLE001  # an agent that dies would go on without the record
         fail_stop(f"task {name} failed", error)
-
-
-__all__ = ["Worker", "rules_of"]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agents.app import rules_of
 from benchmarks import compare, table
 from benchmarks.broker import EventSet
 from benchmarks.contestants import CHECKOUT, Contestant, Measured, Ours, PlainFaust, measure
@@ -25,6 +24,7 @@ from lifestage.replay import replay
 from streams.embedded.kafka import start_kafka_server
 from streams.embedded.process import ServiceError
 from streams.embedded.redis import start_redis
+from streams.rules import rules_of
 
 PARTITIONS = Settings().topics.partitions
 PEER_SHARE = 10

@@ -52,9 +52,10 @@ def run(
     """
     from commands.progress import progress
     from commands.times import instant
+    from streams.rules import rules_of
 
     settings = settings_of(config)
-    rules = rules_for(settings, plan)
+    rules = rules_of(settings, plan)
     end = instant(until) if until is not None else None
     began = time.monotonic()
     with ExitStack() as stack:
@@ -66,26 +67,6 @@ def run(
         out = stack.enter_context(_writing(output)) if output else sys.stdout.buffer
         _write(out, done.changes)
     typer.echo(summary(taken, done, until, time.monotonic() - began), err=True)
-
-
-def rules_for(settings: Settings, plan: str | None) -> Rules:
-    """What the fold goes by. Raises `UserFacingError` for a plan that does not exist."""
-    from hashlib import blake2b
-
-    from config.wording import meant
-    from lifestage.cause import Rules
-    from lifestage.plan import Compiled
-    from lifestage.plans import PLANS
-
-    name = plan or settings.lifecycle.plan
-    if name not in PLANS:
-        raise UserFacingError(f"no plan {name!r}{meant(name, PLANS)}")
-    return Rules(
-        Compiled(PLANS[name]),
-        settings.lifecycle.announce_anonymous,
-        int(settings.lifecycle.lateness_days * 86_400_000),
-        blake2b(settings.identity.secret.encode(), digest_size=16, person=b"lifestage-ids").digest(),
-    )
 
 
 def _writing(path: Path) -> IO[bytes]:

@@ -21,8 +21,9 @@ ROUND_MAX = 4_000
 ROUNDS_IN_FLIGHT = 4
 FULL, ROOM = 10_000, 5_000
 """A source partition with this many records waiting is not fetched, until it has fewer than `ROOM`."""
-PATIENCE_S = 0.5
-"""How long the merge waits for a partition that should have more, before it goes on without its word."""
+PATIENCE_S, PATIENCE_FOR_ORDER_S = 0.5, 5.0
+"""How long the merge waits for a partition that should have more, before it goes on without its word; the longer one
+where data moves the clock, and order counts for more than latency."""
 
 
 SETTLE_S = 2 * FETCH_WAIT_MS / 1000
@@ -40,6 +41,7 @@ class Forwarder:
         self._merge: Merge[TP, Entry] = Merge()
         self._ready: list[Ranked[TP, Entry]] = []
         self._settle_s = settle_s
+        self._patience_s = PATIENCE_FOR_ORDER_S if settle_s else PATIENCE_S
         self._young: deque[tuple[float, int]] = deque()
         """(arrival, least rank) of runs that have not settled."""
         self._rounds: asyncio.Queue[tuple[list[asyncio.Future[Any]], dict[TP, tuple[int, int]]]] = asyncio.Queue(
@@ -95,7 +97,7 @@ class Forwarder:
                 await self._arrived.wait()
                 last = asyncio.get_running_loop().time()
             async with self._sending:
-                sent = await self._send_round(asyncio.get_running_loop().time() - last < PATIENCE_S)
+                sent = await self._send_round(asyncio.get_running_loop().time() - last < self._patience_s)
             if sent:
                 last = asyncio.get_running_loop().time()
                 await asyncio.sleep(0)

@@ -39,10 +39,11 @@ class Sources:
         # Records that retention has taken were never to be read: they must not hold the clock.
         starts = await self._observer.beginning_offsets(self._partitions)
         ends = await self._observer.end_offsets(self._partitions)
-        committed = await self._admin.list_consumer_group_offsets(self._group)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
         found = []
         for tp in self._partitions:
             offset, metadata = committed.get(tp, (0, ""))
+            metadata = metadata or ""  # librdkafka's in-memory cluster has none where Kafka has an empty one
             reached = int(metadata) if metadata.lstrip("-").isdigit() else None
             if reached is not None and reached < -(1 << 59):
                 reached = None

@@ -20,13 +20,13 @@ import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.app import rules_of
 from config.settings import Settings, load
 from lifestage import log
 from lifestage.change import encode_value
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
 from lifestage.partition import Partition
 from streams.provision import apply, plan
+from streams.rules import rules_of
 from streams.topics import topics_of
 from tests.wire import Record, produce, read_all
 from tests.workers import Worker

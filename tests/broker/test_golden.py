@@ -13,13 +13,13 @@ import msgspec
 import pytest
 import redis
 
-from agents.app import rules_of
 from lifestage.facts import Fact
 from lifestage.replay import replay
 from streams.doorway import decoder_of
 from streams.embedded.kafka import KafkaServer
 from streams.embedded.redis import EmbeddedRedis
 from streams.read_store import customer, customers_per_stage, recent_changes
+from streams.rules import rules_of
 from tests.pipeline import Deployment, Written, deployment, differences, samples, truth_of, written_by
 from tests.workers import CHECKOUT, Worker
 
