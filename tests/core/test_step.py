@@ -7,7 +7,7 @@ from itertools import permutations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from lifestage.cause import Rules
 from lifestage.change import Announced
@@ -65,8 +65,15 @@ def counted(whole: Partition) -> dict[str, int]:
     return dict(found)
 
 
+TRIMMED: list[Fact | Tick] = [order(1, "a", "o"), cancel(2, "b", "o"), order(0, "c", "first")]
+for _day in range(3, 7):
+    TRIMMED += [order(_day, f"o{_day}", f"o{_day}"), cancel(_day + 0.5, f"c{_day}", f"o{_day}")]
+TRIMMED += [at_day(8.5), order(8.6, "d", "last"), cancel(1.6, "e", "first"), at_day(9)]
+
+
 @thorough
 @given(restless())
+@example(TRIMMED)
 def test_many_moves_within_the_lateness_are_corrected_right(log: list[Fact | Tick]) -> None:
     """Also where a profile has dropped its oldest moves, a correction tells again all that it takes back and still holds."""
     end = max(item.time for item in log if isinstance(item, Tick))
