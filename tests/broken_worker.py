@@ -2,7 +2,8 @@
 
     python -m tests.broken_worker ARM WORDS worker …
 
-WORDS, with commas, are names of `POINTS` (die there, once the file ARM exists) and of `BREAKS` (work wrongly).
+WORDS, with commas, are names of `POINTS` (die there, once the file ARM exists), of `BREAKS` (work wrongly), or
+`slow_intake`.
 Kafka batches are kept small, so that a flush of a few hundred customers is many of them and can be cut in the middle.
 """
 
@@ -18,10 +19,11 @@ from typing import Any, NoReturn
 from faust.types import TP
 
 from commands.main import main
+from lifestage.clock import Reading
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.partition import Checkpoint, Partition
 from lifestage.profile import Profile
-from streams import forwarding, outbox, reading
+from streams import forwarding, outbox, reading, ticking
 from streams.batches import BatchThread
 from streams.forwarding import Forwarder
 from streams.keeper import Keeper
@@ -232,6 +234,11 @@ def source_commit_ahead() -> None:
     Forwarder._send_round = hasty  # type: ignore[method-assign]
 
 
+def clock_unheld() -> None:
+    """The log's clock is the wall clock, whatever waits."""
+    ticking.read_clock = lambda wall, *_: Reading(wall, True, ())  # type: ignore[attr-defined]
+
+
 def origins_off() -> None:
     """A fact that was put into the log twice is taken for two."""
     record = Partition._record
@@ -241,6 +248,20 @@ def origins_off() -> None:
         return record(self, offset, key, value)
 
     Partition._record = blind  # type: ignore[method-assign]
+
+
+# -- handicaps ---------------------------------------------------------------------------------------------------------
+
+
+def slow_intake() -> None:
+    """Nothing is put into the log in the first two seconds."""
+    run = Forwarder.run
+
+    async def late(self: Forwarder) -> None:
+        await asyncio.sleep(2)
+        await run(self)
+
+    Forwarder.run = late  # type: ignore[method-assign]
 
 
 POINTS: dict[str, Callable[[], None]] = {
@@ -254,6 +275,7 @@ BREAKS: dict[str, Callable[[], None]] = {
     broken.__name__: broken
     for broken in (
         guard_off, prepared_off, marker_first, state_before_changes, commit_ahead, source_commit_ahead, origins_off,
+        clock_unheld,
     )
 }  # fmt: skip
 
@@ -262,6 +284,6 @@ if __name__ == "__main__":
     arm = Path(sys.argv[1])
     outbox.BATCH_BYTES = BATCH_BYTES
     for word in filter(None, sys.argv[2].split(",")):
-        (POINTS | BREAKS)[word]()
+        (POINTS | BREAKS | {slow_intake.__name__: slow_intake})[word]()
     sys.argv[1:] = sys.argv[3:]
     main()

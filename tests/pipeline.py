@@ -123,6 +123,12 @@ class Deployment:
         self.wait_taken_in(timeout_s, alive)
         self._wait(lambda: self.lag([self.topics.log.name]) == 0, "log folded", timeout_s, alive)
 
+    def wait_changes(self, least: int, timeout_s: float = 30, alive: Sequence[Worker] = ()) -> None:
+        """Return when at least so many changes were announced, and all of the log is folded."""
+        name = self.topics.changes.name
+        self._wait(lambda: sum(self.ends([name]).values()) >= least, f"{least} changes", timeout_s, alive)
+        self.wait_done(timeout_s, alive)
+
     def wait_shared(self, workers: Sequence[Worker], timeout_s: float = 40) -> None:
         """Return when each worker owns partitions of the log, all of them together all."""
 
