@@ -163,7 +163,10 @@ def remember(profile: Profile, hashed: bytes, time: int, horizon: int) -> bool:
         oldest = horizon // DAY
         while len(seen) > 1 and seen[0][0] < oldest:
             del seen[0]
-    if sum(len(ids) for _, ids in seen) > SEEN_MAX * 8:
+    kept = 0
+    for _, ids in seen:
+        kept += len(ids)
+    if kept > SEEN_MAX * 8:
         if len(seen) > 1:
             del seen[0]
         else:

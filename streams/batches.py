@@ -200,6 +200,9 @@ class BatchConsumer(driver.Consumer):
         if self.should_stop:
             return
         active = frozenset(self._get_active_partitions()) - self.full
+        if len(active) < len(self.positions.durable):
+            # A partition that is out because its agent is busy may be wanted any moment: no long poll without it.
+            timeout = 0.01
         if not active:
             await asyncio.sleep(0.005)
             return

@@ -16,6 +16,12 @@ P = TypeVar("P", bound=Hashable)
 T = TypeVar("T")
 
 
+BEFORE_ALL = -(1 << 60)
+"""Rank of refused records before any event time was seen in their partition."""
+UNSEEN = BEFORE_ALL - 1
+"""Bound of a partition that has records, none of which came in yet: it may have anything to say."""
+
+
 class Ranked(msgspec.Struct, Generic[P, T], frozen=True, gc=False):
     """One record on its way: rank (ms), where it came from, and what it carries."""
 
@@ -38,7 +44,7 @@ class Merge(Generic[P, T]):
         reached = self.reached.get(source)
         if time is not None and (reached is None or time > reached):
             reached = self.reached[source] = time
-        rank = reached if reached is not None else -(1 << 60)
+        rank = reached if reached is not None else BEFORE_ALL
         self._waiting.setdefault(source, []).append(Ranked(rank, source, offset, item))
         return rank
 
@@ -65,7 +71,7 @@ class Merge(Generic[P, T]):
             for source, unread in more.items():
                 if unread:
                     mine = self._waiting.get(source)
-                    bound = min(bound, mine[-1].rank if mine else self.reached.get(source, bound))
+                    bound = min(bound, mine[-1].rank if mine else self.reached.get(source, UNSEEN))
         taken: list[Ranked[P, T]] = []
         for source, mine in self._waiting.items():
             if mine and mine[-1].rank <= bound:
