@@ -28,9 +28,9 @@ class Trigger(msgspec.Struct, frozen=True):
     type: Literal["event", "timer", "link", "merge", "split", "plan"]
     event_id: str | None = None
     event_type: str | None = None
-    topic: str | None = None
-    partition: int | None = None
-    offset: int | None = None
+    topic: str | msgspec.UnsetType = msgspec.UNSET
+    partition: int | msgspec.UnsetType = msgspec.UNSET
+    offset: int | msgspec.UnsetType = msgspec.UNSET
     due_at: str | None = None
 
 

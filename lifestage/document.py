@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import UNSET
+
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import (
     Acquisition,
@@ -118,10 +120,8 @@ def document(
 
 def consent_of(profile: Profile) -> dict[str, bool]:
     """What the customer last allowed; a purpose that was never named is absent."""
-    if profile.consent is None:
-        return {}
-    said = zip(("marketing", "analytics"), profile.consent[1:], strict=True)
-    return {name: bool(answer) for name, answer in said if answer >= 0}
+    said = {"marketing": profile.marketing, "analytics": profile.analytics}
+    return {name: latest[1] for name, latest in said.items() if latest is not None}
 
 
 def _stays(profile: Profile) -> tuple[dict[str, int], dict[str, int]]:
@@ -160,9 +160,9 @@ def _trigger(cause: Cause) -> Trigger:
         type="event" if fact is not None else "timer",
         event_id=fact.id if fact is not None else None,
         event_type=TYPES[type(fact)] if fact is not None else None,
-        topic=cause.topic,
-        partition=cause.partition,
-        offset=cause.offset if cause.offset >= 0 else None,
+        topic=UNSET if cause.topic is None else cause.topic,
+        partition=UNSET if cause.partition is None else cause.partition,
+        offset=cause.offset if cause.offset >= 0 else UNSET,
         due_at=None if cause.due is None else iso(cause.due),
     )
 

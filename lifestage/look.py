@@ -127,6 +127,8 @@ class Operand(NamedTuple):
     unit: str
     windowed: bool
     value: Callable[[Look, int | None], int]
+    code: str
+    """The same as an expression over `look` and, where windowed, `{window}`: conditions are compiled from these."""
     instants: Callable[[Profile], list[int]]
     ahead: Callable[[Look], Iterable[int]]
     """Those of `instants` that still matter from the look's instant on, when no fact is later than it."""
@@ -150,12 +152,12 @@ def _last_activity(look: Look) -> list[int]:
 OPERANDS: dict[str, Operand] = {
     operand.name: operand
     for operand in (
-        Operand("reached", "flag", False, lambda look, _: look.reached(), _none, _none, False),
-        Operand("acquired", "flag", False, lambda look, _: look.acquired(), _none, _none, False),
-        Operand("standing_orders", "count", False, lambda look, _: look.standing, _none, _none, False),
-        Operand("order_days", "count", True, lambda look, w: look.order_days(w), _purchase_instants, Look.day_instants, False),
-        Operand("since_last_purchase", "ms", False, lambda look, _: look.since_last_purchase(), _purchase_instants, _last_purchase, True),
-        Operand("since_last_activity", "ms", False, lambda look, _: look.since_last_activity(), _activity_instants, _last_activity, True),
+        Operand("reached", "flag", False, lambda look, _: look.reached(), "look.reached()", _none, _none, False),
+        Operand("acquired", "flag", False, lambda look, _: look.acquired(), "look.acquired()", _none, _none, False),
+        Operand("standing_orders", "count", False, lambda look, _: look.standing, "look.standing", _none, _none, False),
+        Operand("order_days", "count", True, lambda look, w: look.order_days(w), "look.order_days({window})", _purchase_instants, Look.day_instants, False),
+        Operand("since_last_purchase", "ms", False, lambda look, _: look.since_last_purchase(), "look.since_last_purchase()", _purchase_instants, _last_purchase, True),
+        Operand("since_last_activity", "ms", False, lambda look, _: look.since_last_activity(), "look.since_last_activity()", _activity_instants, _last_activity, True),
     )
 }  # fmt: skip
 

@@ -154,7 +154,7 @@ class Partition:
     def _fact(self, offset: int, key: bytes | None, value: bytes) -> None:
         if key is None:
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a fact without a key")
-        fact = decode(memoryview(value)[log.HEADER_SIZE :])
+        fact = decode(value[log.HEADER_SIZE :])
         profile = self.dirty.get(key) or self._load(key)
         if fact.time > self.marker.newest:
             self.marker.newest = fact.time

@@ -25,7 +25,8 @@ from lifestage.facts import (
 
 DAY = 86_400_000
 SEEN_MAX = 8_000
-"""Event ids kept within the horizon; above it the oldest day goes (semantics §4)."""
+"""Event ids kept within the horizon; above it the oldest go (semantics §4)."""
+ENTRY = 10
 
 FORMAT = 1
 """First field of an encoded profile."""
@@ -103,8 +104,9 @@ class Profile(msgspec.Struct, array_like=True):
     first_seen: int | None = None
     touch: tuple[int, str, str, str] | None = None
     """First touch: time, source, medium, campaign; empty where not said."""
-    consent: tuple[int, int, int] | None = None
-    """Latest: time, marketing, analytics; each 1 yes, 0 no, -1 not said."""
+    marketing: tuple[int, bool] | None = None
+    analytics: tuple[int, bool] | None = None
+    """Latest consent for each purpose: time, answer."""
     reach_at: int | None = None
     reach_offset: int = -1
     acquired_at: int | None = None
@@ -112,8 +114,8 @@ class Profile(msgspec.Struct, array_like=True):
     activity: list[int] = []
     """Activity as first, last, first, last …: runs whose inner gaps are shorter than any window that is asked."""
     orders: list[Order] = []
-    seen: list[tuple[int, bytes]] = []
-    """(day, 8 bytes per event id …), rising by day."""
+    seen: bytes = b""
+    """Event ids in order of arrival, `ENTRY` bytes each: 8 of the id's hash, 2 of its day since 1970."""
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -139,38 +141,25 @@ def id_hash(source: str, id: str, key: bytes) -> bytes:
 
 def has_seen(profile: Profile, hashed: bytes) -> bool:
     """Whether an event with this id is among the facts of the horizon."""
-    for _, ids in profile.seen:
-        at = ids.find(hashed)
-        while at >= 0:
-            if not at % 8:
-                return True
-            at = ids.find(hashed, at + 1)
+    seen = profile.seen
+    at = seen.find(hashed)
+    while at >= 0:
+        if not at % ENTRY:
+            return True
+        at = seen.find(hashed, at + 1)
     return False
 
 
 def remember(profile: Profile, hashed: bytes, time: int, horizon: int) -> bool:
-    """Keep an event id; ids of days before `horizon` (ms) are dropped. True when the cap made the oldest day go."""
-    day = time // DAY
+    """Keep an event id; ids of days before `horizon` (ms) are dropped. True when the cap made the oldest id go."""
+    day = min(max(time // DAY, 0), 0xFFFF).to_bytes(2, "big")
     seen = profile.seen
-    if seen and seen[-1][0] == day:
-        seen[-1] = (day, seen[-1][1] + hashed)
-    else:
-        at = bisect_left(seen, (day, b""))
-        if at < len(seen) and seen[at][0] == day:
-            seen[at] = (day, seen[at][1] + hashed)
-        else:
-            seen.insert(at, (day, hashed))
-        oldest = horizon // DAY
-        while len(seen) > 1 and seen[0][0] < oldest:
-            del seen[0]
-    kept = 0
-    for _, ids in seen:
-        kept += len(ids)
-    if kept > SEEN_MAX * 8:
-        if len(seen) > 1:
-            del seen[0]
-        else:
-            seen[0] = (seen[0][0], seen[0][1][8:])
+    if seen and seen[8:ENTRY] < (oldest := min(max(horizon // DAY, 0), 0xFFFF).to_bytes(2, "big")):
+        entries = (seen[at : at + ENTRY] for at in range(0, len(seen), ENTRY))
+        seen = b"".join([entry for entry in entries if entry[8:] >= oldest])
+    profile.seen = seen + hashed + day
+    if len(profile.seen) > SEEN_MAX * ENTRY:
+        profile.seen = profile.seen[ENTRY:]
         return True
     return False
 
@@ -194,15 +183,23 @@ def fold(profile: Profile, fact: Fact, offset: int, key: bytes, gap: int) -> int
     `gap` (ms) is the shortest silence that a plan asks about; `key` that of the id hashes."""
     kind = type(fact)
     touched = NOTHING
-    if isinstance(fact, OrderCompleted | OrderRefunded | OrderCancelled):
+    acquired = fact.email is not None
+    if kind is WebVisit or kind is AdClick:
+        reach = active = not fact.bot
+        acquired = acquired and reach
+    elif isinstance(fact, EmailEvent):
+        reach, acquired, active = _mail_signals(fact)
+    elif kind is LeadCaptured:
+        reach, acquired, active = False, not fact.bot, not fact.bot
+    else:
+        assert isinstance(fact, OrderCompleted | OrderRefunded | OrderCancelled)
         _book(profile, fact, offset, key)
-        touched = FACTS
+        reach, active, touched = False, False, FACTS
     time = fact.time
     if profile.first_seen is None or time < profile.first_seen:
         profile.first_seen = time
     if fact.context is not None or fact.account_id is not None or fact.consent is not None:
         _attributes(profile, fact)
-    reach, acquired, active = _signals(kind, fact)
     if reach and (profile.reach_at is None or time < profile.reach_at):
         profile.reach_at, profile.reach_offset, touched = time, offset, FACTS
     if acquired and (profile.acquired_at is None or time < profile.acquired_at):
@@ -215,36 +212,30 @@ def fold(profile: Profile, fact: Fact, offset: int, key: bytes, gap: int) -> int
 def _attributes(profile: Profile, fact: Fact) -> None:
     """First touch, latest account and consent. At equal times the smaller, or greater, value wins: order-free."""
     time = fact.time
-    if fact.context is not None:
-        said = fact.context
+    said = fact.context
+    if said is not None and (said.source or said.medium or said.campaign):
         touch = (time, said.source or "", said.medium or "", said.campaign or "")
         profile.touch = touch if profile.touch is None else min(profile.touch, touch)
     if fact.account_id is not None:
         account = (time, fact.account_id)
         profile.account = account if profile.account is None else max(profile.account, account)
     if fact.consent is not None:
-        consent = (time, _said(fact.consent.marketing), _said(fact.consent.analytics))
-        profile.consent = consent if profile.consent is None else max(profile.consent, consent)
+        profile.marketing = _latest(profile.marketing, time, fact.consent.marketing)
+        profile.analytics = _latest(profile.analytics, time, fact.consent.analytics)
 
 
-def _said(answer: bool | None) -> int:
-    return -1 if answer is None else int(answer)
+def _latest(known: tuple[int, bool] | None, time: int, answer: bool | None) -> tuple[int, bool] | None:
+    if answer is None:
+        return known
+    return (time, answer) if known is None else max(known, (time, answer))
 
 
-def _signals(kind: type[Fact], fact: Fact) -> tuple[bool, bool, bool]:
-    """(gives reach, gives acquisition, is activity), by the table of plan clm5 and its list of activities."""
-    if kind is WebVisit or kind is AdClick:
-        human = not fact.bot
-        return human, human and fact.email is not None, human
-    if kind is EmailEvent:
-        assert isinstance(fact, EmailEvent)
-        human = not fact.machine and not fact.bot
-        clicked = human and fact.event == "clicked"
-        mail = fact.channel == "email"
-        return mail and fact.event == "delivered", mail and clicked, clicked or (human and fact.event == "opened")
-    if kind is LeadCaptured:
-        return False, not fact.bot, not fact.bot
-    return False, fact.email is not None, False
+def _mail_signals(fact: EmailEvent) -> tuple[bool, bool, bool]:
+    """(gives reach, gives acquisition, is activity): mail only for the first two, people only for the last two."""
+    human = not fact.machine and not fact.bot
+    clicked = human and fact.event == "clicked"
+    mail = fact.channel == "email"
+    return mail and fact.event == "delivered", mail and clicked, clicked or (human and fact.event == "opened")
 
 
 def add_activity(runs: list[int], time: int, gap: int) -> bool:

@@ -58,27 +58,29 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
 def take_together(
     profile: Profile, key: str, facts: Iterable[Fact], clock: Clock, rules: Rules, tally: Tally
 ) -> list[str]:
-    """Fold all facts of one instant, later than any before, and judge once; a change names the last that was accepted.
+    """Fold all facts of one instant, later than any before, and judge once; a change names the last that told the plan something.
 
     Returns the outcome of each: accepted or duplicate.
     """
     outcomes: list[str] = []
-    touched, last, timed = 0, None, None
+    touched, why, timed, first = 0, None, None, profile.newest is None
     for fact in facts:
         hashed = id_hash(fact.source, fact.id, rules.id_key)
         if _is_duplicate(profile, fact, hashed, rules):
             outcomes.append("duplicate")
             continue
         cause = Cause(fact)
-        if last is None and profile.due is not None and profile.due < fact.time:
+        if why is None and profile.due is not None and profile.due < fact.time:
             advance(profile, key, fact.time, cause, clock, rules, tally)
-        if last is None:
+        if why is None:
             timed = _timed(profile, fact.time, rules)
-        touched |= _add(profile, fact, hashed, cause.offset, clock, rules, tally)
+        touches = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
         outcomes.append("accepted")
-        last = fact
-    if last is not None and (timed is not None or _calls_for_judgement(profile, touched, rules)):
-        _judge(profile, key, last.time, Cause(last), clock, rules, tally, timed)
+        if why is None or touches & FACTS:
+            why = fact
+        touched |= touches
+    if why is not None and (first or timed is not None or _calls_for_judgement(profile, touched, rules)):
+        _judge(profile, key, why.time, Cause(why), clock, rules, tally, timed)
     return outcomes
 
 

@@ -33,7 +33,7 @@ DOCUMENT = (
     '{"id":"d068d737-947e-5202-af07-2053998f4f15","source":"/lifecycle/clm5","time":"1997-12-12T00:00:00Z","partitionkey":"00004","causationid":"cdnow-3",'
     '"data":{"customer_id":"00004","account_id":null,"seq":7,"stage":"loyalty","previous_stage":"at_risk",'
     '"entered_at":"1997-12-12T00:00:00Z","time_in_previous_s":3628800,"kind":"recovery","direction":"forward","skipped":[],'
-    '"trigger":{"type":"event","event_id":"cdnow-3","event_type":"order.completed","topic":null,"partition":null,"offset":null,"due_at":null},'
+    '"trigger":{"type":"event","event_id":"cdnow-3","event_type":"order.completed","due_at":null},'
     '"evidence":{"rule":"clm5.loyalty","condition":"order_days[365d] >= 3","operands":[{"name":"order_days","value":4,"op":">=","threshold":3,"window_s":31536000}],"positions":[]},'
     '"plan":{"id":"clm5","version":1,"hash":"4201ba0bf822973f"},"high_water_stage":"loyalty",'
     '"first_reached":{"conversion":"1997-01-01T00:00:00Z","retention":"1997-01-18T00:00:00Z","at_risk":"1997-04-18T00:00:00Z","churned":"1997-07-17T00:00:00Z","loyalty":"1997-08-02T00:00:00Z"},"times_entered":{"conversion":1,"retention":1,"at_risk":2,"churned":1,"loyalty":2},'
