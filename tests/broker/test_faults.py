@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from streams.embedded.kafka import KafkaServer
 from tests.load import Load
-from tests.pipeline import Deployment, deployment, differences, owned_by, truth_of, written_by
+from tests.pipeline import Deployment, deployment, differences, owned_by, samples, truth_of, written_by
 from tests.workers import Worker
 
 pytestmark = pytest.mark.broker
@@ -76,28 +77,37 @@ def test_four_kills_under_load_change_nothing(kafka: KafkaServer, topic_prefix: 
 
 
 def test_a_worker_that_joins_and_leaves_changes_nothing(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> None:
-    """Twice a second worker takes over half of the partitions and gives them back under load; nothing is lost or doubled."""
+    """Under load a second worker takes over half of the partitions, works and leaves, once in good order and once killed."""
     with deployment(kafka.bootstrap, topic_prefix, tmp_path) as made:
         progress = Progress(made)
         with Load(kafka.bootstrap, topic_prefix, SEED + 1, RATE):
             first = made.worker("first").wait_ready()
-            for number in range(2):
+            for killed in (False, True):
                 progress.wait()
-                second = made.worker(f"second{number}").wait_ready()
+                second = made.worker(f"second-{killed}").wait_ready()
                 made.wait_shared([first, second])
+                _wait_until(lambda: folded_by(second) > 400, second)  # noqa: B023 - called before the loop goes on
                 progress.fault()
                 progress.wait()
-                assert second.terminate() == 0, second.log()[-2000:]
+                if killed:
+                    second.kill()
+                else:
+                    assert second.terminate() == 0, second.log()[-2000:]
                 progress.fault()
-                _wait_all(made, first)
+                _wait_until(lambda: owned_by(first, made.topics.log.name) == made.topics.log.partitions, first)
             progress.wait()
         finish(made, [first])
         assert differences(made) == []
 
 
-def _wait_all(made: Deployment, worker: Worker) -> None:
-    deadline = time.monotonic() + 20
-    while owned_by(worker, made.topics.log.name) < made.topics.log.partitions:
+def folded_by(worker: Worker) -> float:
+    """Events that a worker has dealt with and kept since it was started."""
+    return sum(value for (name, _), value in samples(worker).items() if name == "lifestage_events_total")
+
+
+def _wait_until(holds: Callable[[], bool], worker: Worker) -> None:
+    deadline = time.monotonic() + 25
+    while not holds():
         assert time.monotonic() < deadline, worker.log()[-2000:]
         time.sleep(0.05)
 
