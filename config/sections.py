@@ -80,7 +80,7 @@ class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: str = "clm5"
     announce_anonymous: bool = False
     lateness_days: float = 7.0
-    flush_interval_s: float = 0.1
+    flush_interval_s: float = 0.2
     flush_profiles: int = 5_000
 
 

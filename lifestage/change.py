@@ -139,15 +139,17 @@ _NAMESPACE = bytes.fromhex("6f0d6a3c1d0b5a5c9f0e2d7b41c8a905")
 """The UUID namespace of lifestage's changes: drawn once, never changed."""
 
 
+_VERSION_5 = 0x5 << 76 | 0x2 << 62
+_FREE = (1 << 128) - 1 - (0xF << 76) - (0x3 << 62)
+
+
 def change_id(
     plan_id: str, plan_hash: str, key: str, seq: int, at: int, before: str | None, after: str | None
 ) -> bytes:
     """UUIDv5 (RFC 9562 §5.5) of (plan, hash, customer key, seq, effective instant in ms, from, to), as 16 bytes."""
-    name = "\x1f".join((plan_id, plan_hash, key, str(seq), str(at), before or "", after or ""))
-    raw = bytearray(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
-    raw[6] = raw[6] & 0x0F | 0x50
-    raw[8] = raw[8] & 0x3F | 0x80
-    return bytes(raw)
+    name = f"{plan_id}\x1f{plan_hash}\x1f{key}\x1f{seq}\x1f{at}\x1f{before or ''}\x1f{after or ''}"
+    raw = int.from_bytes(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16], "big")
+    return (raw & _FREE | _VERSION_5).to_bytes(16, "big")
 
 
 def uuid_text(raw: bytes) -> str:

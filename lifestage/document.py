@@ -138,12 +138,22 @@ def _stays(profile: Profile) -> tuple[dict[str, int], dict[str, int]]:
 def metrics_of(look: Look) -> Metrics:
     """The customer in numbers at the look's instant; money in the currency of the latest order."""
     profile, t = look.profile, look.t
-    known = [o for o in profile.orders if o.time is not None and o.time <= t]
-    currency = max(known, key=lambda o: (o.time, o.id)).currency if known else None
+    newest = None
+    for order in profile.orders:
+        time = order.time
+        if time is not None and time <= t and (newest is None or (time, order.id) > (newest.time, newest.id)):
+            newest = order
     net = 0
-    for order in known:
-        if order.currency == currency and not (order.cancelled_at is not None and order.cancelled_at <= t):
-            net += max(0, order.net_minor - sum(r.amount_minor for r in order.refunds if r.time <= t))
+    currency = newest.currency if newest is not None else None
+    for order in profile.orders:
+        if order.currency != currency or order.time is None or order.time > t:
+            continue
+        if order.cancelled_at is None or order.cancelled_at > t:
+            left = order.net_minor
+            for refund in order.refunds:
+                if refund.time <= t:
+                    left -= refund.amount_minor
+            net += max(0, left)
     return Metrics(
         orders=look.standing,
         order_days_365d=look.order_days(YEAR),

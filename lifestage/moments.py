@@ -65,16 +65,17 @@ def iso(ms: int) -> str:
     date = _dates.get(day)
     if date is None:
         date = _date(day, ms)
+    minutes, rest = divmod(rest, 60_000)
     seconds, milliseconds = divmod(rest, 1000)
-    minutes, seconds = divmod(seconds, 60)
     if milliseconds:
-        return f"{date}{_MINUTES[minutes]}{_TWO[seconds]}.{milliseconds:03}Z"
+        return f"{date}{_MINUTES[minutes]}{_TWO[seconds]}{_FRACTIONS[milliseconds]}"
     return f"{date}{_MINUTES[minutes]}{_TWO[seconds]}Z"
 
 
 # Looked up, since a format with a width costs five times as much, and a change names about eight instants.
 _MINUTES = tuple(f"{minute // 60:02}:{minute % 60:02}:" for minute in range(1440))
 _TWO = tuple(f"{number:02}" for number in range(60))
+_FRACTIONS = tuple(f".{number:03}Z" for number in range(1000))
 
 _DATES_MAX = 20_000
 """54 years of days; a change names about eight instants, and a date from here costs a fifth of one that is computed."""

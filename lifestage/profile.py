@@ -152,9 +152,10 @@ def has_seen(profile: Profile, hashed: bytes) -> bool:
 
 def remember(profile: Profile, hashed: bytes, time: int, horizon: int) -> bool:
     """Keep an event id; ids of days before `horizon` (ms) are dropped. True when the cap made the oldest id go."""
-    day = min(max(time // DAY, 0), 0xFFFF).to_bytes(2, "big")
+    # 16 bits of days reach to the year 2149; whatever is later is kept as of then.
+    day = min(time // DAY, 0xFFFF).to_bytes(2, "big")
     seen = profile.seen
-    if seen and seen[8:ENTRY] < (oldest := min(max(horizon // DAY, 0), 0xFFFF).to_bytes(2, "big")):
+    if horizon > 0 and seen and seen[8:ENTRY] < (oldest := min(horizon // DAY, 0xFFFF).to_bytes(2, "big")):
         entries = (seen[at : at + ENTRY] for at in range(0, len(seen), ENTRY))
         seen = b"".join([entry for entry in entries if entry[8:] >= oldest])
     profile.seen = seen + hashed + day
