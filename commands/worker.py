@@ -20,10 +20,12 @@ def run(config: ConfigFile = None) -> None:
     from config.checks import require_secret
     from streams.connections import UnreachableError, check_kafka, check_redis
     from streams.endpoint import Endpoint
+    from streams.pins import check_pins
     from streams.running import bootstrap_of, default_home, redis_of
 
     settings = settings_of(config)
     require_secret(settings)
+    check_pins()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("lifestage").setLevel(logging.INFO)
     # A commit that takes longer than its interval is no news: the next one follows it.
