@@ -59,16 +59,19 @@ def services(settings: Settings, *, own: bool, **extra: object) -> Services:
 
 def test_the_numbers_are_added_up_over_their_labels() -> None:
     """Outcomes over sources, changes over kinds but for corrections, orders over currencies, lag over partitions."""
-    assert Snapshot(
-        stages={"reach": 0, "conversion": 3},
-        moves=Counter({("none", "reach"): 3, ("reach", "conversion"): 3}),
-        corrections=4,
-        outcomes=Counter(accepted=11, rejected=1),
-        orders=3,
-        revenue={"USD": 1234.5},
-        lag=15,
-        unwritten=9,
-    ) == NOW
+    assert (
+        Snapshot(
+            stages={"reach": 0, "conversion": 3},
+            moves=Counter({("none", "reach"): 3, ("reach", "conversion"): 3}),
+            corrections=4,
+            outcomes=Counter(accepted=11, rejected=1),
+            orders=3,
+            revenue={"USD": 1234.5},
+            lag=15,
+            unwritten=9,
+        )
+        == NOW
+    )
     assert (NOW.seen, NOW.changes) == (12, 10)
     assert money({"USD": 1234.5, "EUR": 1}) == "1.00 EUR, 1,234.50 USD"
 
