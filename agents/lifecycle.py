@@ -6,10 +6,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from lifestage.partition import Partition
 from streams.batches import BatchMessage
 from streams.keeper import Keeper
 from streams.profiles import ProfilesTable
 from streams.stop import fail_stop
+
+
+def check_next(partition: Partition, run: BatchMessage) -> None:
+    """Stop where the log skips: records between what was folded and what comes would be lost without a word."""
+    expected, first = partition.applied + 1, run.records[0].offset
+    if first > expected > 0:
+        fail_stop(f"{partition.topic}[{partition.number}]: offset {first} came where {expected} was expected")
 
 
 def define_lifecycle(
@@ -26,6 +34,7 @@ def define_lifecycle(
                     if not keeper.open:
                         continue
                     partition = profiles.partition(run.partition)
+                    check_next(partition, run)
                     for changes in partition.folding((r.offset, r.key, r.value) for r in run.records):
                         await keeper.tell(run.partition, changes)
                         await asyncio.sleep(0)

@@ -26,7 +26,7 @@ COMMANDS = {
     "send": "Put one event in.",
     "tail": "Follow a topic.",
     "replay": "Compute the stage changes of files of events, without Kafka.",
-    "customer": "Show where one customer stands, and why.",
+    "customer": "Show where one customer stands, and what silence will bring.",
     "status": "Show whether workers keep up.",
     "tick": "Move the log's clock to an instant, where data moves it.",
     "config": "Show the settings in force; secrets as `…`.",

@@ -6,11 +6,22 @@ from typing import Literal
 
 import msgspec
 
+from config.wording import redacted
+
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
-class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Section(msgspec.Struct, frozen=True):
+    """A section whose secrets show in no traceback and no log: its repr goes by `config.wording.redacted`."""
+
+    def __repr__(self) -> str:
+        section = type(self).__name__.lower()
+        given = ((name, redacted(section, name, getattr(self, name))) for name in self.__struct_fields__)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given)})"
+
+
+class Kafka(Section, frozen=True, forbid_unknown_fields=True):
     """How to reach Kafka. An empty `bootstrap` means: start an embedded broker (demo and development)."""
 
     bootstrap: str = ""
@@ -30,7 +41,7 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compression: Literal["none", "gzip"] = "none"
 
 
-class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Topics(Section, frozen=True, forbid_unknown_fields=True):
     """Names and shapes of topics. `partitions` of the log can never change once facts are in it."""
 
     prefix: str = ""
@@ -43,7 +54,7 @@ class Topics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dead_letter_retention_days: int = 30
 
 
-class Redis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Redis(Section, frozen=True, forbid_unknown_fields=True):
     """The read model. An empty `url` means: start an embedded server (demo and development)."""
 
     url: str = ""
@@ -55,7 +66,7 @@ class Redis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recent_changes: int = 1000
 
 
-class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Clock(Section, frozen=True, forbid_unknown_fields=True):
     """The log's clock: what may move it, and how often a tick may be written."""
 
     mode: Literal["wall", "data"] = "wall"
@@ -65,7 +76,7 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     live_within_s: float = 300.0
 
 
-class Intake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Intake(Section, frozen=True, forbid_unknown_fields=True):
     """Limits of what is taken in."""
 
     max_event_bytes: int = 32_768
@@ -74,7 +85,7 @@ class Intake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocked_ids: tuple[str, ...] = ()
 
 
-class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Lifecycle(Section, frozen=True, forbid_unknown_fields=True):
     """The plan that announces, and how its state is kept."""
 
     plan: str = "clm5"
@@ -84,14 +95,14 @@ class Lifecycle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flush_profiles: int = 5_000
 
 
-class Metrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Metrics(Section, frozen=True, forbid_unknown_fields=True):
     """Where /metrics, /livez and /readyz are served, on their own port from the start of the process."""
 
     host: str = "127.0.0.1"
     port: int = 9464
 
 
-class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Identity(Section, frozen=True, forbid_unknown_fields=True):
     """The secret that turns an email address into a key. Changing it makes every email a new customer."""
 
     secret: str = ""

@@ -74,11 +74,22 @@ class Backlog:
         # Commits before ends: so it can only claim too much work, never too little.
         committed = {partition: self._consumer.committed(partition) for partition in partitions}
         firsts = self._consumer.beginning_offsets(partitions)
-        ends = self._consumer.end_offsets(partitions)
+        ends = self._ends(partitions)
         return [
             Waiting(topic, p.partition, firsts[p] if committed[p] is None else committed[p], ends[p])
             for p in partitions
         ]
+
+    def _ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """The next offset of each partition. The client now and then drops some of a partial answer: it is asked again."""
+        for _ in range(10):
+            try:
+                return dict(self._consumer.end_offsets(partitions))
+            except KeyError:
+                time.sleep(0.1)
+        raise UserFacingError(
+            "Kafka does not say where its topics end: try again, and look at the broker's log if it stays"
+        )
 
     def wait(
         self, topics: Iterable[str], seconds: float, heard: Callable[[list[Waiting]], object] = lambda _: None

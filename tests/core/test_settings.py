@@ -306,3 +306,20 @@ def test_each_setting_stands_in_the_document_with_its_default_and_meaning(sectio
 def test_the_document_names_no_setting_that_does_not_exist() -> None:
     """A setting that was removed leaves the document too."""
     assert set(_documented()) == set(SETTINGS)
+
+
+def test_no_repr_shows_a_secret() -> None:
+    """Settings may end up in a traceback: passwords and the secret are not in their repr."""
+    given = load(
+        None,
+        {
+            "LIFESTAGE_KAFKA_BOOTSTRAP": "127.0.0.1:9092",
+            "LIFESTAGE_KAFKA_SECURITY": "SASL_PLAINTEXT",
+            "LIFESTAGE_KAFKA_USERNAME": "user",
+            "LIFESTAGE_KAFKA_PASSWORD": "hidden-1",
+            "LIFESTAGE_REDIS_URL": "redis://:hidden-2@127.0.0.1:6379/0",
+            "LIFESTAGE_IDENTITY_SECRET": "hidden-3",
+        },
+    )
+    assert "hidden" not in repr(given) + repr(given.kafka) + repr(given.redis) + str(given.identity)
+    assert "user" in repr(given)
