@@ -124,7 +124,6 @@ def redis_problem(settings: Settings, url: str) -> str:
 
 
 # redis-py lets go of the socket of a failed TLS handshake without closing it.
-@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_each_mistake_with_redis_is_told(secured: Secured, redis_server: EmbeddedRedis) -> None:
     """Wrong password, user, authority, host name, protocol and address: one line each, with the setting to correct."""
     settings, url, stranger = secured

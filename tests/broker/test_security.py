@@ -182,7 +182,6 @@ def test_an_authority_that_did_not_sign_is_refused(secured: Secured) -> None:
 
 
 # kafka-python lets go of the socket of a failed TLS handshake without closing it.
-@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_kafka_python_itself_refuses_that_authority(secured: Secured, caplog: pytest.LogCaptureFixture) -> None:
     """Not only our check: the client never gets as far as sending its password."""
     options = {**kafka_python(secured.settings(ca_file=str(secured.stranger.cert))), "bootstrap_timeout_ms": 1000}
