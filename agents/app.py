@@ -60,8 +60,9 @@ class Worker:
             self._kept,
         )
         names = tuple(topic.name for topic in self.topics.sources)
+        self._doorway = Doorway(decoder_of(settings), names, self.topics.log.partitions)
         self.forwarder = Forwarder(
-            Doorway(decoder_of(settings), names, self.topics.log.partitions),
+            self._doorway,
             self.outbox,
             self.topics,
             self.metrics.counts.dead_letter,
@@ -76,6 +77,7 @@ class Worker:
         self._redis_url = redis_url
         self._accounted: dict[int, dict[tuple[str, str, str], int]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.profiles.lost = self._lost
         define_intake(self.app, self.app.topic(*names, schema=BatchSchema(), acks=False), self.forwarder)
         define_lifecycle(
             self.app,
@@ -106,7 +108,8 @@ class Worker:
 
     async def start(self) -> None:
         """Connect and start everything but Faust itself, which the caller starts next."""
-        log_id = await asyncio.to_thread(check_topics, self.settings, self._bootstrap)
+        ids = await asyncio.to_thread(check_topics, self.settings, self._bootstrap)
+        self._doorway.name_sources({topic.name: ids[topic.name] for topic in self.topics.sources})
         await self.outbox.start()
         await self.sources.start()
         if self._redis_url is not None:
@@ -118,7 +121,7 @@ class Worker:
                 self.settings.redis.timeout_s,
                 lookup=self.view.lookup,
                 snapshot=self.view.snapshot,
-                log_id=log_id,
+                log_id=ids[self.topics.log.name],
             )
             self.read_model.start()
             self.metrics.read_model = self.read_model
@@ -146,11 +149,14 @@ class Worker:
             user.consumer = consumer
         self.view.remaining = self.app.tables.recovery.active_remaining_total
         consumer.targets = self._targets
+        consumer.reopen = self._reopen
         consumer.drain = self._drain
 
     async def _targets(self, assigned: set[TP]) -> dict[TP, int]:
         assert self.keeper.consumer is not None
-        found = await targets(self.keeper.consumer, self.profiles, self.topics, assigned)
+        return await targets(self.keeper.consumer, self.profiles, self.topics, assigned)
+
+    def _reopen(self, found: dict[TP, int]) -> None:
         owned = set(self.profiles.owned)
         self.forwarder.reopen(found)
         self.keeper.reopen()
@@ -163,7 +169,6 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(200_000, 20, 100)
-        return found
 
     async def _drain(self) -> None:
         self.view.recovering = True
@@ -175,11 +180,13 @@ class Worker:
         except TimeoutError as error:
             fail_stop("what was taken could not be made durable before partitions went", error)
 
+    def _lost(self, number: int) -> None:
+        # At once, not after the recovery: a customer who cannot be looked up any more would be written as gone.
+        self._accounted.pop(number, None)
+        if self.read_model is not None:
+            self.read_model.drop(number)
+
     def _adopt(self, owned: set[int]) -> None:
-        for number in set(self._accounted) - owned:
-            del self._accounted[number]
-            if self.read_model is not None:
-                self.read_model.drop(number)
         for number in owned - set(self._accounted):
             partition = self.profiles.owned[number]
             self._accounted[number] = accounts_of(partition)

@@ -34,10 +34,12 @@ async def run_worker(
     data: Path,
     version: str,
     started: Callable[[Endpoint], None] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT, then drain, commit and leave. `data` is a directory for Faust's own files.
 
-    The metrics endpoint answers before anything else is tried; `started` is told where it is.
+    The metrics endpoint answers before anything else is tried; `started` is told where it is. `check` may then refuse
+    what cannot be used by raising, from a thread.
     """
     worker = Worker(settings, bootstrap, redis_url, data, version)
     endpoint = Endpoint(
@@ -51,6 +53,7 @@ async def run_worker(
         loop.add_signal_handler(number, stop.set)
     beating = asyncio.create_task(_beat(endpoint))
     try:
+        await asyncio.to_thread(check)
         await worker.start()
         worker.attach(worker.app.consumer)
         await worker.app.start()

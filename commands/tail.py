@@ -27,6 +27,7 @@ def run(
     In the order of each customer; two customers may come in any order.
     """
     from streams.following import FollowError, follow
+    from streams.provision import topic_ids
     from streams.running import bootstrap_of
     from streams.telling import document, origins_of, tell, topic_called
 
@@ -34,7 +35,7 @@ def run(
     shown = 0
     try:
         wire, carries = topic_called(topic, settings)
-        origins = origins_of(settings)
+        origins = origins_of(settings, topic_ids(settings, bootstrap_of(settings)) if carries == "log" else {})
         for record in follow(settings, bootstrap_of(settings), wire, from_beginning=from_beginning):
             told = tell(record, carries, origins)
             if customer is not None and told.who != customer:

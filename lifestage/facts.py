@@ -2,7 +2,7 @@
 
 Times are integer milliseconds UTC, money is integer minor units beside an ISO 4217 code. No address is in a
 fact: `email` is the key form `email:<32 hex>`. The encoding is an array; fields are only ever appended, with a
-default, so that an old log stays readable.
+default, so that an old log stays readable: those of one kind to its class, those of every kind to `Further`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ class Item(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     unit_price_minor: int | None = None
 
 
+class Further(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What later versions add to every fact: appended here, since what stands in `Fact` comes before each kind's own."""
+
+
 class Fact(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """What every fact has. The highest id present is the customer's key (`lifestage.keys`)."""
 
@@ -64,6 +68,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False)
     context: Context | None = None
     consent: Consent | None = None
     experiment: Experiment | None = None
+    further: Further | None = None
 
 
 class WebVisit(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=1):

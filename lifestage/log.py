@@ -66,9 +66,12 @@ _refused = msgspec.msgpack.Decoder(Refused)
 _encode = msgspec.msgpack.encode
 
 
-def topic_code(name: str) -> int:
-    """The 16-bit code of a source topic, 1 to 65535: CRC-32 of its name, folded. The order of settings plays no part."""
-    return zlib.crc32(name.encode()) % 65_535 + 1
+def topic_code(name: str, id: str = "") -> int:
+    """The 16-bit code of a source topic, 1 to 65535: CRC-32 of its name and of the id that Kafka gave it, folded.
+
+    A topic that was deleted and made anew counts from 0 again: under its new id its records are not taken for repeats.
+    """
+    return zlib.crc32(f"{name}{id}".encode()) % 65_535 + 1
 
 
 def pack(kind: int, payload: bytes, topic: int = NO_TOPIC, partition: int = 0, offset: int = 0, n: int = 0) -> bytes:

@@ -39,6 +39,8 @@ class Marker(msgspec.Struct, array_like=True):
     dedupe_overflow: int = 0
     reread: int = 0
     """Log records that were dropped because their origin had come in before."""
+    ids: str = ""
+    """Fingerprint of the key that ids are hashed with: under another nothing kept would be recognised."""
 
     def count(self, source: str, type: str, outcome: str) -> None:
         """One more event of a source and type ended like this."""

@@ -7,6 +7,7 @@ The lifecycle agent, log replay and the tests' oracle all run this one class. It
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -21,6 +22,14 @@ from lifestage.step import fire, take
 
 SLICE = 500
 """Facts or timers between two pauses: about 10 ms of work."""
+
+
+class StateError(ValueError):
+    """What was kept cannot be gone on with. The message says why, and what to do."""
+
+
+def _fingerprint(rules: Rules) -> str:
+    return blake2b(rules.id_key, digest_size=4, person=b"lifestage-check").hexdigest()
 
 
 class Checkpoint(NamedTuple):
@@ -38,7 +47,7 @@ class Partition:
 
     def __init__(self, rules: Rules, topic: str, number: int) -> None:
         self.rules, self.topic, self.number = rules, topic, number
-        self.marker = Marker(plan=rules.plan.hash)
+        self.marker = Marker(plan=rules.plan.hash, ids=_fingerprint(rules))
         self.stored: dict[bytes, bytes] = {}
         self.dirty: dict[bytes, Profile] = {}
         self.prepared: Marker | None = None
@@ -186,7 +195,8 @@ class Partition:
             if key not in self.dirty and key not in self.stored:
                 continue
             profile = self.dirty.get(key) or self._load(key)
-            if profile.due != due:
+            kept: int | None = profile.due
+            if kept != due:
                 continue
             if offset > profile.applied:
                 fire(profile, key.decode(), cause, self.clock, self.rules, self)
@@ -247,6 +257,12 @@ class Partition:
 
     def recovered(self) -> None:
         """Make ready to fold after the last `restore`: clock, due index, and where to go on."""
+        if self.marker.plan != self.rules.plan.hash or self.marker.ids not in ("", _fingerprint(self.rules)):
+            what = "plan" if self.marker.plan != self.rules.plan.hash else "identity.secret"
+            raise StateError(
+                f"{self.topic}[{self.number}] was folded with another {what}: set the one that was used, or start a "
+                "new deployment with another topics.prefix and kafka.group"
+            )
         self.applied = self.marker.offset
         self.clock = Clock(self.marker.clock, self.marker.live)
         if self.prepared is not None and self.prepared.offset <= self.marker.offset:
@@ -276,6 +292,12 @@ class Partition:
         """The keys of all customers, once each."""
         yield from self.stored
         yield from (key for key in self.dirty if key not in self.stored)
+
+    def bounded(self, time: int, most: int) -> int:
+        """A tick at or before `time` (ms) that fires about `most` timers at the most: an earlier tick is always true."""
+        until = time - self.rules.plan.plan.grace
+        due = sorted(at for at, _ in self.due if at < until)
+        return time if len(due) <= most else due[most - 1] + 1 + self.rules.plan.plan.grace
 
     @property
     def next_due(self) -> int | None:

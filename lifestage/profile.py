@@ -29,7 +29,7 @@ SEEN_MAX = 8_000
 ENTRY = 10
 
 FORMAT = 1
-"""First field of an encoded profile."""
+"""Third field of an encoded profile: raised when an older program could not go on with what a newer one wrote."""
 
 NOTHING, ACTIVITY, FACTS = 0, 1, 2
 """What a fold touched: nothing a plan reads; only the last activity, later than before; anything else."""

@@ -186,6 +186,10 @@ class BatchConsumer(driver.Consumer):
         """Partitions whose agent has enough: not fetched until it takes them out."""
         self.targets: Callable[[set[TP]], Awaitable[dict[TP, int]]] | None = None
         """Where to go on reading after a recovery; set by the app."""
+        self.reopen: Callable[[dict[TP, int]], None] = lambda _: None
+        """Called once positions are those of the state: agents may take runs again; set by the app."""
+        self.revocations = 0
+        """Raised by each revocation: a seek that one has overtaken must not let anything go on."""
         self.drain: Callable[[], Awaitable[None]] | None = None
         """Finish and make durable all that was taken; set by the app."""
         super().__init__(*args, **kwargs)
@@ -235,10 +239,14 @@ class BatchConsumer(driver.Consumer):
         """Go where the state says. The group's offsets are a hint; the marker in the changelog is the truth."""
         assigned = {tp for tp in ensure_TPset(self.assignment()) if not self._is_changelog_tp(tp)}
         assert self.targets is not None
+        revocations = self.revocations
         targets = await self.targets(assigned)
         # After a crash the commit may be behind the marker: without a new record nothing else would ever bring it up.
         committed = await self._thread.committed(targets)
         await self._thread.seek_all(targets)
+        if self.revocations != revocations:
+            return
+        self.reopen(targets)
         self.positions.seek(targets, committed)
         self.full.clear()
         self._read_offset.update(targets)
@@ -286,6 +294,7 @@ class BatchConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop, drain and commit *before* Faust forgets what was taken (upstream forgets first)."""
+        self.revocations += 1
         self.stop_flow()
         self.app.flow_control.suspend()
         self.app.flow_control.clear()

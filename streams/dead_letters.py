@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+VALUE_MAX = 1_500_000
+"""Bytes of a value that a dead letter keeps: the topic takes 2 MiB, and 0.5 MiB are for key, headers and framing."""
 PREFIX = "lifestage-"
 """How our headers begin; what a sender's record has of that name (a letter that was sent again) is replaced."""
 

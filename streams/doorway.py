@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from lifestage.decode import Decoder
 from lifestage.facts import Fact
 from lifestage.keys import key_of
 from lifestage.refusal import Refusal
-from streams.dead_letters import Why, headers
+from streams.dead_letters import PREFIX, VALUE_MAX, Why, headers
 from streams.outbox import OutRecord
 
 ROUTES_MAX = 200_000
@@ -53,10 +54,14 @@ class Doorway:
     def __init__(self, decoder: Decoder, sources: tuple[str, ...], partitions: int) -> None:
         self._decode = decoder.decode
         self._partitions = partitions
-        self._codes = {name: log.topic_code(name) for name in sources}
-        if len(set(self._codes.values())) != len(sources):
-            raise ValueError(f"topics.sources = {sources}: two names have the same code; rename one of them")
+        self.name_sources(dict.fromkeys(sources, ""))
         self._routes: dict[str, tuple[bytes, int]] = {}
+
+    def name_sources(self, ids: Mapping[str, str]) -> None:
+        """Take the sources' names and the ids that Kafka gave them, by which their records are told apart."""
+        self._codes = {name: log.topic_code(name, id) for name, id in ids.items()}
+        if len(set(self._codes.values())) != len(ids):
+            raise ValueError(f"topics.sources = {tuple(ids)}: two have the same code; rename one of them")
 
     def enter(self, record: Any) -> Entry:
         """What a source record (an `aiokafka.ConsumerRecord`) becomes. Never raises for what is in it."""
@@ -91,4 +96,8 @@ class Doorway:
 def dead_letter(record: Any, refusal: Refusal) -> OutRecord:
     """The record as it came, with the reason, the place and where it stood, in headers."""
     why = Why(refusal.reason, refusal.message, record.topic, record.partition, record.offset)
-    return record.key, record.value, headers(why, record.headers)
+    value, added = record.value, []
+    if value is not None and len(value) > VALUE_MAX:
+        # Larger than the topic takes, it would stop every worker that comes to it. The whole stands where `why` says.
+        value, added = value[:VALUE_MAX], [(PREFIX + "cut-from-bytes", str(len(value)).encode())]
+    return record.key, value, [*headers(why, record.headers), *added]

@@ -6,7 +6,7 @@ changelog in runs. Plain `table[key] = value` is refused: the flush in `streams.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from faust.tables.table import Table
@@ -31,6 +31,8 @@ class ProfilesTable(Table):
         self._known: dict[int, int] = {}
         self.restored = 0
         """Changelog records read since the process started."""
+        self.lost: Callable[[int], None] = lambda _: None
+        """Told of each partition at the moment its state is dropped: whoever looks customers up must stop then."""
 
     def partition(self, number: int) -> Partition:
         """The fold of an owned log partition."""
@@ -66,7 +68,8 @@ class ProfilesTable(Table):
         topic = self.changelog_topic.get_topic_name()
         for tp in revoked:
             if tp.topic == topic:
-                self.owned.pop(tp.partition, None)
+                if self.owned.pop(tp.partition, None) is not None:
+                    self.lost(tp.partition)
                 self._known.pop(tp.partition, None)
                 self._fresh.discard(tp.partition)
         for tp in assigned:
@@ -80,7 +83,10 @@ class ProfilesTable(Table):
             for event in batch:
                 message = event.message
                 number = message.partition
-                partition = self.partition(message.partition)
+                partition = self.owned.get(number)
+                if partition is None:
+                    # Buffered before it was revoked. Taken in, it would pass for a state that is known up to here.
+                    continue
                 for record in message.records:
                     partition.restore(record.key, record.value)
                 self.restored += len(message.records)

@@ -15,7 +15,7 @@ from streams.connections import Reached, UnreachableError, reach_kafka
 from streams.provision_plan import Action, Existing, ProvisionError, decide
 from streams.topics import topics_of
 
-__all__ = ["Action", "ProvisionError", "apply", "check_topics", "plan"]
+__all__ = ["Action", "ProvisionError", "apply", "check_topics", "plan", "topic_ids"]
 
 IN_FORCE_S = 10.0
 
@@ -53,8 +53,8 @@ def apply(settings: Settings, bootstrap: str, actions: Iterable[Action]) -> None
         _alter(admin, [action for action in todo if action.kind == "alter"])
 
 
-def check_topics(settings: Settings, bootstrap: str) -> str:
-    """The id of the log's topic (UUID text; empty when the broker tells none), once all topics are there and fit.
+def check_topics(settings: Settings, bootstrap: str) -> dict[str, str]:
+    """The id of each topic by name (UUID text; empty when the broker tells none), once all topics are there and fit.
 
     Raises `ProvisionError` naming what is missing or has another partition count, `UnreachableError` without a broker.
     """
@@ -72,7 +72,15 @@ def check_topics(settings: Settings, bootstrap: str) -> str:
                 f"{topic.name} has {count} partitions, topics.partitions is {topic.partitions}: a key would be looked "
                 "for where it is not; set topics.partitions to what the topic has"
             )
-    return str(found[topics.log.name].get("topic_id") or "")
+    return {name: str(topic.get("topic_id") or "") for name, topic in found.items()}
+
+
+def topic_ids(settings: Settings, bootstrap: str) -> dict[str, str]:
+    """The id of each topic of ours that is there, by name (UUID text; empty when the broker tells none)."""
+    names = {topic.name for topic in topics_of(settings).all()}
+    with _admin(reach_kafka(settings, bootstrap), bootstrap) as admin:
+        there = sorted(names & set(admin.list_topics()))
+        return {topic["name"]: str(topic.get("topic_id") or "") for topic in admin.describe_topics(there)}
 
 
 def _touch(reached: Reached, actions: Sequence[Action]) -> None:

@@ -93,7 +93,7 @@ class ReadModel:
         self._told: deque[bytes] = deque(maxlen=recent)
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self.task: asyncio.Task[None] | None = None
-        """The writing task: it ends by `stop` only, or with the exception of a defect."""
+        """The writing task: it ends by `stop` only."""
         self.connected = False
         self.written_total = 0
         self.failures_total = 0
@@ -179,6 +179,13 @@ class ReadModel:
                 # The jitter keeps the workers of a group from coming back all at the same instant.
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, BACK_OFF_S[1])
+                continue
+            except Exception:
+                # A defect of ours must not end the writing without a word: say it, and write everything again.
+                log.exception("read model: a round failed; everything is written again")
+                self.failures_total += 1
+                await asyncio.sleep(BACK_OFF_S[1])
+                self.refill()
                 continue
             if not self.connected:
                 log.info("read model: Redis answers")

@@ -18,7 +18,6 @@ class Sources:
         self._group, self._topics = group, topics
         self._observer = aiokafka.AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False)
         self._admin = AIOKafkaAdminClient(**connection)
-        self._partitions: list[TopicPartition] = []
 
     async def start(self) -> None:
         """Connect."""
@@ -32,16 +31,15 @@ class Sources:
 
     async def read(self) -> list[Source]:
         """Every source partition: first the ends, then the commits, so that what lags is never taken for read."""
-        if not self._partitions:
-            for topic in self._topics:
-                description = await self._admin.describe_topics([topic])
-                self._partitions += [TopicPartition(topic, p["partition"]) for p in description[0]["partitions"]]
+        # Asked every time: a source may be given more partitions while we run, and what waits there holds the clock.
+        described = await self._admin.describe_topics(list(self._topics))
+        partitions = [TopicPartition(d["topic"], p["partition"]) for d in described for p in d["partitions"]]
         # Records that retention has taken were never to be read: they must not hold the clock.
-        starts = await self._observer.beginning_offsets(self._partitions)
-        ends = await self._observer.end_offsets(self._partitions)
-        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=self._partitions)
+        starts = await self._observer.beginning_offsets(partitions)
+        ends = await self._observer.end_offsets(partitions)
+        committed = await self._admin.list_consumer_group_offsets(self._group, partitions=partitions)
         found = []
-        for tp in self._partitions:
+        for tp in partitions:
             offset, metadata = committed.get(tp, (0, ""))
             metadata = metadata or ""  # librdkafka's in-memory cluster has none where Kafka has an empty one
             reached = int(metadata) if metadata.lstrip("-").isdigit() else None

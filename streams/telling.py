@@ -49,14 +49,10 @@ def topic_called(name: str, settings: Settings) -> tuple[str, Carries]:
     raise FollowError(f"no topic {name!r} of this deployment{meant(name, known)}")
 
 
-def origins_of(settings: Settings) -> dict[int, str]:
-    """The names behind the codes by which log records name their source topic."""
-    prefix = settings.topics.prefix
-    return {
-        log.topic_code(name): prefix + source
-        for source in settings.topics.sources
-        for name in (source, prefix + source)
-    }
+def origins_of(settings: Settings, ids: Mapping[str, str] = MappingProxyType({})) -> dict[int, str]:
+    """The names behind the codes by which log records name their source topic; `ids` are what Kafka calls the topics."""
+    names = [settings.topics.prefix + source for source in settings.topics.sources]
+    return {log.topic_code(name, ids.get(name, "")): name for name in names}
 
 
 def tell(record: Record, carries: Carries, origins: Mapping[int, str] = MappingProxyType({})) -> Told:

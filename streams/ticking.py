@@ -18,6 +18,10 @@ from streams.topics import Topics
 logger = logging.getLogger("lifestage")
 
 
+TIMERS_MAX = 50_000
+"""Timers of one tick, which is kept whole: about 250 MB and 3 s. What is left fires with the next, without a pause."""
+
+
 class Ticker:
     """Reads the clock for the whole group, and ticks the partitions that are owned now."""
 
@@ -57,11 +61,13 @@ class Ticker:
             return
         for number, partition in list(self._profiles.owned.items()):
             if self.open and self._called_for(partition, now, self.reading.live):
-                tick = log.pack_tick(log.Tick(now, self.reading.live))
-                self._written[number] = (time.monotonic(), now)
+                at = partition.bounded(now, TIMERS_MAX)
+                tick = log.pack_tick(log.Tick(at, self.reading.live))
                 await acknowledged(
                     await self._outbox.send(self._topics.log.name, number, [(None, tick, NO_HEADERS)]), "a tick"
                 )
+                # Not before: a tick that was never sent would be waited for until the partition goes.
+                self._written[number] = (time.monotonic() if at == now else float("-inf"), at)
 
     def _called_for(self, partition: Partition, now: int, live: bool) -> bool:
         at, written = self._written.get(partition.number, (float("-inf"), partition.clock.time))

@@ -25,7 +25,7 @@ from lifestage import log
 from lifestage.change import encode_value
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
 from lifestage.partition import Partition
-from streams.provision import apply, plan
+from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
 from streams.topics import topics_of
 from tests.wire import Record, produce, read_all
@@ -320,7 +320,8 @@ def _marker_differences(due: Marker, told: Marker) -> list[str]:
 def lost_events(made: Deployment, truth: Truth) -> list[str]:
     """Source records that are not in the log, or not accounted for exactly once."""
     origins: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    codes = {log.topic_code(name): name for name in made.sources}
+    ids = topic_ids(made.settings, made.settings.kafka.bootstrap)
+    codes = {log.topic_code(name, ids[name]): name for name in made.sources}
     for record in truth.records:
         assert record.value is not None
         header = log.header(record.value)

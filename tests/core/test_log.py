@@ -61,7 +61,7 @@ def test_what_is_none_of_ours_is_refused(value: bytes) -> None:
     [
         (
             WebVisit(time=1, source="s", id="i", customer_id="c", url="/"),
-            "dc00160101a173a169a163c0c0c0c2c0c0c0a12fc0c0c0c0c0c001c0c0",
+            "dc00170101a173a169a163c0c0c0c2c0c0c0c0a12fc0c0c0c0c0c001c0c0",
         ),
         (
             OrderCompleted(
@@ -74,7 +74,7 @@ def test_what_is_none_of_ours_is_refused(value: bytes) -> None:
                 total_minor=11_900,
                 net_minor=10_000,
             ),
-            "dc001805cf0000018df4bc5600a473686f70a26531a26331c0c0c0c2c0c0c0a26f31a3455552cd2e7ccd2710c0c0c0c0c090c0c0",
+            "dc001905cf0000018df4bc5600a473686f70a26531a26331c0c0c0c2c0c0c0c0a26f31a3455552cd2e7ccd2710c0c0c0c0c090c0c0",
         ),
     ],
 )
