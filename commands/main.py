@@ -25,6 +25,7 @@ COMMANDS = {
     "provision": "Create the topics, or say what would be created.",
     "send": "Put one event in.",
     "tail": "Follow a topic.",
+    "check": "Check a plan, and say what it holds.",
     "replay": "Compute the stage changes of files of events, without Kafka.",
     "customer": "Show where one customer stands, and what silence will bring.",
     "status": "Show whether workers keep up.",

@@ -1,0 +1,176 @@
+"""The words of a plan's text with their places, and the one error that a wrong text ends in."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+DURATION_MAX = 36_525 * UNITS["d"]
+"""A hundred years: beyond it is a slip of the finger, not a window."""
+COUNT_MAX = 1_000_000_000
+RESERVED = frozenset({"and", "or", "not", "in", "true", "false"})
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+_LEXEME = re.compile(
+    r"(?P<text>\"[^\"]*\")|(?P<word>UTC[+-][0-9:]*|[^\W\d]\w*)|(?P<amount>-?[0-9]\w*)|(?P<op>[<>=!]=|[<>])|(?P<bracket>[()])"
+)
+_WRONG_OPS = {"=": "write == to compare", "!": "write not, or !=", "&": "write and", "|": "write or"}
+
+
+class Place(NamedTuple):
+    """Where something stands; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class PlanError(ValueError):
+    """A plan's text was refused. As text it is one line: `file:line:column: what is wrong; what to do`."""
+
+    def __init__(self, place: Place, problem: str, suggestion: str = "") -> None:
+        super().__init__(place, problem, suggestion)
+        self.file, self.line, self.column = place
+        self.problem, self.suggestion = problem, suggestion
+
+    def __str__(self) -> str:
+        said = f"{self.file}:{self.line}:{self.column}: {self.problem}"
+        return f"{said}; {self.suggestion}" if self.suggestion else said
+
+
+class Word(NamedTuple):
+    """One word of the text. `kind`: text, word, amount, op, bracket."""
+
+    text: str
+    kind: str
+    place: Place
+
+
+class Line(NamedTuple):
+    """The words of a line that has any, and the number of spaces before the first."""
+
+    indent: int
+    words: list[Word]
+
+
+def lines_of(text: str, file: str) -> list[Line]:
+    """The lines that say something: without blank ones and comments. Raises `PlanError` for what is no word."""
+    rows = text.removeprefix("\ufeff").split("\n")
+    found = [_line(row.removesuffix("\r"), Place(file, number, 1)) for number, row in enumerate(rows, 1)]
+    return [line for line in found if line.words]
+
+
+def _line(row: str, start: Place) -> Line:
+    words: list[Word] = []
+    at = indent = len(row) - len(row.lstrip(" "))
+    while at < len(row) and row[at] != "#":
+        place = start._replace(column=at + 1)
+        if row[at] == " ":
+            at += 1
+            continue
+        lexeme = _LEXEME.match(row, at)
+        if lexeme is None:
+            raise _no_word(row[at], place)
+        words.append(Word(lexeme[0], lexeme.lastgroup or "", place))
+        at = lexeme.end()
+    return Line(indent, words)
+
+
+def _no_word(character: str, place: Place) -> PlanError:
+    if character == "\t":
+        return PlanError(place, "a tab", "write spaces: four for each step to the right")
+    if character == '"':
+        return PlanError(place, "a text that does not end", 'close it with " on the same line')
+    return PlanError(place, f"unexpected character {character!r}", _WRONG_OPS.get(character, ""))
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """What to do about an unknown name: the nearest known one, else all of them."""
+    known = list(names)
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if known else ""
+
+
+class Cursor:
+    """The words of one line, taken one by one."""
+
+    def __init__(self, words: list[Word]) -> None:
+        self._words, self._at = words, 0
+
+    def peek(self) -> Word | None:
+        """The next word; None at the end."""
+        return self._words[self._at] if self._at < len(self._words) else None
+
+    def next_is(self, *texts: str) -> bool:
+        """Whether the next word is one of these."""
+        word = self.peek()
+        return word is not None and word.text in texts
+
+    def take(self, what: str) -> Word:
+        """The next word. `what` says in the error what should stand here."""
+        word = self.peek()
+        if word is None:
+            last = self._words[-1]
+            place = last.place._replace(column=last.place.column + len(last.text))
+            raise PlanError(place, f"after {last.text!r} {what} is missing")
+        self._at += 1
+        return word
+
+    def expect(self, *texts: str) -> Word:
+        """The next word, which must be one of these."""
+        wanted = " or ".join(repr(text) for text in texts)
+        word = self.take(wanted)
+        if word.text not in texts:
+            raise PlanError(word.place, f"{word.text!r} where {wanted} is expected")
+        return word
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        word = self.peek()
+        if word is not None:
+            raise PlanError(word.place, f"{word.text!r} is too much here", "one statement a line")
+
+
+def name(word: Word, what: str) -> str:
+    """A name that the text gives: small letters, digits, underscores. `what` is named in the error."""
+    if not NAME.fullmatch(word.text):
+        raise PlanError(
+            word.place, f"{word.text!r} is no name of a {what}", "at most 40 of a-z, 0-9 and _, a letter first"
+        )
+    if word.text in RESERVED:
+        raise PlanError(word.place, f"{word.text!r} is a word of the language", f"give the {what} another name")
+    return word.text
+
+
+def integer(word: Word, what: str, least: int) -> int:
+    """A whole number of at least `least` and at most `COUNT_MAX`."""
+    if not re.fullmatch(r"-?[0-9]{1,12}", word.text) or not least <= int(word.text) <= COUNT_MAX:
+        raise PlanError(word.place, f"{word.text!r} is no {what}", f"write a whole number from {least} to {COUNT_MAX}")
+    return int(word.text)
+
+
+def is_duration(word: Word) -> bool:
+    """Whether a word looks like a length of time: a number with letters after it."""
+    return word.kind == "amount" and not word.text.removeprefix("-").isdigit()
+
+
+def duration(word: Word) -> int:
+    """A length of time such as 90d, 12h or 30m, in ms; not negative."""
+    found = re.fullmatch(r"([0-9]{1,15})([a-z]+)", word.text)
+    if found is None or found[2] not in UNITS:
+        hint = "write days, hours, minutes or seconds: 90d, 12h, 30m, 45s"
+        if found and found[2] in {"w", "week", "weeks", "mo", "month", "months", "y", "year", "years"}:
+            hint = "weeks, months and years are written in days: 7d, 30d, 365d"
+        raise PlanError(word.place, f"{word.text!r} is no length of time", hint)
+    ms = int(found[1]) * UNITS[found[2]]
+    if ms > DURATION_MAX:
+        raise PlanError(word.place, f"{word.text!r} is longer than 100 years", "36525d at most")
+    return ms
