@@ -94,12 +94,12 @@ class Decoder:
     def _common(self, event: wire.Event, appended_ms: int | None) -> dict[str, Any]:
         """The fields that every fact has."""
         time = self._time(event, appended_ms)
-        customer, anonymous, account = event.customer_id, event.anonymous_id, event.account_id
+        given, anonymous, account = event.customer_id, event.anonymous_id, event.account_id
+        customer = self._customer(given) if given is not None else None
         named: str | None = None
-        if customer is not None:
-            customer = self._customer(customer)
-            if customer is not None and customer.startswith(EMAIL):
-                customer, named = None, customer
+        if customer is not None and customer.startswith(EMAIL):
+            named = customer
+            customer = None
         if anonymous is not None:
             anonymous = self._id(anonymous, "$.anonymous_id")
         if account is not None:
