@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean system
+.PHONY: help setup demo test check bench lock clean system compiled
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -12,13 +12,13 @@ QUICK := $(wildcard tests/core tests/stories tests/agents tests/test_*.py)
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## .venv with everything that is locked, and .venv/bin/lifestage
+setup: $(STAMP) compiled  ## .venv with everything that is locked, and .venv/bin/lifestage
 	@echo "ready: .venv/bin/lifestage --help"
 
 demo: $(STAMP)  ## real purchases through Kafka, from nothing to live KPIs (ARGS=--keep leaves it running)
 	@$(BIN)/lifestage demo $(ARGS)
 
-test: $(STAMP) system  ## everything: lint, types, imports, and all tests on real Kafka, Redis and Prometheus
+test: $(STAMP) system compiled  ## everything: lint, types, imports, and all tests on real Kafka, Redis and Prometheus
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -32,7 +32,7 @@ lint: $(STAMP)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(STAMP) system  ## events per second, against plain Faust on the same Kafka
+bench: $(STAMP) system compiled  ## events per second, against plain Faust on the same Kafka
 	@PYTHONPATH="$(CURDIR)" $(BIN)/python -P -m benchmarks $(ARGS)
 
 # No index address is written into a lock: pip asks whichever index it is set up for, and the hashes decide.
@@ -46,6 +46,9 @@ lock:  ## resolve again after a change of dependencies in pyproject.toml (UPGRAD
 clean:  ## remove .venv and everything that is made here
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+compiled: $(STAMP)
+	@PYTHONPATH="$(CURDIR)" $(BIN)/python -P -m commands.compiled
 
 system:
 	@bash tests/system.sh

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
+from commands import compiled
 from commands.options import ConfigFile, settings_of
 
 
@@ -12,6 +15,8 @@ def run(config: ConfigFile = None) -> None:
 
     /metrics, /livez and /readyz are served from the first moment, also during recovery.
     """
+    core = compiled.use(os.environ)  # first: what follows imports the core
+
     import asyncio
     import logging
 
@@ -28,17 +33,11 @@ def run(config: ConfigFile = None) -> None:
     check_pins()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("lifestage").setLevel(logging.INFO)
+    logging.getLogger("lifestage").info("%s", core)
     # A commit that takes longer than its interval is no news: the next one follows it.
     logging.getLogger("mode.timers").setLevel(logging.ERROR)
     bootstrap = bootstrap_of(settings)
     redis_url = redis_of(settings) if settings.redis.enabled else None
-    check_kafka(settings, bootstrap)
-    if redis_url is not None:
-        try:
-            check_redis(settings, redis_url)
-        except UnreachableError as error:
-            # Stages are computed and announced all the same; the read model is filled once Redis answers.
-            logging.getLogger("lifestage").warning("%s", error)
     data = default_home() / "worker"
     data.mkdir(parents=True, exist_ok=True)
 
@@ -47,4 +46,13 @@ def run(config: ConfigFile = None) -> None:
             f"worker of group {settings.kafka.group!r} on {bootstrap}; metrics at {endpoint.url}/metrics", err=True
         )
 
-    asyncio.run(run_worker(settings, bootstrap, redis_url, data, VERSION, say))
+    def check() -> None:
+        check_kafka(settings, bootstrap)
+        if redis_url is not None:
+            try:
+                check_redis(settings, redis_url)
+            except UnreachableError as error:
+                # Stages are computed and announced all the same; the read model is filled once Redis answers.
+                logging.getLogger("lifestage").warning("%s", error)
+
+    asyncio.run(run_worker(settings, bootstrap, redis_url, data, VERSION, say, check))

@@ -14,8 +14,9 @@ from config.errors import SettingsError
 from config.wording import meant, shown
 
 Sections = Mapping[str, type[msgspec.Struct]]
-NO_SETTINGS = frozenset({"LIFESTAGE_CONFIG", "LIFESTAGE_HOME"})
-"""Variables that start like settings and are none: where the settings file is, and where local data is kept."""
+NO_SETTINGS = frozenset({"LIFESTAGE_COMPILED", "LIFESTAGE_CONFIG", "LIFESTAGE_HOME"})
+"""Variables that start like settings and are none: whether a worker runs the compiled core, where the settings file is,
+and where local data is kept."""
 
 
 class Given(NamedTuple):
