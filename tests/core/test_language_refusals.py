@@ -203,6 +203,7 @@ def test_a_wrong_plan_is_refused_with_its_place(text: str, line: int, column: in
         "standing_orders > 5 and order_days >= 1 and order_days < 2",
         "standing_orders >= 7 and order_days > 5 and order_days in 90d > 3 and order_days in 30d < 1",
         "order_days in 90d == 0 and order_days >= 3",
+        "order_days in 90d < 1 and order_days >= 1 and since_last_purchase >= 30d",
         "not reached and since_last_activity >= 0d",
         "acquired and not reached",
         "since_last_activity < 1d and since_last_purchase >= 365d",
