@@ -114,9 +114,10 @@ class ReadModel:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
                     await self._idle.wait()
-            self.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.task
+            # redis-py may swallow a cancellation in the middle of an exchange: ask until it is done.
+            while not self.task.done():
+                self.task.cancel()
+                await asyncio.wait([self.task], timeout=0.2)
         with contextlib.suppress(*TROUBLE):
             await self._client.aclose()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -46,7 +45,6 @@ async def join(server: EmbeddedRedis, tmp_path: Path) -> AsyncIterator[Join]:
         return worker
 
     yield begin
-    await asyncio.sleep(0.2)  # an exchange that is under way ends: a cancellation in its midst can be lost in redis-py
     for worker in joined:
         await worker.sources._observer.stop()
         await worker.outbox.stop()
