@@ -35,17 +35,12 @@ def move(
     profile: Profile, key: str, stage: str | None, look: Look, cause: Cause, clock: Clock, rules: Rules, tally: Tally
 ) -> None:
     """Put one move, at the look's instant, at the end of the path, and announce it with its ordinary kind."""
-    at = look.t
+    at, plan = look.t, rules.plan
     before = profile.stage
     since = profile.moves[-1].at if profile.moves else None
     hidden = is_hidden(key, rules)
-    seq = profile.seq if hidden else profile.seq + 1
-    plan = rules.plan
-    id = b"" if hidden else change_id(plan.plan.id, plan.hash, key, seq, at, before, stage)
-    tally.leave(before)
-    tally.enter(stage)
-    profile.seq, profile.stage = seq, stage
-    profile.moves.append(Move(at, stage, seq, id))
+    id = _stand(profile, key, stage, at, hidden, rules, tally)
+    profile.moves.append(Move(at, stage, profile.seq, id))
     if len(profile.moves) > 8:
         _trim(profile, clock.time - rules.lateness)
     known = look if profile.newest is None or profile.newest <= at else rules.plan.look(profile, profile.newest)
@@ -59,6 +54,18 @@ def move(
         skipped=document.between(plan, before, stage) if kind in ("entry", "advance", "skip") else (),
     )  # fmt: skip
     tally.change(document.envelope(change, id, at, key, cause, rules))
+
+
+def _stand(profile: Profile, key: str, stage: str | None, at: int, hidden: bool, rules: Rules, tally: Tally) -> bytes:
+    """Let the profile stand in `stage`, and give the change that tells so its seq and id; none to a hidden one."""
+    before, plan = profile.stage, rules.plan
+    tally.leave(before)
+    tally.enter(stage)
+    profile.stage = stage
+    if hidden:
+        return b""
+    profile.seq += 1
+    return change_id(plan.plan.id, plan.hash, key, profile.seq, at, before, stage)
 
 
 def settle(look: Look, key: str, stage: str | None, rules: Rules) -> tuple[int, str | None] | None:
@@ -133,13 +140,8 @@ def _correct(
     before = profile.stage
     stage = steps[-1][1] if steps else kept[-1].stage if kept else None
     entered = steps[-1][0] if steps else kept[-1].at if kept else since
-    seq = profile.seq if hidden else profile.seq + 1
-    plan = rules.plan
-    id = b"" if hidden else change_id(plan.plan.id, plan.hash, key, seq, entered, before, stage)
-    tally.leave(before)
-    tally.enter(stage)
-    profile.seq, profile.stage = seq, stage
-    profile.moves = [*kept, *(Move(at, now, seq, id) for at, now in steps)]
+    id = _stand(profile, key, stage, entered, hidden, rules, tally)
+    profile.moves = [*kept, *(Move(at, now, profile.seq, id) for at, now in steps)]
     look = rules.plan.look(profile, until)
     turn = settle(look, key, stage, rules)
     if hidden:

@@ -20,28 +20,11 @@ from streams.embedded.kafka import KafkaServer
 from streams.embedded.redis import EmbeddedRedis
 from streams.read_store import customer, customers_per_stage, recent_changes
 from streams.rules import rules_of
+from tests.core.cdnow import END, MOVES, POPULATION
 from tests.pipeline import Deployment, Written, deployment, differences, samples, truth_of, written_by
 from tests.workers import CHECKOUT, Worker
 
 pytestmark = pytest.mark.broker
-
-END_MS = 899_251_200_000
-"""1998-07-01T00:00:00Z."""
-NOW = {"churned": 1843, "at_risk": 215, "loyalty": 198, "retention": 101}
-MOVES = {
-    (None, "conversion"): 2357,
-    ("conversion", "retention"): 687,
-    ("conversion", "at_risk"): 1670,
-    ("retention", "loyalty"): 514,
-    ("retention", "at_risk"): 750,
-    ("loyalty", "at_risk"): 723,
-    ("loyalty", "retention"): 124,
-    ("at_risk", "churned"): 2331,
-    ("at_risk", "loyalty"): 376,
-    ("at_risk", "retention"): 221,
-    ("churned", "retention"): 333,
-    ("churned", "loyalty"): 155,
-}
 
 
 def purchases() -> list[dict[str, Any]]:
@@ -73,7 +56,7 @@ def run(made: Deployment, workers: int, while_running: Callable[[list[Worker]], 
             made.wait_shared(running)
         made.produce("purchases", purchases())
         made.wait_taken_in(alive=running)
-        made.end_tick(END_MS)
+        made.end_tick(END)
         made.wait_done(alive=running)
         while_running(running)
     finally:
@@ -93,7 +76,7 @@ def check_metrics(found: dict[tuple[str, frozenset[tuple[str, str]]], float]) ->
     def value(name: str, **labels: str) -> float:
         return found[name, frozenset(labels.items())]
 
-    assert {stage: value("lifestage_customers", stage=stage) for stage in NOW} == NOW
+    assert {stage: value("lifestage_customers", stage=stage) for stage in POPULATION} == POPULATION
     assert value("lifestage_customers", stage="conversion") == 0
     assert value("lifestage_orders", currency="USD") == 6919
     paid = sum(round(float(event["total"]) * 100) for event in purchases())
@@ -121,8 +104,8 @@ def check_read_model(made: Deployment, client: redis.Redis, prefix: str) -> None
             newest = msgspec.json.decode(truth.changes[key.decode()][-1])
             assert (read["since"], read["orders"]) == (newest["entered_at"], orders[key.decode()])
             per_stage[str(profile.stage)] += 1
-    assert dict(per_stage) == NOW
-    assert {stage: n for stage, n in customers_per_stage(client, prefix).items() if n} == NOW
+    assert dict(per_stage) == POPULATION
+    assert {stage: n for stage, n in customers_per_stage(client, prefix).items() if n} == POPULATION
     assert len(recent_changes(client, prefix, 1000)) == 1000
 
 
@@ -149,7 +132,7 @@ def test_real_purchases_give_the_known_figures(
         assert moves == MOVES
         assert moves.total() == 10_241
         newest = Counter(msgspec.json.decode(value)["stage"] for value in written.newest.values())
-        assert newest == NOW
+        assert newest == POPULATION
         assert differences(made) == []
         assert ids_of(made) == replayed_ids(made)
 
@@ -173,7 +156,7 @@ def replayed_ids(made: Deployment) -> dict[tuple[str, int], str]:
     """(customer, seq) → id, as file replay gives them."""
     decode = decoder_of(made.settings).decode
     facts = [decode(msgspec.json.encode(event), None) for event in purchases()]
-    path = replay([fact for fact in facts if isinstance(fact, Fact)], rules_of(made.settings), END_MS)
+    path = replay([fact for fact in facts if isinstance(fact, Fact)], rules_of(made.settings), END)
     return {(change.partitionkey, change.data.seq): change.id for change in path.changes}
 
 

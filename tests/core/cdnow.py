@@ -10,6 +10,22 @@ from lifestage.moments import parse
 
 FILE = Path(__file__).parents[2] / "data" / "cdnow.csv"
 END = parse("1998-07-01T00:00:00Z")
+POPULATION = {"churned": 1843, "at_risk": 215, "loyalty": 198, "retention": 101}
+MOVES = {
+    (None, "conversion"): 2357,
+    ("conversion", "retention"): 687,
+    ("conversion", "at_risk"): 1670,
+    ("retention", "loyalty"): 514,
+    ("retention", "at_risk"): 750,
+    ("loyalty", "at_risk"): 723,
+    ("loyalty", "retention"): 124,
+    ("at_risk", "churned"): 2331,
+    ("at_risk", "loyalty"): 376,
+    ("at_risk", "retention"): 221,
+    ("churned", "retention"): 333,
+    ("churned", "loyalty"): 155,
+}
+"""What is right of the purchases alone, ended by a tick at END: customers by stage, changes by (from, to)."""
 
 
 def purchases() -> list[OrderCompleted]:

@@ -10,24 +10,8 @@ from lifestage.change import Announced, encode_value
 from lifestage.facts import Fact
 from lifestage.replay import replay
 from tests.core import oracle
-from tests.core.cdnow import END, purchases
+from tests.core.cdnow import END, MOVES, POPULATION, purchases
 from tests.core.histories import RULES, Tick, partition, records, standing_moves
-
-POPULATION = {"churned": 1843, "at_risk": 215, "loyalty": 198, "retention": 101}
-MOVES = {
-    (None, "conversion"): 2357,
-    ("conversion", "retention"): 687,
-    ("conversion", "at_risk"): 1670,
-    ("retention", "loyalty"): 514,
-    ("retention", "at_risk"): 750,
-    ("loyalty", "at_risk"): 723,
-    ("loyalty", "retention"): 124,
-    ("at_risk", "churned"): 2331,
-    ("at_risk", "loyalty"): 376,
-    ("at_risk", "retention"): 221,
-    ("churned", "retention"): 333,
-    ("churned", "loyalty"): 155,
-}
 
 DOCUMENT = (
     '{"id":"d068d737-947e-5202-af07-2053998f4f15","source":"/lifecycle/clm5","time":"1997-12-12T00:00:00Z","partitionkey":"00004","causationid":"cdnow-3",'
