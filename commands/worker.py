@@ -33,7 +33,6 @@ def run(config: ConfigFile = None) -> None:
     check_pins()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("lifestage").setLevel(logging.INFO)
-    logging.getLogger("lifestage").info("%s", core)
     # A commit that takes longer than its interval is no news: the next one follows it.
     logging.getLogger("mode.timers").setLevel(logging.ERROR)
     bootstrap = bootstrap_of(settings)
@@ -42,6 +41,7 @@ def run(config: ConfigFile = None) -> None:
     data.mkdir(parents=True, exist_ok=True)
 
     def say(endpoint: Endpoint) -> None:
+        logging.getLogger("lifestage").info("%s", core)
         typer.echo(
             f"worker of group {settings.kafka.group!r} on {bootstrap}; metrics at {endpoint.url}/metrics", err=True
         )

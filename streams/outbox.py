@@ -22,24 +22,26 @@ class Outbox:
     """The one producer of a worker."""
 
     def __init__(self, connection: dict[str, Any], compression: str, request_timeout_s: float) -> None:
-        self._producer = aiokafka.AIOKafkaProducer(
-            **connection,
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=BATCH_BYTES + 100_000,
-            compression_type=None if compression == "none" else compression,
-            request_timeout_ms=int(request_timeout_s * 1000),
-            linger_ms=0,
-        )
+        self._options = connection | {
+            "acks": "all",
+            "enable_idempotence": True,
+            "max_batch_size": BATCH_BYTES,
+            "max_request_size": BATCH_BYTES + 100_000,
+            "compression_type": None if compression == "none" else compression,
+            "request_timeout_ms": int(request_timeout_s * 1000),
+            "linger_ms": 0,
+        }
+        self._producer: Any = None
 
     async def start(self) -> None:
         """Connect. Raises `aiokafka.errors.KafkaConnectionError` when no broker answers."""
+        self._producer = aiokafka.AIOKafkaProducer(**self._options)
         await self._producer.start()
 
     async def stop(self) -> None:
         """Send what is queued and disconnect."""
-        await self._producer.stop()
+        if self._producer is not None:
+            await self._producer.stop()
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""

@@ -16,18 +16,22 @@ class Sources:
 
     def __init__(self, connection: dict[str, Any], group: str, topics: tuple[str, ...]) -> None:
         self._group, self._topics = group, topics
-        self._observer = aiokafka.AIOKafkaConsumer(**connection, group_id=None, enable_auto_commit=False)
-        self._admin = AIOKafkaAdminClient(**connection)
+        self._connection = connection
+        self._observer: Any = None
+        self._admin: Any = None
 
     async def start(self) -> None:
         """Connect."""
+        self._observer = aiokafka.AIOKafkaConsumer(**self._connection, group_id=None, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**self._connection)
         await self._observer.start()
         await self._admin.start()
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._admin.close()
-        await self._observer.stop()
+        if self._admin is not None:
+            await self._admin.close()
+            await self._observer.stop()
 
     async def read(self) -> list[Source]:
         """Every source partition: first the ends, then the commits, so that what lags is never taken for read."""

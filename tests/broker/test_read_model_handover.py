@@ -46,8 +46,6 @@ async def join(server: EmbeddedRedis, tmp_path: Path) -> AsyncIterator[Join]:
 
     yield begin
     for worker in joined:
-        await worker.sources._observer.stop()
-        await worker.outbox.stop()
         if worker.read_model is not None:
             await worker.read_model.stop(grace_s=0.2)
 
