@@ -18,9 +18,6 @@ from streams.stop import fail_stop
 class OrderedRecovery(Recovery):
     """Faust's recovery service with its last act in a safe order."""
 
-    recovery_delay = 0.0
-    """Upstream default: a pause before each recovery. There is nothing to wait for."""
-
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         """As upstream, but a step that took too long ends the process: upstream takes it for the end of the service,
         and leaves a worker that owns partitions, is alive and does nothing."""
