@@ -1,0 +1,116 @@
+"""Facts of the talk with customers: messages, feedback, referrals, tickets, and what they say of themselves."""
+
+from __future__ import annotations
+
+from lifestage.fact import Fact
+
+
+class EmailEvent(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=4):
+    """Something happened to a message. `event` is one of semantics §5's words; `email` is the recipient."""
+
+    message_id: str
+    event: str
+    channel: str = "email"
+    campaign_id: str | None = None
+    list_id: str | None = None
+    reject_reason: str | None = None
+    bounce_type: str | None = None
+    click_url: str | None = None
+    machine: bool = False
+
+
+class FeedbackReceived(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=22):
+    """An answer to a survey. `score` stands on the scale from `scale_min` to `scale_max`."""
+
+    survey_id: str
+    metric: str
+    score: float
+    scale_min: float
+    scale_max: float
+    text: str | None = None
+
+
+class ReferralSent(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=23):
+    """The customer, `referrer_id`, recommended us to somebody."""
+
+    referral_id: str
+    referrer_id: str
+    referred_id: str | None = None
+
+
+class ReferralConverted(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=24):
+    """Somebody whom the customer, `referrer_id`, recommended us to became a customer."""
+
+    referral_id: str
+    referrer_id: str
+    referred_id: str | None = None
+
+
+class ReviewPosted(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=25):
+    """A review was written; `rating` as it was given."""
+
+    rating: float | None = None
+    product_id: str | None = None
+
+
+class CommunityActivity(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=26):
+    """Something was done in the community."""
+
+    kind: str | None = None
+
+
+class LoyaltyPoints(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=27):
+    """Points were earned or spent; `balance` is what there is now."""
+
+    kind: str | None = None
+    points: float | None = None
+    balance: float | None = None
+    tier: str | None = None
+
+
+class TicketCreated(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=28):
+    """A support ticket was opened; `by` is agent, bot or customer."""
+
+    ticket_id: str
+    channel: str | None = None
+    priority: str | None = None
+    by: str | None = None
+
+
+class TicketReplied(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=29):
+    """Somebody wrote in a ticket."""
+
+    ticket_id: str
+    channel: str | None = None
+    priority: str | None = None
+    by: str | None = None
+
+
+class TicketSolved(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=30):
+    """A ticket was solved."""
+
+    ticket_id: str
+    channel: str | None = None
+    priority: str | None = None
+    by: str | None = None
+
+
+class TicketReopened(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=31):
+    """A ticket was opened again."""
+
+    ticket_id: str
+    channel: str | None = None
+    priority: str | None = None
+    by: str | None = None
+
+
+class ProfileUpdated(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=33):
+    """What is said of a person: name → text, number or truth; None takes it back."""
+
+    traits: dict[str, str | float | bool | None]
+
+
+class ConsentChanged(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=34):
+    """What the customer allows from now on: purpose → answer."""
+
+    purposes: dict[str, bool]
