@@ -101,7 +101,7 @@ def document(
         direction=_direction(plan, before, stage),
         skipped=skipped,
         trigger=_trigger(cause),
-        evidence=_evidence(plan, stage, look),
+        evidence=evidence_of(plan, stage, look),
         plan=PlanRef(plan.plan.id, plan.plan.version, plan.hash),
         high_water_stage=reached[-1] if reached else None,
         first_reached={name: iso(moment) for name, moment in first.items()},
@@ -177,7 +177,8 @@ def _trigger(cause: Cause) -> Trigger:
     )
 
 
-def _evidence(plan: Compiled, stage: str | None, look: Look) -> Evidence:
+def evidence_of(plan: Compiled, stage: str | None, look: Look) -> Evidence:
+    """Why `stage` holds at the look's instant: its rule and what the rule read."""
     if stage is None:
         return Evidence("none", "no stage's condition holds", ())
     asked = plan.asked[stage]

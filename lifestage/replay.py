@@ -6,16 +6,18 @@ Equals the live history once superseded changes are taken out of it. Lateness an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
-from lifestage.facts import Fact
+from lifestage.facts import Fact, encode
 from lifestage.keys import key_of
 from lifestage.moments import parse
 from lifestage.profile import Profile
 from lifestage.step import advance, take_together
+
+_CLOCK = Clock()
 
 
 class Path:
@@ -50,6 +52,32 @@ class Path:
             sums[index] += amount
 
 
+class Follower:
+    """One customer's replay under one plan: the facts of each instant in rising order, then the end."""
+
+    __slots__ = ("_key", "_path", "_rules", "profile")
+
+    def __init__(self, key: str, rules: Rules, path: Path) -> None:
+        self._key, self._path = key, path
+        self._rules = rules._replace(lateness=1 << 60)
+        self.profile = Profile()
+
+    def take(self, together: Sequence[Fact]) -> None:
+        """Fold all facts of one instant, sorted by `in_order`, later than any before."""
+        path = self._path
+        path.outcomes.update(take_together(self.profile, self._key, together, _CLOCK, self._rules, path))
+
+    def finish(self, end: int) -> Profile:
+        """Let time pass up to `end` (ms, exclusive); the profile as it stands then."""
+        advance(self.profile, self._key, end, Cause(None), _CLOCK, self._rules, self._path)
+        return self.profile
+
+
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """Facts by (time, source, id). What differs although these are equal is sorted too, so that no order of arrival shows."""
+    return sorted(facts, key=lambda f: (f.time, f.source, f.id, encode(f)))
+
+
 def replay(facts: Iterable[Fact], rules: Rules, until: int | None = None) -> Path:
     """The changes of all customers by (time, customer, seq), from facts with time < `until` and timers due < `until`.
 
@@ -74,21 +102,18 @@ def replay(facts: Iterable[Fact], rules: Rules, until: int | None = None) -> Pat
     return path
 
 
-def replay_customer(key: str, facts: list[Fact], rules: Rules, end: int, path: Path) -> Iterator[Profile]:
-    """Fold one customer's facts in order of (time, source, id), then let time pass up to `end` (ms, exclusive).
+def replay_customer(key: str, facts: Iterable[Fact], rules: Rules, end: int, path: Path) -> Iterator[Profile]:
+    """Fold one customer's facts, in any order, then let time pass up to `end` (ms, exclusive).
 
     Yields the profile after each instant at which there are facts and once at the end.
     """
-    facts.sort(key=lambda f: (f.time, f.source, f.id))
-    profile = Profile()
-    unlimited = rules._replace(lateness=1 << 60)
-    clock = Clock()
-    for _, together in groupby(facts, key=_time_of):
-        path.outcomes.update(take_together(profile, key, list(together), clock, unlimited, path))
-        yield profile
-    advance(profile, key, end, Cause(None), clock, unlimited, path)
-    yield profile
+    follower = Follower(key, rules, path)
+    for _, together in groupby(in_order(facts), key=time_of):
+        follower.take(list(together))
+        yield follower.profile
+    yield follower.finish(end)
 
 
-def _time_of(fact: Fact) -> int:
+def time_of(fact: Fact) -> int:
+    """The instant of a fact, ms."""
     return fact.time

@@ -1,0 +1,43 @@
+"""Backtest: two plans over the same facts, and which customers they place differently at the end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lifestage.cause import Rules
+from lifestage.change import Evidence
+from lifestage.document import evidence_of
+from lifestage.moments import iso
+from lifestage.profile import Profile
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where a customer stands under one plan, since when (RFC 3339), and why. `stage` None: nowhere yet, or no longer."""
+
+    stage: str | None
+    entered_at: str | None
+    evidence: Evidence
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A customer whom two plans place differently."""
+
+    customer_id: str
+    before: Standing
+    after: Standing
+
+
+def standing(profile: Profile, rules: Rules, end: int) -> Standing:
+    """Where a profile stands before `end` (ms, exclusive), which it has reached; the evidence is read at its last instant."""
+    entered = profile.moves[-1].at if profile.moves else None
+    look = rules.plan.look(profile, end - 1)
+    return Standing(
+        profile.stage, None if entered is None else iso(entered), evidence_of(rules.plan, profile.stage, look)
+    )
+
+
+def moved(key: str, before: tuple[Profile, Rules], after: tuple[Profile, Rules], end: int) -> Moved | None:
+    """How two plans differ on one customer at `end` (ms, exclusive); None where both give the same stage."""
+    if before[0].stage == after[0].stage:
+        return None
+    return Moved(key, standing(*before, end), standing(*after, end))
