@@ -39,6 +39,15 @@ def amount(place: str, given: Raw, given_minor: int | None, digits: int) -> int 
     return minor
 
 
+def amount_beside(place: str, given: Raw, given_minor: int | None, currency: str | None) -> int | None:
+    """As `amount`, in a currency that may be absent only where the amount is. Raises `InvalidError`."""
+    if currency is not None:
+        return amount(place, given, given_minor, digits_of(currency))
+    if given_minor is not None or bytes(given) not in (b"", b"null"):
+        raise InvalidError("missing_field", "$.currency", f"the currency of {place.removeprefix('$.')}", "nothing")
+    return None
+
+
 def required(minor: int | None, place: str) -> int:
     """`minor`, unless it is not there. Raises `InvalidError`."""
     if minor is None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from lifestage.invalid import InvalidError, shown
+
 SECOND_MS = 1_000
 DAY_MS = 86_400_000
 MAX_MS = 253_402_300_799_999
@@ -57,6 +59,32 @@ def of_epoch(number: float) -> int:
     if abs(number) >= _EPOCH_IS_MS:
         return number if type(number) is int else round(number)
     return round(number * 1000)
+
+
+def instant(place: str, given: str | float) -> int:
+    """The instant that a field says as text or as a Unix time, within the years 1970 to 9999. Raises `InvalidError`."""
+    if isinstance(given, str):
+        try:
+            time = parse(given)
+        except ValueError as error:
+            expected = str(error).removeprefix("expected ")
+            raise InvalidError("wrong_type", place, expected, shown(place, given)) from None
+    else:
+        time = of_epoch(given)
+    if not 0 <= time <= MAX_MS:
+        check_range(place, time, shown(place, given))
+    return time
+
+
+def optional(place: str, given: str | float | None) -> int | None:
+    """As `instant`; None where nothing was said."""
+    return None if given is None else instant(place, given)
+
+
+def check_range(place: str, time: int, got: str = "") -> None:
+    """Raises `InvalidError` unless `time` (ms) can be written."""
+    if not 0 <= time <= MAX_MS:
+        raise InvalidError("out_of_range", place, "an instant in the years 1970 to 9999", got)
 
 
 def iso(ms: int) -> str:

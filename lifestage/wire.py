@@ -6,7 +6,7 @@ checked while parsing.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -25,12 +25,37 @@ RequiredId = Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
 Address = Annotated[str, Meta(max_length=320)]
 """64 octets before the @ and 255 after it is the longest that mail can carry."""
 CustomerId = Annotated[str, Meta(max_length=NAME_MAX)] | int | None
+RequiredCustomerId = RequiredName | int
 Instant = str | int | float
 RequiredText = Annotated[str, Meta(min_length=1)]
 Minor = Annotated[int, Meta(ge=0, le=money.MAX_MINOR)] | None
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)] | None
 Duration = Annotated[float, Meta(ge=0, le=1e9)] | None
-Score = Annotated[float, Meta(ge=-1e9, le=1e9)] | None
+RequiredScore = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Score = RequiredScore | None
+_KEYS = {"pattern": "^[a-z0-9_]{1,40}$"}
+Traits = Annotated[
+    dict[str, Any],
+    Meta(
+        max_length=100,
+        extra_json_schema={
+            "propertyNames": _KEYS,
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "string", "maxLength": 256},
+                    {"type": "number", "minimum": -1e15, "maximum": 1e15},
+                    {"type": "boolean"},
+                    {"type": "null"},
+                ]
+            },
+        },
+    ),
+]
+Purposes = Annotated[
+    dict[str, Any],
+    Meta(max_length=100, extra_json_schema={"propertyNames": _KEYS, "additionalProperties": {"type": "boolean"}}),
+]
+"""Names and values of both are checked where the fact is made, which can name the place of the wrong one."""
 
 PageType = Literal["content", "product", "pricing", "checkout", "kb", "account", "other"]
 Happening = Literal[
@@ -39,6 +64,14 @@ Happening = Literal[
 ]  # fmt: skip
 Channel = Literal["email", "sms", "push", "in_app", "chat", "phone"]
 Status = Literal["paid"]
+SocialKind = Literal["like", "comment", "share", "follow", "mention"]
+Metric = Literal["nps", "csat", "ces"]
+Actor = Literal["agent", "bot", "customer"]
+CostCategory = Literal["marketing", "sales", "retention", "support", "other"]
+
+Owner = Literal["customer", "anybody", "company", "referrer"]
+"""Whom an event is about: a customer, who must be named; a customer if one is named, else the company; always the
+company; or whoever `referrer_id` names."""
 
 
 class Context(msgspec.Struct, gc=False):
@@ -72,7 +105,9 @@ class Experiment(msgspec.Struct, gc=False):
 
 
 class Event(msgspec.Struct, kw_only=True, gc=False, tag_field="type"):
-    """What an event of any type may say."""
+    """What an event of any type may say. `specversion` is a CloudEvents envelope's, which is opened first."""
+
+    owner: ClassVar[Owner] = "customer"
 
     id: EventId
     source: RequiredName
@@ -88,6 +123,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False, tag_field="type"):
     test: bool | None = None
     bot: bool | None = None
     experiment: Experiment | None = None
+    specversion: None = None
 
     def address(self) -> str | None:
         """The email address of whom the event is about. A text without @ is none: `n/a` is not one customer."""
