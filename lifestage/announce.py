@@ -25,7 +25,14 @@ def is_hidden(key: str, rules: Rules) -> bool:
 def forget_at(profile: Profile, key: str, t: int, rules: Rules) -> int | None:
     """When an anonymous visitor without an order will be forgotten, if that is after `t`."""
     silence = rules.plan.plan.forget_anonymous
-    if silence is None or profile.orders or profile.seq or profile.newest is None or not is_hidden(key, rules):
+    if (
+        silence is None
+        or profile.orders
+        or profile.subscriptions
+        or profile.seq
+        or profile.newest is None
+        or not is_hidden(key, rules)
+    ):
         return None
     at = profile.newest + silence
     return at if at > t else None
@@ -44,10 +51,10 @@ def move(
     if len(profile.moves) > 8:
         _trim(profile, clock.time - rules.lateness)
     known = look if profile.newest is None or profile.newest <= at else rules.plan.look(profile, profile.newest)
-    turn = settle(known, key, stage if known is look else rules.plan.stage_at(known), rules)
+    turn = settle(known, key, stage if known is look else rules.plan.stage_at(known, stage), rules)
     if hidden:
         return
-    kind = document.kind_of(plan, before, stage, cause.due is None and _reverses(profile, at, stage, rules))
+    kind = document.kind_of(plan, before, stage, cause.due is None and _reverses(profile, at, before, stage, rules))
     change = document.document(
         profile, key, at, look, before, kind, cause, clock, rules, turn,
         time_in_previous=None if since is None else at - since,
@@ -76,10 +83,10 @@ def settle(look: Look, key: str, stage: str | None, rules: Rules) -> tuple[int, 
     return turn
 
 
-def _reverses(profile: Profile, at: int, stage: str | None, rules: Rules) -> bool:
+def _reverses(profile: Profile, at: int, before: str | None, stage: str | None, rules: Rules) -> bool:
     """Whether it takes a refund or cancellation of that very instant to come to `stage` at `at`."""
     otherwise = before_falls(profile, at)
-    return otherwise is not None and rules.plan.judge(otherwise, at) != stage
+    return otherwise is not None and rules.plan.judge(otherwise, at, before) != stage
 
 
 def correct_from(
@@ -103,7 +110,7 @@ def correct_from(
     stage = earlier_moves[-1].stage if earlier_moves else None
     path: list[tuple[int, str | None]] = []
     for at in [since, *rules.plan.turns(profile, since, until)]:
-        now = rules.plan.judge(profile, at)
+        now = rules.plan.judge(profile, at, stage)
         if now != stage:
             path.append((at, now))
             stage = now
@@ -112,7 +119,7 @@ def correct_from(
         same += 1
     if same == len(tail) and not (present_only and len(path) > same):
         for at, now in path[same:]:
-            by = cause if at == since or _reverses(profile, at, now, rules) else cause.timer(at)
+            by = cause if at == since or _reverses(profile, at, profile.stage, now, rules) else cause.timer(at)
             move(profile, key, now, rules.plan.look(profile, at), by, clock, rules, tally)
         settle(rules.plan.look(profile, until), key, profile.stage, rules)
         return
@@ -146,6 +153,9 @@ def _correct(
     turn = settle(look, key, stage, rules)
     if hidden:
         return
+    if rules.plan.plan.forward_only:
+        # what once held need not hold now: the proof is that of the instant
+        look = rules.plan.look(profile, entered)
     told: list[PathStep] = []
     previous = kept[-1].stage if kept else None
     for at, now in steps:

@@ -6,7 +6,7 @@ import msgspec
 
 from lifestage.cause import Rules
 from lifestage.change import Evidence
-from lifestage.document import evidence_of
+from lifestage.evidence import evidence_of
 from lifestage.moments import iso
 from lifestage.profile import Profile
 

@@ -35,13 +35,15 @@ class Trigger(msgspec.Struct, frozen=True):
 
 
 class OperandSeen(msgspec.Struct, frozen=True):
-    """One comparison of the rule with the value it had. Durations are seconds."""
+    """One comparison with the value it had, null where there was none. Durations are seconds, money is minor units."""
 
     name: str
-    value: int | float | bool | None
+    value: int | float | bool | str | None
     op: str
-    threshold: int | float | bool
+    threshold: int | float | bool | str
     window_s: int | float | None = None
+    currency: str | msgspec.UnsetType = msgspec.UNSET
+    """Of money."""
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ class Evidence(msgspec.Struct, frozen=True):
     condition: str
     operands: tuple[OperandSeen, ...]
     positions: tuple[int, ...] = ()
+    ruled_out: tuple[OperandSeen, ...] = ()
+    """Comparisons, beside those of the rule, by which no stage before it in precedence holds."""
 
 
 class PlanRef(msgspec.Struct, frozen=True):

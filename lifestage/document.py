@@ -11,23 +11,22 @@ from lifestage.change import (
     Acquisition,
     Announced,
     Change,
-    Evidence,
     Kind,
     Metrics,
-    OperandSeen,
     PathStep,
     PlanRef,
     Trigger,
     uuid_text,
 )
+from lifestage.evidence import evidence_of, seconds
 from lifestage.facts import TYPES
-from lifestage.look import NEVER, OPERANDS, Look
+from lifestage.ledger import amounts_at, net_at
+from lifestage.look import Look
 from lifestage.moments import iso
-from lifestage.plan import Compare, Compiled
+from lifestage.plan import Compiled
 from lifestage.profile import Profile
 
 YEAR = 365 * 86_400_000
-POSITIONS_MAX = 10
 
 
 def kind_of(plan: Compiled, before: str | None, stage: str | None, reversal: bool) -> Kind:
@@ -91,12 +90,12 @@ def document(
     reached = [name for name in plan.ladder if name in first]
     return Change(
         customer_id=key,
-        account_id=profile.account[1] if profile.account else None,
+        account_id=profile.account[3] if profile.account else None,
         seq=profile.seq,
         stage=stage,
         previous_stage=before,
         entered_at=iso(at),
-        time_in_previous_s=None if time_in_previous is None else _seconds(time_in_previous),
+        time_in_previous_s=None if time_in_previous is None else seconds(time_in_previous),
         kind=kind,
         direction=_direction(plan, before, stage),
         skipped=skipped,
@@ -109,7 +108,7 @@ def document(
         next_due_at=iso(turn[0]) if turn else None,
         next_due_stage=turn[1] if turn else None,
         metrics=metrics_of(look),
-        acquisition=Acquisition(*(said or None for said in profile.touch[1:])) if profile.touch else Acquisition(),
+        acquisition=Acquisition(*(said or None for said in profile.touch[3:])) if profile.touch else Acquisition(),
         consent=consent_of(profile),
         supersedes=supersedes,
         path=path,
@@ -120,8 +119,7 @@ def document(
 
 def consent_of(profile: Profile) -> dict[str, bool]:
     """What the customer last allowed; a purpose that was never named is absent."""
-    said = {"marketing": profile.marketing, "analytics": profile.analytics}
-    return {name: latest[1] for name, latest in said.items() if latest is not None}
+    return {purpose: profile.consent[purpose][3] for purpose in sorted(profile.consent)}
 
 
 def _stays(profile: Profile) -> tuple[dict[str, int], dict[str, int]]:
@@ -143,23 +141,17 @@ def metrics_of(look: Look) -> Metrics:
         time = order.time
         if time is not None and time <= t and (newest is None or (time, order.id) > (newest.time, newest.id)):
             newest = order
+    currency = amounts_at(newest, t)[2] if newest is not None else None
     net = 0
-    currency = newest.currency if newest is not None else None
     for order in profile.orders:
-        if order.currency != currency or order.time is None or order.time > t:
-            continue
-        if order.cancelled_at is None or order.cancelled_at > t:
-            left = order.net_minor
-            for refund in order.refunds:
-                if refund.time <= t:
-                    left -= refund.amount_minor
-            net += max(0, left)
+        if order.time is not None and order.time <= t and amounts_at(order, t)[2] == currency:
+            net += net_at(order, t)
     return Metrics(
         orders=look.standing,
         order_days_365d=look.order_days(YEAR),
         net_revenue_minor=net,
         currency=currency,
-        last_order_at=None if look.last_purchase is None else iso(look.last_purchase),
+        last_order_at=None if look.last_order is None else iso(look.last_order),
         last_seen_at=None if profile.newest is None else iso(profile.newest),
     )
 
@@ -177,44 +169,6 @@ def _trigger(cause: Cause) -> Trigger:
     )
 
 
-def evidence_of(plan: Compiled, stage: str | None, look: Look) -> Evidence:
-    """Why `stage` holds at the look's instant: its rule and what the rule read."""
-    if stage is None:
-        return Evidence("none", "no stage's condition holds", ())
-    asked = plan.asked[stage]
-    seen = tuple([_operand(leaf, look) for leaf in asked.leaves])
-    return Evidence(asked.rule, asked.text, seen, _positions(asked.leaves, look))
-
-
-def _operand(leaf: Compare, look: Look) -> OperandSeen:
-    operand = OPERANDS[leaf.operand]
-    value = operand.value(look, leaf.window)
-    window = None if leaf.window is None else _seconds(leaf.window)
-    if operand.unit == "ms":
-        return OperandSeen(leaf.operand, None if value == NEVER else _seconds(value), leaf.op, _seconds(leaf.value))
-    if operand.unit == "flag":
-        return OperandSeen(leaf.operand, bool(value), leaf.op, bool(leaf.value), window)
-    return OperandSeen(leaf.operand, value, leaf.op, leaf.value, window)
-
-
-def _positions(asked: tuple[Compare, ...], look: Look) -> tuple[int, ...]:
-    """Log offsets of the newest facts that the operands read, at most ten; none offline."""
-    profile, found = look.profile, set[int]()
-    for leaf in asked:
-        name = leaf.operand
-        if name == "reached":
-            found.add(profile.reach_offset)
-        elif name == "acquired":
-            found.add(profile.acquired_offset)
-        elif name in _OF_ORDERS:
-            t = look.t
-            found.update([o.offset for o in profile.orders if o.time is not None and o.time <= t])
-    return tuple(sorted([offset for offset in found if offset >= 0])[-POSITIONS_MAX:])
-
-
-_OF_ORDERS = frozenset({"standing_orders", "order_days", "since_last_purchase"})
-
-
 def envelope(change: Change, id: bytes, at: int, key: str, cause: Cause, rules: Rules) -> Announced:
     """A change with its CloudEvents attributes."""
     return Announced(
@@ -225,7 +179,3 @@ def envelope(change: Change, id: bytes, at: int, key: str, cause: Cause, rules: 
         causationid=cause.fact.id if cause.fact is not None and cause.due is None else None,
         data=change,
     )
-
-
-def _seconds(ms: int) -> int | float:
-    return ms // 1000 if ms % 1000 == 0 else ms / 1000

@@ -18,7 +18,7 @@ from lifestage.change import Announced
 from lifestage.facts import TYPES, decode
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker, encode_marker
 from lifestage.profile import Profile
-from lifestage.step import fire, take
+from lifestage.step import AMENDED, fire, take
 
 SLICE = 500
 """Facts or timers between two pauses: about 10 ms of work."""
@@ -173,9 +173,12 @@ class Partition:
         due = profile.due
         cause = Cause(fact, self.topic, self.number, offset)
         outcome = take(profile, key.decode(), fact, cause, self.clock, self.rules, self)
-        self.marker.count(fact.source, TYPES[type(fact)], outcome)
-        if outcome != "accepted":
-            return
+        if outcome == AMENDED:
+            self.marker.count(fact.source, TYPES[type(fact)], "duplicate")
+        else:
+            self.marker.count(fact.source, TYPES[type(fact)], outcome)
+            if outcome != "accepted":
+                return
         profile.applied = offset
         self.dirty[key] = profile
         if profile.due is not None and profile.due != due:

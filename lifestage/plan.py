@@ -1,111 +1,76 @@
-"""A plan as data: stages, their conditions, windows; and what is computed from it once.
+"""A plan made ready: what its conditions say, who stands where at an instant, and what must be kept for it.
 
-Conditions are trees of `Compare`, `All`, `Any` and `Not` over the operands of `lifestage.look`. Because a comparison is
-always *operand op constant*, the instants at which it can turn by time alone are known: that of a fact plus the constant.
+Because a comparison is always *fact op constant*, the instants at which it can turn by time alone are known: that of a
+fact plus the constant.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from lifestage.look import NEVER, OPERANDS, Look, Operand, fact_instants
+from lifestage import money
+from lifestage.conditions import (
+    OPS,
+    All,
+    Any,
+    Compare,
+    Condition,
+    Not,
+    Op,
+    Plan,
+    Stage,
+    leaves,
+    signed_leaves,
+)
+from lifestage.look import ABSENT, NEVER, Look, Terms, effects, fact_instants
+from lifestage.operands import OPERANDS, Ahead, Turns, expression
 from lifestage.profile import Profile
+from lifestage.signals import keeping
 
-Op = Literal["==", "!=", ">=", ">", "<=", "<"]
-OPS = frozenset({"==", "!=", ">=", ">", "<=", "<"})
+__all__ = [
+    "OPS", "All", "Any", "Asked", "Compare", "Compiled", "Condition", "Not", "Op", "Plan", "Stage", "constant", "duration",
+    "leaves", "signed_leaves", "text_of",
+]  # fmt: skip
 
-
-class Compare(msgspec.Struct, frozen=True, tag="compare"):
-    """`operand op value`, over all time or over the window (t − window, t] in ms."""
-
-    operand: str
-    op: Op
-    value: int
-    window: int | None = None
-
-
-class All(msgspec.Struct, frozen=True, tag="all"):
-    """Every one holds."""
-
-    of: tuple[Condition, ...]
-
-
-class Any(msgspec.Struct, frozen=True, tag="any"):
-    """At least one holds."""
-
-    of: tuple[Condition, ...]
-
-
-class Not(msgspec.Struct, frozen=True, tag="not"):
-    """It does not hold."""
-
-    of: Condition
-
-
-Condition = Compare | All | Any | Not
-
-
-class Stage(msgspec.Struct, frozen=True):
-    """A place where a customer can stand. `rank` None: not on the ladder (churned, at_risk, dormant)."""
-
-    name: str
-    rank: int | None
-    when: Condition
-    enter_kind: str | None = None
-    """Kind of a change into it, where it is not one between ranks: at_risk, churn, dormancy."""
-    leave_kind: str | None = None
-    """Kind of a change from it to a ranked stage: recovery, reactivation."""
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """One company's stage definition. `stages` in order of precedence: the first whose condition holds."""
-
-    id: str
-    version: int
-    stages: tuple[Stage, ...]
-    grace: int = 0
-    """Timers fire this long (ms) after their instant; they are stamped with the instant all the same."""
-    day_zone: int = 0
-    """Fixed offset (ms) of the days that order-days are counted in."""
-    forget_anonymous: int | None = 30 * 86_400_000
-    """An anonymous visitor without an order is forgotten after this much silence (ms)."""
-
-
-def signed_leaves(condition: Condition, positive: bool = True) -> list[tuple[Compare, bool]]:
-    """The comparisons of a condition, left to right, each with whether an even number of nots stands over it."""
-    if isinstance(condition, Compare):
-        return [(condition, positive)]
-    if isinstance(condition, Not):
-        return signed_leaves(condition.of, not positive)
-    return [leaf for part in condition.of for leaf in signed_leaves(part, positive)]
-
-
-def leaves(condition: Condition) -> list[Compare]:
-    """The comparisons of a condition, left to right."""
-    return [leaf for leaf, _ in signed_leaves(condition)]
+FOREVER = 1 << 62
 
 
 def text_of(condition: Condition) -> str:
     """A condition as a person reads it: `standing_orders >= 1 and since_last_purchase >= 90d`."""
     if isinstance(condition, Compare):
-        operand = OPERANDS[condition.operand]
-        if operand.unit == "flag" and condition.op == "==":
+        unit = OPERANDS[condition.operand].unit
+        if unit == "flag" and condition.op == "==":
             return condition.operand if condition.value else f"not {condition.operand}"
-        value = duration(condition.value) if operand.unit == "ms" else str(condition.value)
-        window = f"[{duration(condition.window)}]" if condition.window is not None else ""
-        return f"{condition.operand}{window} {condition.op} {value}"
+        name = condition.operand if unit not in {"text", "number"} else f"trait.{condition.of}"
+        window = f" in {duration(condition.window)}" if condition.window is not None else ""
+        return f"{name}{window} {condition.op} {constant(condition)}"
     if isinstance(condition, Not):
-        return f"not {_in_brackets(condition.of)}"
-    return (" and " if isinstance(condition, All) else " or ").join(_in_brackets(part) for part in condition.of)
+        text = text_of(condition.of)
+        return f"not {text}" if isinstance(condition.of, Not) or " " not in text else f"not ({text})"
+    return (" and " if isinstance(condition, All) else " or ").join(map(_part, condition.of))
 
 
-def _in_brackets(condition: Condition) -> str:
+def _part(condition: Condition) -> str:
     text = text_of(condition)
-    return text if isinstance(condition, Compare) else f"({text})"
+    return f"({text})" if isinstance(condition, All | Any) else text
+
+
+def constant(leaf: Compare) -> str:
+    """What a fact is compared with, as it is written in a plan: `3`, `90d`, `4.5`, `500.00 EUR`, `"gold"`, `true`."""
+    value, unit = leaf.value, OPERANDS[leaf.operand].unit
+    if isinstance(value, str):
+        return value if value in {"true", "false"} else f'"{value}"'
+    if unit == "ms":
+        return duration(value)
+    if unit in {"score", "number"}:
+        return money.major(value, 3).rstrip("0").rstrip(".")
+    if unit == "money":
+        return f"{money.major(value, money.DIGITS.get(leaf.of or '', 2))} {leaf.of}"
+    return ("true" if value else "false") if unit == "flag" else str(value)
 
 
 def duration(ms: int) -> str:
@@ -117,17 +82,23 @@ def duration(ms: int) -> str:
 
 
 def _source(condition: Condition) -> str:
-    """A condition as a Python expression over `look`: built from operands, operators and integers, never from text."""
+    """A condition as a Python expression over `look`: built from operands, operators and literals, never from text."""
     if isinstance(condition, Compare):
-        operand = OPERANDS[condition.operand]
-        value = operand.code.format(window=condition.window)
-        if condition.op not in OPS:
-            raise ValueError(f"{condition.op!r} is no comparison")
-        never = f"{NEVER} != " if operand.unit == "ms" else ""
-        return f"({never}{value} {condition.op} {int(condition.value)})"
+        return _compared(condition)
     if isinstance(condition, Not):
         return f"(not {_source(condition.of)})"
     return "(" + (" and " if isinstance(condition, All) else " or ").join(map(_source, condition.of)) + ")"
+
+
+def _compared(leaf: Compare) -> str:
+    operand = OPERANDS[leaf.operand]
+    if leaf.op not in OPS:
+        raise ValueError(f"{leaf.op!r} is no comparison")
+    value = expression(operand.code, leaf)
+    if operand.unit == "text":
+        return f"(None is not {value} {leaf.op} {str(leaf.value)!r})"
+    absent = {"ms": f"{NEVER} != ", "score": f"{ABSENT} != ", "number": f"{ABSENT} != "}.get(operand.unit, "")
+    return f"({absent}{value} {leaf.op} {int(leaf.value)})"
 
 
 def _judge_of(stages: tuple[Stage, ...]) -> Callable[[Look], str | None]:
@@ -151,6 +122,7 @@ class Compiled:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.hash = hashlib.sha256(msgspec.json.encode(plan, order="deterministic")).hexdigest()[:16]
+        self.terms = Terms(plan.day_zone, plan.min_order_net)
         self.stage = {stage.name: stage for stage in plan.stages}
         self.rank = {stage.name: stage.rank for stage in plan.stages}
         # Off the ladder the earlier in precedence is the worse, and all are below the ladder.
@@ -161,18 +133,27 @@ class Compiled:
         self.ladder = tuple(
             stage.name for stage in sorted((s for s in plan.stages if s.rank is not None), key=lambda s: s.rank or 0)
         )
-        self.stage_at = _judge_of(plan.stages)
-        """The stage at a look's instant, by precedence; None when no condition holds."""
+        self.holding = _judge_of(plan.stages)
+        """The stage whose condition holds at a look's instant, by precedence; None when no condition does."""
         self.asked = {
             stage.name: Asked(f"{plan.id}.{stage.name}", text_of(stage.when), tuple(dict.fromkeys(leaves(stage.when))))
             for stage in plan.stages
         }
         signed = [leaf for stage in plan.stages for leaf in signed_leaves(stage.when)]
-        self._aging: list[tuple[Operand, int]] = sorted(
-            {(OPERANDS[leaf.operand], _age(leaf)) for leaf, _ in signed if _ages(leaf)}, key=lambda pair: (pair[0].name, pair[1])
-        )  # fmt: skip
-        silences = [leaf.value for leaf, _ in signed if leaf.operand == "since_last_activity"]
-        self.activity_gap = min([*silences, plan.forget_anonymous or 1 << 62])
+        every = list(dict.fromkeys(leaf for leaf, _ in signed))
+        self._turns: list[tuple[Turns, Compare]] = []
+        self._ahead: list[tuple[Ahead, Compare]] = []
+        for leaf in every:
+            operand = OPERANDS[leaf.operand]
+            if operand.turns is not None and operand.ahead is not None:
+                self._turns.append((operand.turns, leaf))
+                self._ahead.append((operand.ahead, leaf))
+        silences = [int(leaf.value) for leaf in every if leaf.operand == "since_last_activity"]
+        self.keep = keeping(
+            [(OPERANDS[leaf.operand].reads, leaf.window or 0) for leaf in every],
+            [leaf.of for leaf in every if OPERANDS[leaf.operand].reads == "trait" and leaf.of is not None],
+            max(1, min([*silences, plan.forget_anonymous or FOREVER])),
+        )
         self.activity_matters = self._where_activity_matters()
 
     def _where_activity_matters(self) -> frozenset[str | None]:
@@ -183,46 +164,50 @@ class Compiled:
             for s in self.plan.stages
         }
         plain = all(p == (x.op in (">=", ">")) for found in asks.values() for x, p in found)
-        if not plain:
+        if not plain or self.plan.forward_only:
             return frozenset([*self.stage, None])
         return frozenset(name for name, found in asks.items() if found)
 
     def look(self, profile: Profile, t: int) -> Look:
-        """The profile at instant `t`, by this plan's days."""
-        return Look(profile, t, self.plan.day_zone)
+        """The profile at instant `t`, by this plan's days and least order."""
+        return Look(profile, t, self.terms)
 
-    def judge(self, profile: Profile, t: int) -> str | None:
-        """The stage at `t`."""
-        return self.stage_at(Look(profile, t, self.plan.day_zone))
+    def stage_at(self, look: Look, before: str | None) -> str | None:
+        """Where a customer stands at a look's instant who stood in `before` until then."""
+        holding = self.holding(look)
+        if (
+            self.plan.forward_only
+            and before is not None
+            and (holding is None or self.height[holding] < self.height[before])
+        ):
+            return before
+        return holding
+
+    def judge(self, profile: Profile, t: int, before: str | None) -> str | None:
+        """The stage at `t` of a profile that stood in `before` until then."""
+        return self.stage_at(Look(profile, t, self.terms), before)
 
     def turns(self, profile: Profile, after: int, until: int | None) -> list[int]:
         """Instants in (after, until] at which the stage could change, from all facts of the profile; rising."""
         found = {at for at in fact_instants(profile) if at > after}
-        for operand, age in self._aging:
-            found.update(at + age for at in operand.instants(profile) if at + age > after)
-        return sorted(at for at in found if until is None or at <= until)
+        for turns, leaf in self._turns:
+            found.update([at for at in turns(profile, leaf) if at > after])
+        return sorted([at for at in found if until is None or at <= until])
 
     def next_turn(self, look: Look, now: str | None) -> tuple[int, str | None] | None:
         """The next instant after the look's at which the stage `now` changes with no further event, and to what.
 
         No fact of the profile may be later than the look.
         """
-        found = {since + age for operand, age in self._aging for since in operand.ahead(look)}
         t, profile = look.t, look.profile
+        found: set[int] = set()
+        for ahead, leaf in self._ahead:
+            found.update(ahead(look, leaf))
+        if profile.subscriptions or profile.trials:
+            found.update(effects(profile))
         for at in sorted(found):
             if at > t:
-                then = self.judge(profile, at)
+                then = self.judge(profile, at, now)
                 if then != now:
                     return at, then
         return None
-
-
-def _ages(leaf: Compare) -> bool:
-    return OPERANDS[leaf.operand].ages or leaf.window is not None
-
-
-def _age(leaf: Compare) -> int:
-    if leaf.window is not None:
-        return leaf.window
-    # `since > x` turns one ms after `since >= x`
-    return leaf.value + 1 if leaf.op in (">", "<=") else leaf.value

@@ -11,10 +11,36 @@ from typing import NamedTuple
 
 from lifestage import announce
 from lifestage.cause import Cause, Clock, Rules, Tally
-from lifestage.facts import Fact, OrderCancelled, OrderCompleted, OrderRefunded
-from lifestage.profile import ACTIVITY, FACTS, Order, Profile, find_order, fold, has_seen, id_hash, order_id, remember
+from lifestage.fact import Fact
+from lifestage.facts import (
+    LEDGER,
+    AccountClosed,
+    AccountCreated,
+    OrderCancelled,
+    OrderCompleted,
+    OrderRefunded,
+    OrderUpdated,
+    SubscriptionCancelled,
+    SubscriptionChanged,
+    SubscriptionRenewed,
+    SubscriptionStarted,
+)
+from lifestage.fold import ACTIVITY, FACTS, fold
+from lifestage.ledger import (
+    KNOWN,
+    NEW,
+    amounts_at,
+    find_order,
+    known_account,
+    known_act,
+    known_order,
+    net_at,
+    number,
+)
+from lifestage.profile import Order, Profile, has_seen, id_hash, remember
 
-LEDGER = (OrderCompleted, OrderRefunded, OrderCancelled)
+AMENDED = "amended"
+"""Outcome of a duplicate that counts in place of what was there: a smaller (time, id) of the same order or refund."""
 
 
 class Worth(NamedTuple):
@@ -27,13 +53,17 @@ class Worth(NamedTuple):
 
 
 def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> str:
-    """Fold one fact and announce what follows. Returns its outcome: accepted, duplicate or late."""
+    """Fold one fact and announce what follows. Returns its outcome: accepted, duplicate, `AMENDED` or late."""
     time = fact.time
+    ledger = type(fact) in _LEDGER
     late = time < clock.time - rules.lateness
-    if late and not isinstance(fact, LEDGER):
+    if late and not ledger:
         return "late"
     hashed = id_hash(fact.source, fact.id, rules.id_key)
-    if _is_duplicate(profile, fact, hashed, rules):
+    if has_seen(profile, hashed):
+        return "duplicate"
+    known = _known(profile, fact, rules) if ledger else NEW
+    if known == KNOWN:
         return "duplicate"
     reached = clock.time - 1
     if profile.newest is not None and profile.newest > reached:
@@ -52,7 +82,7 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
         announce.correct_from(profile, key, reached, reached, cause, clock, rules, tally, present_only=True)
     else:
         announce.correct_from(profile, key, time, reached, cause, clock, rules, tally)
-    return "accepted"
+    return "accepted" if known == NEW else AMENDED
 
 
 def take_together(
@@ -60,13 +90,14 @@ def take_together(
 ) -> list[str]:
     """Fold all facts of one instant, later than any before, and judge once; a change names the last that told the plan something.
 
-    Returns the outcome of each: accepted or duplicate.
+    Returns the outcome of each: accepted, duplicate or `AMENDED`.
     """
     outcomes: list[str] = []
     touched, why, timed, first = 0, None, None, profile.newest is None
     for fact in facts:
         hashed = id_hash(fact.source, fact.id, rules.id_key)
-        if _is_duplicate(profile, fact, hashed, rules):
+        known = KNOWN if has_seen(profile, hashed) else _known(profile, fact, rules) if type(fact) in _LEDGER else NEW
+        if known == KNOWN:
             outcomes.append("duplicate")
             continue
         cause = Cause(fact)
@@ -75,7 +106,7 @@ def take_together(
         if why is None:
             timed = _timed(profile, fact.time, rules)
         touches = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
-        outcomes.append("accepted")
+        outcomes.append("accepted" if known == NEW else AMENDED)
         if why is None or touches & FACTS:
             why = fact
         touched |= touches
@@ -88,17 +119,18 @@ def _timed(profile: Profile, t: int, rules: Rules) -> str | None:
     """The stage that time alone would bring at `t`, before the facts of that instant apply; None when nothing is due."""
     if profile.due != t:
         return None
-    stage = rules.plan.judge(profile, t)
+    stage = rules.plan.judge(profile, t, profile.stage)
     return None if stage == profile.stage else stage
 
 
 def _add(profile: Profile, fact: Fact, hashed: bytes, offset: int, clock: Clock, rules: Rules, tally: Tally) -> int:
     """Add a fact that is no duplicate to the set; says what it touched."""
-    if isinstance(fact, LEDGER):
-        touched = _fold_ledger(profile, fact, offset, rules, tally)
+    horizon = clock.time - rules.lateness
+    if isinstance(fact, OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled):
+        touched = _fold_order(profile, fact, offset, horizon, rules, tally)
     else:
-        touched = fold(profile, fact, offset, rules.id_key, rules.plan.activity_gap)
-    if remember(profile, hashed, fact.time, clock.time - rules.lateness):
+        touched = fold(profile, fact, offset, rules.id_key, rules.plan.keep, horizon)
+    if remember(profile, hashed, fact.time, horizon):
         tally.dedupe_overflow += 1
     if profile.newest is None or fact.time > profile.newest:
         profile.newest = fact.time
@@ -132,7 +164,7 @@ def _judge(
     A move to `timed` is the doing of time, not of the record at hand.
     """
     look = rules.plan.look(profile, t)
-    stage = rules.plan.stage_at(look)
+    stage = rules.plan.stage_at(look, profile.stage)
     if stage != profile.stage:
         cause = cause.timer(t) if stage == timed else cause
         announce.move(profile, key, stage, look, cause, clock, rules, tally)
@@ -140,38 +172,45 @@ def _judge(
         announce.settle(look, key, stage, rules)
 
 
-def _is_duplicate(profile: Profile, fact: Fact, hashed: bytes, rules: Rules) -> bool:
-    return has_seen(profile, hashed) or (isinstance(fact, LEDGER) and _is_known(profile, fact, rules))
+_LEDGER = frozenset(LEDGER)
 
 
-def _is_known(profile: Profile, fact: Fact, rules: Rules) -> bool:
-    """Whether the ledger already has this order, refund or cancellation: for ever, not only within the horizon."""
-    assert isinstance(fact, LEDGER)
-    order = find_order(profile, order_id(fact, rules.id_key))
-    if order is None:
-        return False
-    if isinstance(fact, OrderCompleted):
-        return order.time is not None
-    if isinstance(fact, OrderCancelled):
-        return order.cancelled_at is not None and order.cancelled_at <= fact.time
-    refund = int.from_bytes(id_hash(fact.source, fact.refund_id, rules.id_key), "big", signed=True)
-    return any(known.id == refund for known in order.refunds)
+def _known(profile: Profile, fact: Fact, rules: Rules) -> int:
+    """What an act is to the ledger, which knows it for ever, not only within the horizon: `NEW`, `AMENDS` or `KNOWN`."""
+    if isinstance(fact, OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled):
+        return known_order(find_order(profile, number(fact.source, fact.order_id, rules.id_key)), fact, rules.id_key)
+    if isinstance(fact, SubscriptionStarted | SubscriptionRenewed | SubscriptionChanged | SubscriptionCancelled):
+        return known_act(profile, fact, rules.id_key)
+    assert isinstance(fact, AccountCreated | AccountClosed)
+    return known_account(profile, fact)
 
 
 def worth(order: Order | None) -> Worth:
     """What an order adds: gross once it is known, net less refunds while not cancelled. A function of its facts."""
     if order is None or order.time is None:
         return Worth("", 0, 0, 0)
-    net = 0 if order.cancelled_at is not None else max(0, order.net_minor - sum(r.amount_minor for r in order.refunds))
-    return Worth(order.currency, 1, order.total_minor, net)
+    gross, _, currency = amounts_at(order, _EVER)
+    return Worth(currency, 1, gross, net_at(order, _EVER))
 
 
-def _fold_ledger(profile: Profile, fact: Fact, offset: int, rules: Rules, tally: Tally) -> int:
-    assert isinstance(fact, LEDGER)
-    id = order_id(fact, rules.id_key)
+_EVER = 1 << 62
+
+
+def _fold_order(
+    profile: Profile,
+    fact: OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled,
+    offset: int,
+    horizon: int,
+    rules: Rules,
+    tally: Tally,
+) -> int:
+    id = number(fact.source, fact.order_id, rules.id_key)
     before = worth(find_order(profile, id))
-    touched = fold(profile, fact, offset, rules.id_key, rules.plan.activity_gap)
+    touched = fold(profile, fact, offset, rules.id_key, rules.plan.keep, horizon)
     after = worth(find_order(profile, id))
+    if before.currency and before.currency != after.currency:
+        tally.money(before.currency, -before.orders, -before.gross_minor, -before.net_minor)
+        before = Worth("", 0, 0, 0)
     if after.currency:
         tally.money(
             after.currency,

@@ -14,12 +14,13 @@ from tests.core.cdnow import END, MOVES, POPULATION, purchases
 from tests.core.histories import RULES, Tick, partition, records, standing_moves
 
 DOCUMENT = (
-    '{"id":"d068d737-947e-5202-af07-2053998f4f15","source":"/lifecycle/clm5","time":"1997-12-12T00:00:00Z","partitionkey":"00004","causationid":"cdnow-3",'
+    '{"id":"bcf5fc56-bb17-5f31-bddf-a80321adc2bd","source":"/lifecycle/clm5","time":"1997-12-12T00:00:00Z","partitionkey":"00004","causationid":"cdnow-3",'
     '"data":{"customer_id":"00004","account_id":null,"seq":7,"stage":"loyalty","previous_stage":"at_risk",'
     '"entered_at":"1997-12-12T00:00:00Z","time_in_previous_s":3628800,"kind":"recovery","direction":"forward","skipped":[],'
     '"trigger":{"type":"event","event_id":"cdnow-3","event_type":"order.completed","due_at":null},'
-    '"evidence":{"rule":"clm5.loyalty","condition":"order_days[365d] >= 3","operands":[{"name":"order_days","value":4,"op":">=","threshold":3,"window_s":31536000}],"positions":[]},'
-    '"plan":{"id":"clm5","version":1,"hash":"4201ba0bf822973f"},"high_water_stage":"loyalty",'
+    '"evidence":{"rule":"clm5.loyalty","condition":"order_days in 365d >= 3 or (order_days >= 2 and (referrals_converted in 365d >= 1 or nps in 180d >= 9))","operands":[{"name":"order_days","value":4,"op":">=","threshold":3,"window_s":31536000},{"name":"order_days","value":4,"op":">=","threshold":2,"window_s":null},{"name":"referrals_converted","value":0,"op":">=","threshold":1,"window_s":31536000},{"name":"nps","value":null,"op":">=","threshold":9,"window_s":15552000}],"positions":[],'
+    '"ruled_out":[{"name":"since_last_purchase","value":0,"op":">=","threshold":15552000,"window_s":null},{"name":"subscription_lapsed","value":false,"op":"==","threshold":true,"window_s":null},{"name":"accounts_closed","value":false,"op":"==","threshold":true,"window_s":null},{"name":"customer","value":true,"op":"==","threshold":true,"window_s":null}]},'
+    '"plan":{"id":"clm5","version":1,"hash":"066b98f797e4c33f"},"high_water_stage":"loyalty",'
     '"first_reached":{"conversion":"1997-01-01T00:00:00Z","retention":"1997-01-18T00:00:00Z","at_risk":"1997-04-18T00:00:00Z","churned":"1997-07-17T00:00:00Z","loyalty":"1997-08-02T00:00:00Z"},"times_entered":{"conversion":1,"retention":1,"at_risk":2,"churned":1,"loyalty":2},'
     '"next_due_at":"1998-01-18T00:00:00Z","next_due_stage":"retention",'
     '"metrics":{"orders":4,"order_days_365d":4,"net_revenue_minor":10050,"currency":"USD","last_order_at":"1997-12-12T00:00:00Z","last_seen_at":"1997-12-12T00:00:00Z"},'

@@ -1,0 +1,195 @@
+"""The facts that a plan's conditions may ask: their units, what they say, and the instants at which they turn by time alone."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from lifestage.conditions import Compare
+from lifestage.look import NEVER, Look, fact_instants, first_of, purchase_instants, renewal_instants
+from lifestage.profile import Profile
+from lifestage.signals import DISTINCT, SCORES, SIGNALS
+
+Unit = Literal["flag", "count", "ms", "score", "money", "text", "number"]
+Value = int | str | None
+
+Ahead = Callable[[Look, Compare], list[int]]
+Turns = Callable[[Profile, Compare], list[int]]
+
+
+class Operand(NamedTuple):
+    """One thing that a condition may ask.
+
+    Units: flag 0 or 1; count; ms; score and number in thousandths; money in minor units of the currency `of`; text.
+    """
+
+    name: str
+    unit: Unit
+    window: Literal["no", "may", "must"]
+    says: str
+    """One line for people."""
+    code: str
+    """Its value as an expression over `look`, `{window}` and `{of}`: conditions are compiled from these."""
+    turns: Turns | None = None
+    """Instants at which a comparison turns because a fact has aged, for any facts; None where none ages."""
+    ahead: Ahead | None = None
+    """Those after the look's instant, when no fact is later than it."""
+    reads: str = ""
+    """The signal, distinct thing, score or ledger that it reads: what must be kept for it."""
+
+    def value(self, look: Look, leaf: Compare) -> Value:
+        """What it says at the look's instant: `NEVER`, `ABSENT` or None where there is nothing to say."""
+        value: Value = _value_of(self.code, leaf)(look)
+        return value
+
+
+_values: dict[tuple[str, int | None, str | None], Callable[[Look], Value]] = {}
+
+
+def _value_of(code: str, leaf: Compare) -> Callable[[Look], Value]:
+    asked = (code, leaf.window, leaf.of)
+    found = _values.get(asked)
+    if found is None:
+        found = _values[asked] = eval(f"lambda look: {expression(code, leaf)}", {"__builtins__": {}})  # noqa: S307  # built from operands, integers and reprs, never from text
+    return found
+
+
+def expression(code: str, leaf: Compare) -> str:
+    """An operand's code with the comparison's window, and its currency or trait as a literal."""
+    window = None if leaf.window is None else int(leaf.window)
+    return code.format(window=window, of=repr(leaf.of))
+
+
+def age(leaf: Compare) -> int:
+    """How long after a fact the comparison turns: its window, or the length of time it asks for."""
+    if leaf.window is not None:
+        return leaf.window
+    assert isinstance(leaf.value, int)
+    # `since > x` turns one ms after `since >= x`
+    return leaf.value + 1 if leaf.op in (">", "<=") else leaf.value
+
+
+def _aged(instants: Callable[[Profile], list[int]]) -> Turns:
+    return lambda profile, leaf: [at + age(leaf) for at in instants(profile)]
+
+
+def _from_value(look: Look, since: int, leaf: Compare) -> list[int]:
+    return [] if since == NEVER else [look.t - since + age(leaf)]
+
+
+def _leaving(instants: list[int], leaf: Compare) -> list[int]:
+    """When the count of rising `instants` in the window comes to turn the comparison, as the oldest leave one by one."""
+    assert isinstance(leaf.value, int)
+    n = len(instants)
+    # the k-th oldest leaves n − k behind: the comparison turns where that passes the constant, or is it
+    return [instants[k] + age(leaf) for k in (n - leaf.value - 1, n - leaf.value, n - leaf.value + 1) if 0 <= k < n]
+
+
+def _days_ahead(look: Look, leaf: Compare) -> list[int]:
+    return [] if leaf.window is None else _leaving(sorted(look.day_instants()), leaf)
+
+
+def _orders_ahead(look: Look, leaf: Compare) -> list[int]:
+    return [] if leaf.window is None else _leaving(sorted(look.standing_instants()), leaf)
+
+
+def _renewals_ahead(look: Look, leaf: Compare) -> list[int]:
+    return [] if leaf.window is None else _leaving(sorted(renewal_instants(look.profile)), leaf)
+
+
+def _order_instants(profile: Profile) -> list[int]:
+    return [order.time for order in profile.orders if order.time is not None]
+
+
+def _activity_instants(profile: Profile) -> list[int]:
+    # what came before the first activity ages too, until that activity: mails that were delivered to silence
+    runs = profile.activity
+    return runs[1::2] + [at for at in fact_instants(profile) if at < runs[0]] if runs else fact_instants(profile)
+
+
+def _windowed(turns: Turns) -> Turns:
+    return lambda profile, leaf: [] if leaf.window is None else turns(profile, leaf)
+
+
+def _signal(name: str, one: str, says: str) -> tuple[Operand, ...]:
+    def kept(profile: Profile) -> list[int]:
+        mark = profile.marks.get(name)
+        return [] if mark is None else mark.kept
+
+    def known(profile: Profile) -> list[int]:
+        mark = profile.marks.get(name)
+        if mark is None:
+            return []
+        return [mark.first, mark.last, *mark.kept] if mark.dropped else mark.kept
+
+    def first(profile: Profile) -> list[int]:
+        mark = profile.marks.get(name)
+        return [] if mark is None else [first_of(mark)]
+
+    def count_ahead(look: Look, leaf: Compare) -> list[int]:
+        found = kept(look.profile)
+        return [] if leaf.window is None else _leaving(found[bisect_right(found, look.t - leaf.window) :], leaf)
+
+    def days_ahead(look: Look, leaf: Compare) -> list[int]:
+        return _leaving(sorted(look.signal_days(name, look.t - age(leaf)).values()), leaf)
+
+    return (
+        Operand(name, "count", "may", f"number of {says}", f"look.count({name!r}, {{window}})", _windowed(_aged(kept)), count_ahead, name),
+        Operand(f"{one}_days", "count", "must", f"different days with {says}", f"look.days({name!r}, {{window}})", _aged(kept), days_ahead, name),
+        Operand(f"since_last_{one}", "ms", "no", f"how long ago the last of the {says}", f"look.since_last({name!r})", _aged(known), lambda look, leaf: _from_value(look, look.since_last(name), leaf), name),
+        Operand(f"since_first_{one}", "ms", "no", f"how long ago the first of the {says}", f"look.since_first({name!r})", _aged(first), lambda look, leaf: _from_value(look, look.since_first(name), leaf), name),
+    )  # fmt: skip
+
+
+def _distinct(name: str, says: str) -> Operand:
+    def seen(profile: Profile) -> list[int]:
+        return [one.time for one in profile.distinct.get(name, [])]
+
+    def ahead(look: Look, leaf: Compare) -> list[int]:
+        return _leaving(sorted(look.latest_of_each(name, look.t - age(leaf)).values()), leaf)
+
+    return Operand(name, "count", "must", f"number of {says}", f"look.distinct({name!r}, {{window}})", _aged(seen), ahead, name)  # fmt: skip
+
+
+def _score(name: str, says: str) -> Operand:
+    def given(profile: Profile) -> list[int]:
+        return [one.time for one in profile.said.get(name, [])]
+
+    def ahead(look: Look, leaf: Compare) -> list[int]:
+        found = look.latest(name)
+        return [] if found is None or leaf.window is None else [found.time + leaf.window]
+
+    return Operand(
+        name, "score", "may", says, f"look.score({name!r}, {{window}})", _windowed(_aged(given)), ahead, name
+    )
+
+
+OPERANDS: dict[str, Operand] = {
+    operand.name: operand
+    for operand in (
+        Operand("reached", "flag", "no", "there was a visit (no bot), an ad click or a delivered email", "look.reached()"),
+        Operand("acquired", "flag", "no", "there was a lead, a trial, an account, a ticket, a human click in an email, an address on an event, or an order that no longer stands", "look.acquired()", reads="acquired"),
+        Operand("customer", "flag", "no", "there is a standing order, or a subscription was ever started or renewed", "look.customer()", reads="purchases"),
+        Operand("standing_orders", "count", "may", "orders that are neither cancelled nor refunded in full", "look.orders_in({window})", _windowed(_aged(_order_instants)), _orders_ahead, "orders"),
+        Operand("order_days", "count", "may", "different days with such an order", "look.order_days({window})", _windowed(_aged(_order_instants)), _days_ahead, "orders"),
+        Operand("since_last_order", "ms", "no", "how long ago the latest such order", "look.since_last_order()", _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_last_order(), leaf), "orders"),
+        Operand("since_first_order", "ms", "no", "how long ago the first such order", "look.since_first_order()", _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_first_order(), leaf), "orders"),
+        Operand("since_last_purchase", "ms", "no", "how long ago the latest such order, start or renewal of a subscription", "look.since_last_purchase()", _aged(purchase_instants), lambda look, leaf: _from_value(look, look.since_last_purchase(), leaf), "purchases"),
+        Operand("net_revenue", "money", "may", "what orders brought, less refunds; of those placed in the window", "look.net_revenue({of}, {window})", _windowed(_aged(_order_instants)), lambda look, leaf: [at + age(leaf) for at in _order_instants(look.profile)] if leaf.window is not None else [], "orders"),
+        Operand("subscribed", "flag", "no", "a subscription was ever started or renewed", "look.is_subscribed()", reads="subscriptions"),
+        Operand("active_subscription", "flag", "no", "a subscription is active", "look.active_subscription()", reads="subscriptions"),
+        Operand("subscription_renewals", "count", "may", "renewals of subscriptions", "look.renewals({window})", _windowed(_aged(renewal_instants)), _renewals_ahead, "subscriptions"),
+        Operand("subscription_lapsed", "flag", "no", "a subscription has ended, and nothing was bought since", "look.lapsed()", reads="purchases"),
+        Operand("subscription_expanded", "flag", "no", "an active subscription costs more a month than when it started", "look.expanded()", reads="subscriptions"),
+        Operand("mrr", "money", "no", "what the active subscriptions cost a month", "look.mrr({of})", reads="subscriptions"),
+        Operand("trial_running", "flag", "no", "a trial has begun and is not over", "look.trial_running()", reads="trials"),
+        Operand("accounts_closed", "flag", "no", "every known account is closed, and nothing was bought since", "look.accounts_closed()", reads="accounts"),
+        Operand("since_last_activity", "ms", "no", "how long ago the customer last did something; if never, since reached or acquired began", "look.since_last_activity()", _aged(_activity_instants), lambda look, leaf: _from_value(look, look.since_last_activity(), leaf), "activity"),
+        *(operand for s in SIGNALS for operand in _signal(s.name, s.one, s.says)),
+        *(_distinct(name, says) for name, (says, _, _) in DISTINCT.items()),
+        *(_score(name, says) for name, (says, _, _) in SCORES.items()),
+        Operand("trait", "text", "no", "what was last said of a trait, as a text", "look.text('trait.' + {of})", reads="trait"),
+        Operand("trait_number", "number", "no", "what was last said of a trait, as a number", "look.score('trait.' + {of}, None)", reads="trait"),
+    )
+}  # fmt: skip
