@@ -273,6 +273,10 @@ class Look:
             return ABSENT
         return found.value
 
+    def number(self, name: str) -> int:
+        """The latest value of a trait in thousandths, where it is a number."""
+        return self.score(name, None)
+
     def text(self, name: str) -> str | None:
         """The latest value of a trait, where it is a text."""
         found = self.latest(name)

@@ -16,6 +16,7 @@ Value = int | str | None
 
 Ahead = Callable[[Look, Compare], list[int]]
 Turns = Callable[[Profile, Compare], list[int]]
+Given = Callable[[Compare], tuple[str | int | None, ...]]
 
 
 class Operand(NamedTuple):
@@ -29,8 +30,10 @@ class Operand(NamedTuple):
     window: Literal["no", "may", "must"]
     says: str
     """One line for people."""
-    code: str
-    """Its value as an expression over `look`, `{window}` and `{of}`: conditions are compiled from these."""
+    method: str
+    """The method of `Look` that gives its value."""
+    given: Given
+    """The arguments of that method, for a comparison."""
     turns: Turns | None = None
     """Instants at which a comparison turns because a fact has aged, for any facts; None where none ages."""
     ahead: Ahead | None = None
@@ -40,25 +43,40 @@ class Operand(NamedTuple):
 
     def value(self, look: Look, leaf: Compare) -> Value:
         """What it says at the look's instant: `NEVER`, `ABSENT` or None where there is nothing to say."""
-        value: Value = _value_of(self.code, leaf)(look)
+        value: Value = getattr(look, self.method)(*self.given(leaf))
         return value
 
-
-_values: dict[tuple[str, int | None, str | None], Callable[[Look], Value]] = {}
-
-
-def _value_of(code: str, leaf: Compare) -> Callable[[Look], Value]:
-    asked = (code, leaf.window, leaf.of)
-    found = _values.get(asked)
-    if found is None:
-        found = _values[asked] = eval(f"lambda look: {expression(code, leaf)}", {"__builtins__": {}})  # noqa: S307  # built from operands, integers and reprs, never from text
-    return found
+    def code(self, leaf: Compare) -> str:
+        """The same as an expression over `look`: conditions are compiled from these."""
+        return f"look.{self.method}({', '.join(map(repr, self.given(leaf)))})"
 
 
-def expression(code: str, leaf: Compare) -> str:
-    """An operand's code with the comparison's window, and its currency or trait as a literal."""
-    window = None if leaf.window is None else int(leaf.window)
-    return code.format(window=window, of=repr(leaf.of))
+def _nothing(_: Compare) -> tuple[str | int | None, ...]:
+    return ()
+
+
+def _window(leaf: Compare) -> tuple[str | int | None, ...]:
+    return (leaf.window,)
+
+
+def _of(leaf: Compare) -> tuple[str | int | None, ...]:
+    return (leaf.of,)
+
+
+def _of_window(leaf: Compare) -> tuple[str | int | None, ...]:
+    return (leaf.of, leaf.window)
+
+
+def _trait(leaf: Compare) -> tuple[str | int | None, ...]:
+    return (f"trait.{leaf.of}",)
+
+
+def _name(name: str) -> Given:
+    return lambda _: (name,)
+
+
+def _name_window(name: str) -> Given:
+    return lambda leaf: (name, leaf.window)
 
 
 def age(leaf: Compare) -> int:
@@ -135,10 +153,10 @@ def _signal(name: str, one: str, says: str) -> tuple[Operand, ...]:
         return _leaving(sorted(look.signal_days(name, look.t - age(leaf)).values()), leaf)
 
     return (
-        Operand(name, "count", "may", f"number of {says}", f"look.count({name!r}, {{window}})", _windowed(_aged(kept)), count_ahead, name),
-        Operand(f"{one}_days", "count", "must", f"different days with {says}", f"look.days({name!r}, {{window}})", _aged(kept), days_ahead, name),
-        Operand(f"since_last_{one}", "ms", "no", f"how long ago the last of the {says}", f"look.since_last({name!r})", _aged(known), lambda look, leaf: _from_value(look, look.since_last(name), leaf), name),
-        Operand(f"since_first_{one}", "ms", "no", f"how long ago the first of the {says}", f"look.since_first({name!r})", _aged(first), lambda look, leaf: _from_value(look, look.since_first(name), leaf), name),
+        Operand(name, "count", "may", f"number of {says}", "count", _name_window(name), _windowed(_aged(kept)), count_ahead, name),
+        Operand(f"{one}_days", "count", "must", f"different days with {says}", "days", _name_window(name), _aged(kept), days_ahead, name),
+        Operand(f"since_last_{one}", "ms", "no", f"how long ago the last of the {says}", "since_last", _name(name), _aged(known), lambda look, leaf: _from_value(look, look.since_last(name), leaf), name),
+        Operand(f"since_first_{one}", "ms", "no", f"how long ago the first of the {says}", "since_first", _name(name), _aged(first), lambda look, leaf: _from_value(look, look.since_first(name), leaf), name),
     )  # fmt: skip
 
 
@@ -149,7 +167,7 @@ def _distinct(name: str, says: str) -> Operand:
     def ahead(look: Look, leaf: Compare) -> list[int]:
         return _leaving(sorted(look.latest_of_each(name, look.t - age(leaf)).values()), leaf)
 
-    return Operand(name, "count", "must", f"number of {says}", f"look.distinct({name!r}, {{window}})", _aged(seen), ahead, name)  # fmt: skip
+    return Operand(name, "count", "must", f"number of {says}", "distinct", _name_window(name), _aged(seen), ahead, name)  # fmt: skip
 
 
 def _score(name: str, says: str) -> Operand:
@@ -160,36 +178,34 @@ def _score(name: str, says: str) -> Operand:
         found = look.latest(name)
         return [] if found is None or leaf.window is None else [found.time + leaf.window]
 
-    return Operand(
-        name, "score", "may", says, f"look.score({name!r}, {{window}})", _windowed(_aged(given)), ahead, name
-    )
+    return Operand(name, "score", "may", says, "score", _name_window(name), _windowed(_aged(given)), ahead, name)
 
 
 OPERANDS: dict[str, Operand] = {
     operand.name: operand
     for operand in (
-        Operand("reached", "flag", "no", "there was a visit (no bot), an ad click or a delivered email", "look.reached()"),
-        Operand("acquired", "flag", "no", "there was a lead, a trial, an account, a ticket, a human click in an email, an address on an event, or an order that no longer stands", "look.acquired()", reads="acquired"),
-        Operand("customer", "flag", "no", "there is a standing order, or a subscription was ever started or renewed", "look.customer()", reads="purchases"),
-        Operand("standing_orders", "count", "may", "orders that are neither cancelled nor refunded in full", "look.orders_in({window})", _windowed(_aged(_order_instants)), _orders_ahead, "orders"),
-        Operand("order_days", "count", "may", "different days with such an order", "look.order_days({window})", _windowed(_aged(_order_instants)), _days_ahead, "orders"),
-        Operand("since_last_order", "ms", "no", "how long ago the latest such order", "look.since_last_order()", _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_last_order(), leaf), "orders"),
-        Operand("since_first_order", "ms", "no", "how long ago the first such order", "look.since_first_order()", _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_first_order(), leaf), "orders"),
-        Operand("since_last_purchase", "ms", "no", "how long ago the latest such order, start or renewal of a subscription", "look.since_last_purchase()", _aged(purchase_instants), lambda look, leaf: _from_value(look, look.since_last_purchase(), leaf), "purchases"),
-        Operand("net_revenue", "money", "may", "what orders brought, less refunds; of those placed in the window", "look.net_revenue({of}, {window})", _windowed(_aged(_order_instants)), lambda look, leaf: [at + age(leaf) for at in _order_instants(look.profile)] if leaf.window is not None else [], "orders"),
-        Operand("subscribed", "flag", "no", "a subscription was ever started or renewed", "look.is_subscribed()", reads="subscriptions"),
-        Operand("active_subscription", "flag", "no", "a subscription is active", "look.active_subscription()", reads="subscriptions"),
-        Operand("subscription_renewals", "count", "may", "renewals of subscriptions", "look.renewals({window})", _windowed(_aged(renewal_instants)), _renewals_ahead, "subscriptions"),
-        Operand("subscription_lapsed", "flag", "no", "a subscription has ended, and nothing was bought since", "look.lapsed()", reads="purchases"),
-        Operand("subscription_expanded", "flag", "no", "an active subscription costs more a month than when it started", "look.expanded()", reads="subscriptions"),
-        Operand("mrr", "money", "no", "what the active subscriptions cost a month", "look.mrr({of})", reads="subscriptions"),
-        Operand("trial_running", "flag", "no", "a trial has begun and is not over", "look.trial_running()", reads="trials"),
-        Operand("accounts_closed", "flag", "no", "every known account is closed, and nothing was bought since", "look.accounts_closed()", reads="accounts"),
-        Operand("since_last_activity", "ms", "no", "how long ago the customer last did something; if never, since reached or acquired began", "look.since_last_activity()", _aged(_activity_instants), lambda look, leaf: _from_value(look, look.since_last_activity(), leaf), "activity"),
+        Operand("reached", "flag", "no", "there was a visit (no bot), an ad click or a delivered email", "reached", _nothing),
+        Operand("acquired", "flag", "no", "there was a lead, a trial, an account, a ticket, a human click in an email, an address on an event, or an order that no longer stands", "acquired", _nothing, reads="acquired"),
+        Operand("customer", "flag", "no", "there is a standing order, or a subscription was ever started or renewed", "customer", _nothing, reads="purchases"),
+        Operand("standing_orders", "count", "may", "orders that are neither cancelled nor refunded in full", "orders_in", _window, _windowed(_aged(_order_instants)), _orders_ahead, "orders"),
+        Operand("order_days", "count", "may", "different days with such an order", "order_days", _window, _windowed(_aged(_order_instants)), _days_ahead, "orders"),
+        Operand("since_last_order", "ms", "no", "how long ago the latest such order", "since_last_order", _nothing, _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_last_order(), leaf), "orders"),
+        Operand("since_first_order", "ms", "no", "how long ago the first such order", "since_first_order", _nothing, _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_first_order(), leaf), "orders"),
+        Operand("since_last_purchase", "ms", "no", "how long ago the latest such order, start or renewal of a subscription", "since_last_purchase", _nothing, _aged(purchase_instants), lambda look, leaf: _from_value(look, look.since_last_purchase(), leaf), "purchases"),
+        Operand("net_revenue", "money", "may", "what orders brought, less refunds; of those placed in the window", "net_revenue", _of_window, _windowed(_aged(_order_instants)), lambda look, leaf: [at + age(leaf) for at in _order_instants(look.profile)] if leaf.window is not None else [], "orders"),
+        Operand("subscribed", "flag", "no", "a subscription was ever started or renewed", "is_subscribed", _nothing, reads="subscriptions"),
+        Operand("active_subscription", "flag", "no", "a subscription is active", "active_subscription", _nothing, reads="subscriptions"),
+        Operand("subscription_renewals", "count", "may", "renewals of subscriptions", "renewals", _window, _windowed(_aged(renewal_instants)), _renewals_ahead, "subscriptions"),
+        Operand("subscription_lapsed", "flag", "no", "a subscription has ended, and nothing was bought since", "lapsed", _nothing, reads="purchases"),
+        Operand("subscription_expanded", "flag", "no", "an active subscription costs more a month than when it started", "expanded", _nothing, reads="subscriptions"),
+        Operand("mrr", "money", "no", "what the active subscriptions cost a month", "mrr", _of, reads="subscriptions"),
+        Operand("trial_running", "flag", "no", "a trial has begun and is not over", "trial_running", _nothing, reads="trials"),
+        Operand("accounts_closed", "flag", "no", "every known account is closed, and nothing was bought since", "accounts_closed", _nothing, reads="accounts"),
+        Operand("since_last_activity", "ms", "no", "how long ago the customer last did something; if never, since reached or acquired began", "since_last_activity", _nothing, _aged(_activity_instants), lambda look, leaf: _from_value(look, look.since_last_activity(), leaf), "activity"),
         *(operand for s in SIGNALS for operand in _signal(s.name, s.one, s.says)),
         *(_distinct(name, says) for name, (says, _, _) in DISTINCT.items()),
         *(_score(name, says) for name, (says, _, _) in SCORES.items()),
-        Operand("trait", "text", "no", "what was last said of a trait, as a text", "look.text('trait.' + {of})", reads="trait"),
-        Operand("trait_number", "number", "no", "what was last said of a trait, as a number", "look.score('trait.' + {of}, None)", reads="trait"),
+        Operand("trait", "text", "no", "what was last said of a trait, as a text", "text", _trait, reads="trait"),
+        Operand("trait_number", "number", "no", "what was last said of a trait, as a number", "number", _trait, reads="trait"),
     )
 }  # fmt: skip

@@ -27,7 +27,7 @@ from lifestage.conditions import (
     signed_leaves,
 )
 from lifestage.look import ABSENT, NEVER, Look, Terms, effects, fact_instants
-from lifestage.operands import OPERANDS, Ahead, Turns, expression
+from lifestage.operands import OPERANDS, Ahead, Turns
 from lifestage.profile import Profile
 from lifestage.signals import keeping
 
@@ -94,7 +94,7 @@ def _compared(leaf: Compare) -> str:
     operand = OPERANDS[leaf.operand]
     if leaf.op not in OPS:
         raise ValueError(f"{leaf.op!r} is no comparison")
-    value = expression(operand.code, leaf)
+    value = operand.code(leaf)
     if operand.unit == "text":
         return f"(None is not {value} {leaf.op} {str(leaf.value)!r})"
     absent = {"ms": f"{NEVER} != ", "score": f"{ABSENT} != ", "number": f"{ABSENT} != "}.get(operand.unit, "")
