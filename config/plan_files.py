@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from config.errors import UserFacingError
 from config.wording import meant
 from lifestage import language
-from lifestage.language import PlanError, Sheet
+from lifestage.language import Sheet
 
 SHIPPED = Path(__file__).parent / "plans"
 PLAN_BYTES_MAX = 1_000_000
@@ -19,10 +20,11 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SHIPPED.glob("*.plan"))}
 
 
-def sheet_of(plan: str) -> Sheet:
+def sheet_of(plan: str, windows: Mapping[str, int] | None = None, options: Mapping[str, bool] | None = None) -> Sheet:
     """What the plan says that `plan` names: a file, or else a shipped plan. It is checked in full.
 
-    Raises `UserFacingError` with one line: there is no such plan, or its place that is wrong.
+    `windows` (ms) and `options` take the place of those of the same name. Raises `UserFacingError` with one line: there
+    is no such plan, window or option, or the place that is wrong.
     """
     path = Path(plan)
     if not path.exists():
@@ -31,8 +33,8 @@ def sheet_of(plan: str) -> Sheet:
             raise UserFacingError(f"no plan {plan!r}{meant(plan, names)}")
         path = shipped()[plan]
     try:
-        return language.checked(_text(path), str(path))
-    except PlanError as error:
+        return language.checked(_text(path), str(path), windows, options)
+    except ValueError as error:
         raise UserFacingError(str(error)) from None
 
 

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
 
 from lifestage.language_conditions import Node
+from lifestage.language_relations import Variable, fits, possible
 from lifestage.language_words import Place, PlanError
-from lifestage.look import NEVER, OPERANDS
+from lifestage.look import ABSENT, NEVER
+from lifestage.operands import OPERANDS, Value
 from lifestage.plan import All, Compare, Condition, Not, leaves
+from lifestage.signals import SCALES
 
-Variable = tuple[str, int | None]
-"""A fact and its window."""
+__all__ = ["can_hold", "check", "possible"]
 
 TRIES_MAX = 20_000
 """Steps of one search: about 50 ms. A shipped stage needs a dozen."""
 PATIENCE = 1_000_000
 """Comparisons looked at for one plan: half a second. clm5 needs a thousandth of it."""
 
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
+_COMPARE: dict[str, Callable[..., bool]] = {
     "==": operator.eq, "!=": operator.ne, ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
 }  # fmt: skip
 
@@ -37,16 +38,17 @@ def check(stages: Sequence[tuple[Place, Node]]) -> None:
     patience = _Patience()
     for _, when in stages:
         for part in when.inside_out():
-            if not can_hold(part.condition, patience):
+            if not isinstance(part.condition, bool) and not can_hold(part.condition, patience):
                 what = "comparison" if isinstance(part.condition, Compare) else "condition"
                 raise PlanError(part.place, f"this {what} can never hold", "no customer fits it; change or remove it")
-    for index, (place, when) in enumerate(stages):
-        earlier = [before for _, before in stages[:index]]
+    conditions = [when.condition for _, when in stages if not isinstance(when.condition, bool)]
+    for index, (place, _) in enumerate(stages):
+        condition, earlier = conditions[index], conditions[:index]
         for at, before in enumerate(earlier):
-            if not can_hold(All((when.condition, Not(before.condition))), patience):
+            if not can_hold(All((condition, Not(before))), patience):
                 line = stages[at][0].line
                 raise PlanError(place, f"this stage is never reached: the one in line {line} always holds when it does", "put it before that one")  # fmt: skip
-        if not can_hold(All((when.condition, *(Not(before.condition) for before in earlier))), patience):
+        if not can_hold(All((condition, *(Not(before) for before in earlier))), patience):
             raise PlanError(place, "this stage is never reached: one of those above always holds when it does", "put it further up")  # fmt: skip
 
 
@@ -60,7 +62,7 @@ class _Patience:
 def can_hold(condition: Condition, patience: _Patience | None = None) -> bool:
     """Whether some customer could fit. False is a proof; True may only mean that none was found in time."""
     found = list(dict.fromkeys(leaves(condition)))
-    variables = list(dict.fromkeys((leaf.operand, leaf.window) for leaf in found))
+    variables = list(dict.fromkeys(_variable(leaf) for leaf in found))
     choices = [(variable, _values(variable, found)) for variable in variables]
     return _Search(condition, choices, len(found), patience or _Patience()).run({}, 0)
 
@@ -69,12 +71,12 @@ class _Search:
     """Values are given to the facts one after the other, until the condition is decided."""
 
     def __init__(
-        self, condition: Condition, choices: list[tuple[Variable, list[int]]], cost: int, patience: _Patience
+        self, condition: Condition, choices: list[tuple[Variable, list[Value]]], cost: int, patience: _Patience
     ) -> None:
         self.condition, self.choices, self.cost, self.patience = condition, choices, cost, patience
         self.tries = 0
 
-    def run(self, said: dict[Variable, int], depth: int) -> bool:
+    def run(self, said: dict[Variable, Value], depth: int) -> bool:
         """Whether the condition can hold with what is said so far."""
         truth = _truth(self.condition, said)
         self.tries += 1
@@ -84,35 +86,53 @@ class _Search:
         variable, values = self.choices[depth]
         for value in values:
             said[variable] = value
-            if possible(said) and self.run(said, depth + 1):
+            if fits(variable, said) and self.run(said, depth + 1):
                 return True
         del said[variable]
         return False
 
 
-def _values(variable: Variable, found: Iterable[Compare]) -> list[int]:
+def _variable(leaf: Compare) -> Variable:
+    return leaf.operand, leaf.window, leaf.of
+
+
+def _values(variable: Variable, found: Iterable[Compare]) -> list[Value]:
     """One value for each stretch in which no comparison changes: the constants, what is next to them, 0 and never.
 
     Counts share theirs, and a window is a constant of every length of time, so that what is true between facts is true
-    between these values, too.
+    between these values, too: each stands for all from it up to the next.
     """
-    unit = OPERANDS[variable[0]].unit
+    name, _, of = variable
+    unit = OPERANDS[name].unit
     if unit == "flag":
         return [0, 1]
-    constants = {0} | {leaf.value for leaf in found if OPERANDS[leaf.operand].unit == unit}
+    alike = [leaf for leaf in found if OPERANDS[leaf.operand].unit == unit and (unit in {"ms", "count"} or (leaf.operand, leaf.of) == (name, of))]  # fmt: skip
+    if unit == "text":
+        texts = sorted({str(leaf.value) for leaf in alike})
+        return [None, *texts, "".join(texts) + "."]
+    constants = {leaf.value for leaf in alike if isinstance(leaf.value, int)}
+    if unit in {"score", "number"}:
+        constants |= {SCALES[name][0] * 1000} if name in SCALES else set()
+        return [ABSENT, min(constants) - 1, *_stretches(constants)]
+    constants.add(0)
     if unit == "ms":
         constants |= {leaf.window for leaf in found if leaf.window is not None}
-    stretches = sorted({value + more for value in constants for more in (0, 1) if value + more >= 0})
-    return [NEVER, *stretches] if unit == "ms" else stretches
+    stretches = [value for value in _stretches(constants) if value >= 0]
+    return [NEVER, *stretches] if unit == "ms" else [*stretches]
 
 
-def _truth(condition: Condition, said: Mapping[Variable, int]) -> bool | None:
+def _stretches(constants: set[int]) -> list[int]:
+    return sorted({value + more for value in constants for more in (0, 1)})
+
+
+def _truth(condition: Condition, said: Mapping[Variable, Value]) -> bool | None:
     """Whether a condition holds as far as values are given; None while that is open."""
     if isinstance(condition, Compare):
-        value = said.get((condition.operand, condition.window))
-        if value is None:
+        variable = _variable(condition)
+        if variable not in said:
             return None
-        if OPERANDS[condition.operand].unit == "ms" and value == NEVER:
+        value = said[variable]
+        if value is None or value == ABSENT or (value == NEVER and OPERANDS[condition.operand].unit == "ms"):
             return False
         return _COMPARE[condition.op](value, condition.value)
     if isinstance(condition, Not):
@@ -123,22 +143,3 @@ def _truth(condition: Condition, said: Mapping[Variable, int]) -> bool | None:
     if decides in parts:
         return decides
     return None if None in parts else not decides
-
-
-def possible(said: Mapping[Variable, int]) -> bool:
-    """Whether one profile could say all of this at one instant: relations between facts that hold for every profile."""
-    windowed = sorted((w, n) for (name, w), n in said.items() if name == "order_days" and w is not None)
-    overall = [said[v] for v in (("order_days", None), ("standing_orders", None)) if v in said]
-    rising = [*(n for _, n in windowed), *overall]
-    if any(one > next_one for one, next_one in pairwise(rising)):
-        return False
-    if len({n > 0 for n in overall}) > 1:
-        return False
-    purchase = said.get(("since_last_purchase", None))
-    if purchase is not None:
-        if any((n > 0) != (purchase != NEVER) for n in overall):
-            return False
-        if any((n > 0) != (purchase != NEVER and purchase < w) for w, n in windowed):
-            return False
-    known = said.get(("reached", None)) == 1 or said.get(("acquired", None)) == 1
-    return not (known and said.get(("since_last_activity", None)) == NEVER)

@@ -7,16 +7,22 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from lifestage.money import DIGITS, minor
+
 UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 DURATION_MAX = 36_525 * UNITS["d"]
 """A hundred years: beyond it is a slip of the finger, not a window."""
 COUNT_MAX = 1_000_000_000
-RESERVED = frozenset({"and", "or", "not", "in", "true", "false"})
+TEXT_MAX = 200
+RESERVED = frozenset({"and", "or", "not", "in", "true", "false", "nowhere"})
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 _LEXEME = re.compile(
-    r"(?P<text>\"[^\"]*\")|(?P<word>UTC[+-][0-9:]*|[^\W\d]\w*)|(?P<amount>-?[0-9]\w*)|(?P<op>[<>=!]=|[<>])|(?P<bracket>[()])"
+    r"(?P<text>\"[^\"]*\")|(?P<word>UTC[+-][0-9:]*|[^\W\d]\w*(?:\.\w+|:(?!\S))?)"
+    r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?![\w-])|(?P<amount>-?[0-9]\w*(?:\.[0-9]+)?)"
+    r"|(?P<arrow>->|(?<!\S)-(?!\S))|(?P<op>[<>=!]=|[<>])|(?P<bracket>[()])"
 )
+"""A word may have a second half, `trait.plan`, or end in a colon, as in `ben: visit`; a lone `-` stands for nothing."""
 _WRONG_OPS = {"=": "write == to compare", "!": "write not, or !=", "&": "write and", "|": "write or"}
 
 
@@ -45,7 +51,7 @@ class PlanError(ValueError):
 
 
 class Word(NamedTuple):
-    """One word of the text. `kind`: text, word, amount, op, bracket."""
+    """One word of the text. `kind`: text, word, date, amount, arrow, op, bracket."""
 
     text: str
     kind: str
@@ -109,6 +115,11 @@ class Cursor:
         """The next word; None at the end."""
         return self._words[self._at] if self._at < len(self._words) else None
 
+    @property
+    def last(self) -> Word:
+        """The word that was taken last; the first where none was."""
+        return self._words[max(self._at - 1, 0)]
+
     def next_is(self, *texts: str) -> bool:
         """Whether the next word is one of these."""
         word = self.peek()
@@ -123,6 +134,10 @@ class Cursor:
             raise PlanError(place, f"after {last.text!r} {what} is missing")
         self._at += 1
         return word
+
+    def take_if(self, *texts: str) -> Word | None:
+        """The next word where it is one of these."""
+        return self.take("") if self.next_is(*texts) else None
 
     def expect(self, *texts: str) -> Word:
         """The next word, which must be one of these."""
@@ -159,7 +174,50 @@ def integer(word: Word, what: str, least: int) -> int:
 
 def is_duration(word: Word) -> bool:
     """Whether a word looks like a length of time: a number with letters after it."""
-    return word.kind == "amount" and not word.text.removeprefix("-").isdigit()
+    return word.kind == "amount" and not word.text[-1].isdigit()
+
+
+def quoted(cursor: Cursor, what: str) -> Word:
+    """The next word, which must be a text between quotes with something in it; returned without them."""
+    word = cursor.take(f'{what} in "')
+    if word.kind != "text":
+        raise PlanError(word.place, f"{word.text!r} where a text is expected", f'put {what} between " and "')
+    if not word.text[1:-1].strip():
+        raise PlanError(word.place, "an empty text", f"write {what}")
+    if len(word.text) > TEXT_MAX + 2:
+        raise PlanError(word.place, f"a text of more than {TEXT_MAX} characters", "shorten it")
+    return word._replace(text=word.text[1:-1])
+
+
+def thousandths(word: Word, what: str) -> int:
+    """A number with at most three digits after the point, such as 9 or 4.5, in thousandths; any sign."""
+    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,3})?", word.text) or abs(float(word.text)) > COUNT_MAX:
+        raise PlanError(word.place, f"{word.text!r} is no {what}", f"write a number up to {COUNT_MAX}, as 9 or 4.5, with at most 3 digits after the point")  # fmt: skip
+    whole, _, fraction = word.text.partition(".")
+    return int(whole + fraction.ljust(3, "0"))
+
+
+def money(cursor: Cursor, default: str | None = None) -> tuple[int, str]:
+    """An amount and its currency, such as 500.00 EUR, in minor units. `default`: the currency where none is said."""
+    word = cursor.take("an amount of money such as 20.00 EUR")
+    if word.kind != "amount":
+        raise PlanError(word.place, f"{word.text!r} where an amount of money is expected", "write it as 20.00 EUR")
+    code, place = default, word.place
+    following = cursor.peek()
+    if default is None or (following is not None and following.text.isupper()):
+        given = cursor.take("the currency, such as EUR,")
+        code, place = given.text, given.place
+    if code not in DIGITS:
+        raise PlanError(place, f"{code!r} is no currency", meant_currency(str(code)))
+    try:
+        return minor(word.text, DIGITS[code]), code
+    except ValueError as error:
+        raise PlanError(word.place, f"{word.text!r} is no amount in {code}", f"expected {error}") from None
+
+
+def meant_currency(code: str) -> str:
+    """What to do about an unknown currency: capitals, or a code of ISO 4217."""
+    return f"write {code.upper()}" if code.upper() in DIGITS else "write its ISO 4217 code, such as EUR"
 
 
 def duration(word: Word) -> int:

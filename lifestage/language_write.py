@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lifestage.look import OPERANDS
+from lifestage.language_facts import comparison_text
+from lifestage.money import DIGITS, major
 from lifestage.plan import All, Any, Compare, Condition, Not, Plan, Stage, duration
 
 _DEFAULTS = Plan("", 1, ())
@@ -25,6 +26,10 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield "keep anonymous"
     elif plan.forget_anonymous != _DEFAULTS.forget_anonymous:
         yield f"forget anonymous after {duration(plan.forget_anonymous)}"
+    if plan.forward_only:
+        yield "forward only"
+    if plan.min_order_net is not None:
+        yield f"min order net {amount(*plan.min_order_net)}"
     for stage in plan.stages:
         yield ""
         yield from _stage(stage)
@@ -39,6 +44,11 @@ def _stage(stage: Stage) -> Iterator[str]:
         yield f"    leaving is {stage.leave_kind}"
 
 
+def amount(minor: int, currency: str) -> str:
+    """Money as the language writes it: 20.00 EUR."""
+    return f"{major(minor, DIGITS[currency])} {currency}"
+
+
 def zone(ms: int) -> str:
     """A fixed offset as people write it: UTC, UTC+02:00."""
     if ms % 60_000:
@@ -50,7 +60,7 @@ def zone(ms: int) -> str:
 def condition_text(condition: Condition) -> str:
     """A condition in the plan language; `and` and `or` inside another in brackets."""
     if isinstance(condition, Compare):
-        return _comparison(condition)
+        return comparison_text(condition)
     if isinstance(condition, Not):
         text = condition_text(condition.of)
         return f"not {text}" if isinstance(condition.of, Not) or " " not in text else f"not ({text})"
@@ -62,16 +72,3 @@ def condition_text(condition: Condition) -> str:
 def _part(condition: Condition) -> str:
     text = condition_text(condition)
     return f"({text})" if isinstance(condition, (All, Any)) else text
-
-
-def _comparison(leaf: Compare) -> str:
-    unit = OPERANDS[leaf.operand].unit
-    window = f" in {duration(leaf.window)}" if leaf.window is not None else ""
-    if unit == "flag":
-        if leaf.op == "==" and leaf.value == 1:
-            return leaf.operand
-        if leaf.value not in {0, 1}:
-            raise ValueError(f"{leaf.operand} is true or false, not {leaf.value}")
-        return f"{leaf.operand} {leaf.op} {'true' if leaf.value else 'false'}"
-    value = duration(leaf.value) if unit == "ms" else str(leaf.value)
-    return f"{leaf.operand}{window} {leaf.op} {value}"
