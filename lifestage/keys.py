@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hmac
 import unicodedata
+from zlib import crc32
 
-from lifestage.facts import Fact
+from lifestage.facts import AdImpression, CostRecorded, Fact, SocialEngagement
 
-EMAIL, ANONYMOUS, ORDER, TICKET = "email:", "anon:", "order:", "ticket:"
-RESERVED = (EMAIL, ANONYMOUS, ORDER, TICKET)
+EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY = "email:", "anon:", "order:", "ticket:", "company:"
+RESERVED = (EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY)
 """How keys begin that are no customer id; so no customer id may begin like this."""
+
+COMPANY_RECORDS = 64
+"""Over so many records the facts of no customer are spread, and with them over partitions."""
+
+_OF_NOBODY = (CostRecorded, AdImpression, SocialEngagement)
 
 _BLOCKED = frozenset(
     {"-1", "null", "none", "nan", "undefined", "anonymous", "guest", "true", "false", "[object object]"}
@@ -17,12 +23,20 @@ _BLOCKED = frozenset(
 
 
 def key_of(fact: Fact) -> str | None:
-    """The key of the profile that `fact` belongs to: that of its highest id. None when it has no id."""
+    """The key of the profile that `fact` belongs to: that of its highest id.
+
+    Costs, and impressions and social acts without an id, belong to a company record, `company:` and two hex digits, by
+    their source and id. None for any other fact without an id.
+    """
     if fact.customer_id is not None:
         return fact.customer_id
     if fact.email is not None:
         return fact.email
-    return None if fact.anonymous_id is None else ANONYMOUS + fact.anonymous_id
+    if fact.anonymous_id is not None:
+        return ANONYMOUS + fact.anonymous_id
+    if not isinstance(fact, _OF_NOBODY):
+        return None
+    return f"{COMPANY}{crc32(f'{fact.source} {fact.id}'.encode()) % COMPANY_RECORDS:02x}"
 
 
 def email_key(address: str, secret: bytes) -> str:

@@ -45,7 +45,13 @@ _CHOICES = {
     "event": get_args(wire.Happening),
     "channel": get_args(wire.Channel),
     "status": get_args(wire.Status),
+    "kind": get_args(wire.SocialKind),
+    "metric": get_args(wire.Metric),
+    "by": get_args(wire.Actor),
+    "category": get_args(wire.CostCategory),
 }
+_FIRST_TYPES = "web.visit, email.event or order.completed"
+_SOME_TYPE = f"a type of the contract, such as {_FIRST_TYPES}"
 
 
 class Refusal(NamedTuple):
@@ -70,9 +76,12 @@ class _Head(msgspec.Struct):
 _read_head = msgspec.json.Decoder(_Head).decode
 
 
-def refuse(value: bytes, error: Exception) -> Refusal:
-    """The refusal of `value`, which failed with `error`: ours (`InvalidError`), msgspec's or one of UTF-8."""
-    source, type_ = _head(value)
+def refuse(value: bytes, error: Exception, head: bytes | None = None) -> Refusal:
+    """The refusal of `value`, which failed with `error`: ours (`InvalidError`), msgspec's or one of UTF-8.
+
+    `head` is where source and type stand, if that is not `value`.
+    """
+    source, type_ = _head(value if head is None else head)
     if isinstance(error, InvalidError):
         reason, place, expected, got = error.reason, error.place, error.expected, error.got
     elif isinstance(error, msgspec.ValidationError):
@@ -113,19 +122,20 @@ def _explain(value: bytes, text: str) -> tuple[str, str, str, str]:
         return "out_of_range", place, f"one of {', '.join(choices)}", got
     if kind := _KIND.search(text):
         expected = " or ".join(_WORDS.get(name, name) for name in kind[1].split(" | ") if name != "null")
-        return "wrong_type", place, expected, got or _WORDS.get(kind[2] or "", "")
+        return "wrong_type", place, expected or "nothing", got or _WORDS.get(kind[2] or "", "")
     return "out_of_range", place, "a number of ordinary size", got
 
 
 def _of_type(given: object, got: str) -> tuple[str, str, str, str]:
-    known = f"one of {', '.join(events.KINDS)}"
     if not isinstance(given, str):
-        return "wrong_type", "$.type", known, got
+        return "wrong_type", "$.type", _SOME_TYPE, got
     if given in events.UNSUPPORTED:
-        return "unsupported", "$.type", f"a type that this version reads ({known})", got
+        return "unsupported", "$.type", f"a type that this version reads, such as {_FIRST_TYPES}", got
     if given in events.KINDS:
         return "unparsable", "$.type", "one type in an event", "several"
-    return "unknown_type", "$.type", known, got
+    theme = given.partition(".")[0] + "."
+    near = ", ".join(kind for kind in events.KINDS if kind.startswith(theme))
+    return "unknown_type", "$.type", f"one of {near}" if near else _SOME_TYPE, got
 
 
 def _given(value: bytes, place: str) -> object:

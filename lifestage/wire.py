@@ -105,7 +105,7 @@ class Experiment(msgspec.Struct, gc=False):
 
 
 class Event(msgspec.Struct, kw_only=True, gc=False, tag_field="type"):
-    """What an event of any type may say. `specversion` is a CloudEvents envelope's, which is opened first."""
+    """What an event of any type may say."""
 
     owner: ClassVar[Owner] = "customer"
 
@@ -123,7 +123,6 @@ class Event(msgspec.Struct, kw_only=True, gc=False, tag_field="type"):
     test: bool | None = None
     bot: bool | None = None
     experiment: Experiment | None = None
-    specversion: None = None
 
     def address(self) -> str | None:
         """The email address of whom the event is about. A text without @ is none: `n/a` is not one customer."""

@@ -66,7 +66,7 @@ class Doorway:
     def enter(self, record: Any) -> Entry:
         """What a source record (an `aiokafka.ConsumerRecord`) becomes. Never raises for what is in it."""
         appended = record.timestamp if record.timestamp >= 0 else None  # Kafka says -1 for none
-        decided = self._decode(record.value, appended)
+        decided = self._decode(record.value, appended, record.headers)
         code = self._codes[record.topic]
         if isinstance(decided, Fact):
             key = key_of(decided)
