@@ -63,19 +63,31 @@ def differences(story: Story, moves: Iterable[Move]) -> list[Failure]:
     """Where moves are not those that the story tells, in the order of its lines. All must be told, and no others."""
     came = {(move.key, move.at): move for move in moves}
     told = {(line.key, line.at): line for line in story.lines if line.told is not None}
+    untold = {at: move for at, move in came.items() if at not in told}
     found: list[Failure] = []
     for at, line in told.items():
         move = came.get(at)
-        if move is None or not _is_told(move, line.told):
-            elsewhere = _elsewhere(line, came.values(), told) if move is None else ""
-            expected, got = _expected(line.told), _said(move)
-            found.append(Failure(line.place, f"{_when(line, line.at)}: expected {expected}, got {got}{elsewhere}"))
-    for at, move in came.items():
-        if at not in told:
-            line = _nearest(story, move)
-            text = f"{_when(line._replace(key=move.key), move.at)}: expected nothing, got {_said(move)}"
-            found.append(Failure(line.place, text + _to_add(line, move)))
+        if move is None:
+            other = _elsewhere(line, untold.values())
+            hint = ""
+            if other is not None:
+                # told of in this failure, so not once more for itself
+                del untold[other.key, other.at]
+                hint = f"; it comes at {_clock(other.at, line.dated)}"
+            found.append(_failure(line, line, line.told, None, hint))
+        elif not _is_told(move, line.told):
+            found.append(_failure(line, line, line.told, move))
+    for move in untold.values():
+        line = _nearest(story, move)
+        where = line._replace(key=move.key, at=move.at)
+        found.append(_failure(line, where, None, move, "" if where == line else f"; add: {_line(where, move)}"))
     return sorted(found, key=lambda failure: failure.place.line)
+
+
+def _failure(line: StoryLine, where: StoryLine, told: Told | None, move: Move | None, hint: str = "") -> Failure:
+    who = _who(where.key).removesuffix(": ")
+    when = f"{_clock(where.at, where.dated)} {who}".rstrip()
+    return Failure(line.place, f"{when}: expected {_expected(told)}, got {_said(move)}{hint}")
 
 
 def _is_told(move: Move, told: Told | None) -> bool:
@@ -99,12 +111,12 @@ def _skipped(stages: tuple[str, ...]) -> str:
     return f" (skipped {' '.join(stages)})" if stages else ""
 
 
-def _elsewhere(line: StoryLine, moves: Iterable[Move], told: dict[tuple[str, int], StoryLine]) -> str:
-    """Where the move that a line tells comes at an instant at which none is told."""
-    for move in moves:
-        if move.key == line.key and line.told is not None and move.stage == line.told.stage and (move.key, move.at) not in told:  # fmt: skip
-            return f"; it comes at {_clock(move.at, line.dated)}"
-    return ""
+def _elsewhere(line: StoryLine, untold: Iterable[Move]) -> Move | None:
+    """The move that a line tells, where it comes at another instant, and no line tells of it there."""
+    for move in untold:
+        if move.key == line.key and line.told is not None and move.stage == line.told.stage:
+            return move
+    return None
 
 
 def _nearest(story: Story, move: Move) -> StoryLine:
@@ -113,15 +125,8 @@ def _nearest(story: Story, move: Move) -> StoryLine:
     return max(before, key=lambda line: (line.at, line.key == move.key))
 
 
-def _to_add(line: StoryLine, move: Move) -> str:
-    if line.at == move.at and line.key == move.key:
-        return ""
-    return f"; add: {_clock(move.at, line.dated)} {_who(move.key)}nothing -> {_said(move)}"
-
-
-def _when(line: StoryLine, at: int) -> str:
-    who = _who(line.key).removesuffix(": ")
-    return f"{_clock(at, line.dated)} {who}" if who else _clock(at, line.dated)
+def _line(where: StoryLine, move: Move) -> str:
+    return f"{_clock(where.at, where.dated)} {_who(where.key)}nothing -> {_said(move)}"
 
 
 def _who(key: str) -> str:
