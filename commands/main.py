@@ -27,6 +27,8 @@ COMMANDS = {
     "tail": "Follow a topic.",
     "check": "Check a plan, and say what it holds.",
     "replay": "Compute the stage changes of files of events, without Kafka.",
+    "backtest": "Compare two plans on files of events: who would stand elsewhere.",
+    "whatif": "Change windows of a plan and see who would stand elsewhere.",
     "customer": "Show where one customer stands, and what silence will bring.",
     "status": "Show whether workers keep up.",
     "tick": "Move the log's clock to an instant, where data moves it.",

@@ -19,14 +19,6 @@ class Standing(msgspec.Struct, frozen=True):
     evidence: Evidence
 
 
-class Moved(msgspec.Struct, frozen=True):
-    """A customer whom two plans place differently."""
-
-    customer_id: str
-    before: Standing
-    after: Standing
-
-
 def standing(profile: Profile, rules: Rules, end: int) -> Standing:
     """Where a profile stands before `end` (ms, exclusive), which it has reached; the evidence is read at its last instant."""
     entered = profile.moves[-1].at if profile.moves else None
@@ -36,8 +28,10 @@ def standing(profile: Profile, rules: Rules, end: int) -> Standing:
     )
 
 
-def moved(key: str, before: tuple[Profile, Rules], after: tuple[Profile, Rules], end: int) -> Moved | None:
-    """How two plans differ on one customer at `end` (ms, exclusive); None where both give the same stage."""
+def standings(
+    before: tuple[Profile, Rules], after: tuple[Profile, Rules], end: int
+) -> tuple[Standing, Standing] | None:
+    """How two plans place one customer before `end` (ms, exclusive); None where both give the same stage."""
     if before[0].stage == after[0].stage:
         return None
-    return Moved(key, standing(*before, end), standing(*after, end))
+    return standing(*before, end), standing(*after, end)
