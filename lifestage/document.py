@@ -100,7 +100,7 @@ def document(
         direction=_direction(plan, before, stage),
         skipped=skipped,
         trigger=_trigger(cause),
-        evidence=evidence_of(plan, stage, look),
+        evidence=evidence_of(plan, stage, look, cause.offset >= 0),
         plan=PlanRef(plan.plan.id, plan.plan.version, plan.hash),
         high_water_stage=reached[-1] if reached else None,
         first_reached={name: iso(moment) for name, moment in first.items()},

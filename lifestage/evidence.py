@@ -5,12 +5,14 @@ It is a proof: from the comparisons under `operands` and `ruled_out` alone, with
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import UNSET
 
 from lifestage.change import Evidence, OperandSeen
 from lifestage.conditions import All, Any, Compare, Condition, Not
 from lifestage.look import ABSENT, NEVER, Look
-from lifestage.operands import OPERANDS
+from lifestage.operands import OPERANDS, Operand
 from lifestage.plan import Compiled
 from lifestage.profile import Profile
 
@@ -73,57 +75,87 @@ def compare(leaf: Compare, value: int | str | None) -> bool:
     return value <= leaf.value if leaf.op == "<=" else value < leaf.value
 
 
-def evidence_of(plan: Compiled, stage: str | None, look: Look) -> Evidence:
-    """Why `stage` holds at the look's instant: its rule, and what rules out each stage before it."""
-    seen = Seen(look)
-    ruled_out: dict[Compare, None] = {}
-    for earlier in plan.plan.stages:
-        if earlier.name == stage:
-            break
-        if not seen.holds(earlier.when):
-            seen.proof(earlier.when, False, ruled_out)  # read as: the proof that it does not hold
-    if stage is None:
-        return Evidence("none", "no stage's condition holds", (), (), _others(ruled_out, (), look))
-    asked = plan.asked[stage]
+def evidence_of(plan: Compiled, stage: str | None, look: Look, located: bool = False) -> Evidence:
+    """Why `stage` holds at the look's instant: its rule, and what rules out each stage before it.
+
+    `located`: with log positions of the facts.
+    """
+    truths = plan.truths(look)
+    told, others = _proved.get((plan.hash, stage, truths)) or _prove(plan, stage, look, truths)
+    rule, text = ("none", "no stage's condition holds") if stage is None else plan.asked[stage][:2]
     return Evidence(
-        asked.rule,
-        asked.text,
-        tuple([operand_seen(leaf, look) for leaf in asked.leaves]),
-        positions(asked.leaves, look),
-        _others(ruled_out, asked.leaves, look),
+        rule,
+        text,
+        tuple([seen(shown, look) for shown in told]),
+        positions(plan.asked[stage].leaves, look) if located and stage is not None else (),
+        tuple([seen(shown, look) for shown in others]),
     )
 
 
-def _others(chosen: dict[Compare, None], told: tuple[Compare, ...], look: Look) -> tuple[OperandSeen, ...]:
-    """The chosen comparisons whose value is not told yet: a value decides every comparison with it."""
+class Shown(NamedTuple):
+    """A comparison as evidence shows it, but for the value."""
+
+    leaf: Compare
+    operand: Operand
+    name: str
+    threshold: int | float | bool | str
+    window_s: int | float | None
+
+
+_PROVED_MAX = 10_000
+_proved: dict[tuple[str, str | None, tuple[bool, ...]], tuple[tuple[Shown, ...], tuple[Shown, ...]]] = {}
+"""What is shown of a plan's stage, by which comparisons hold: some hundred combinations come up, and a proof costs 50 µs."""
+
+
+def _prove(
+    plan: Compiled, stage: str | None, look: Look, truths: tuple[bool, ...]
+) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
+    holding = Seen(look)
+    chosen: dict[Compare, None] = {}
+    for earlier in plan.plan.stages:
+        if earlier.name == stage:
+            break
+        if not holding.holds(earlier.when):
+            holding.proof(earlier.when, False, chosen)  # read as: the proof that it does not hold
+    told = () if stage is None else plan.asked[stage].leaves
     known = {(leaf.operand, leaf.window, leaf.of) for leaf in told}
-    found = []
+    others = []
     for leaf in chosen:
-        asked = (leaf.operand, leaf.window, leaf.of)
-        if asked not in known:
-            known.add(asked)
-            found.append(operand_seen(leaf, look))
-    return tuple(found)
+        # a value decides every comparison with it, so it is told once
+        if (leaf.operand, leaf.window, leaf.of) not in known:
+            known.add((leaf.operand, leaf.window, leaf.of))
+            others.append(shown(leaf))
+    if len(_proved) >= _PROVED_MAX:
+        _proved.clear()
+    proved = _proved[plan.hash, stage, truths] = (tuple([shown(leaf) for leaf in told]), tuple(others))
+    return proved
 
 
-def operand_seen(leaf: Compare, look: Look) -> OperandSeen:
-    """A comparison with the value it has at the look's instant; lengths of time in seconds, scores as they are given."""
-    operand = OPERANDS[leaf.operand]
-    value, threshold = operand.value(look, leaf), leaf.value
+def shown(leaf: Compare) -> Shown:
+    """A comparison made ready to be shown: lengths of time in seconds, scores as they are given."""
+    operand, threshold = OPERANDS[leaf.operand], leaf.value
+    name = f"trait.{leaf.of}" if operand.reads == "trait" else leaf.operand
     window = None if leaf.window is None else seconds(leaf.window)
     if operand.unit == "flag":
-        return OperandSeen(leaf.operand, bool(value), leaf.op, bool(threshold), window)
-    if operand.unit == "count":
-        return OperandSeen(leaf.operand, value, leaf.op, threshold, window)
-    if operand.unit == "money":
-        return OperandSeen(leaf.operand, value, leaf.op, threshold, window, leaf.of or UNSET)
-    if operand.unit == "text":
-        return OperandSeen(f"trait.{leaf.of}", value, leaf.op, threshold)
-    name = f"trait.{leaf.of}" if operand.unit == "number" else leaf.operand
-    absent = NEVER if operand.unit == "ms" else ABSENT
-    assert isinstance(value, int)
-    assert isinstance(threshold, int)
-    return OperandSeen(name, None if value == absent else seconds(value), leaf.op, seconds(threshold), window)
+        return Shown(leaf, operand, name, bool(threshold), window)
+    if isinstance(threshold, int) and operand.unit in {"ms", "score", "number"}:
+        return Shown(leaf, operand, name, seconds(threshold), window)
+    return Shown(leaf, operand, name, threshold, window)
+
+
+def seen(shown: Shown, look: Look) -> OperandSeen:
+    """A comparison with the value it has at the look's instant; null where there is nothing to say."""
+    leaf, operand, name, threshold, window_s = shown
+    value = operand.value(look, leaf)
+    unit = operand.unit
+    if unit == "flag":
+        return OperandSeen(name, bool(value), leaf.op, threshold, window_s)
+    if unit == "money":
+        return OperandSeen(name, value, leaf.op, threshold, window_s, leaf.of or UNSET)
+    if isinstance(value, int) and unit != "count":
+        absent = NEVER if unit == "ms" else ABSENT
+        return OperandSeen(name, None if value == absent else seconds(value), leaf.op, threshold, window_s)
+    return OperandSeen(name, value, leaf.op, threshold, window_s)
 
 
 def seconds(thousandths: int) -> int | float:

@@ -108,6 +108,13 @@ def _judge_of(stages: tuple[Stage, ...]) -> Callable[[Look], str | None]:
     return judge
 
 
+def _truths_of(every: list[Compare]) -> Callable[[Look], tuple[bool, ...]]:
+    truths: Callable[[Look], tuple[bool, ...]] = eval(  # noqa: S307  # see _source
+        f"lambda look: ({''.join(f'{_compared(leaf)}, ' for leaf in every)})", {"__builtins__": {}}
+    )
+    return truths
+
+
 class Asked(NamedTuple):
     """What a stage's rule is called, how it reads, and its distinct comparisons: the fixed part of evidence."""
 
@@ -141,6 +148,8 @@ class Compiled:
         }
         signed = [leaf for stage in plan.stages for leaf in signed_leaves(stage.when)]
         every = list(dict.fromkeys(leaf for leaf, _ in signed))
+        self.truths = _truths_of(every)
+        """Which of the plan's comparisons hold at a look's instant."""
         self._turns: list[tuple[Turns, Compare]] = []
         self._ahead: list[tuple[Ahead, Compare]] = []
         for leaf in every:
