@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
 
 def run(
-    files: offline.Files,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Events as JSON, one a line, in any order; - for stdin."),
+    ] = None,
     *,
+    log: Annotated[bool, typer.Option("--log", help="The live log, from its first record to its end.")] = False,
+    until_offset: Annotated[
+        list[str] | None,
+        typer.Option("--until-offset", metavar="PARTITION:OFFSET", help="With --log: up to there, exclusive."),
+    ] = None,
     plan: Annotated[
         str | None, typer.Option("--plan", metavar="PLAN", help="A plan file or shipped plan; else lifecycle.plan.")
     ] = None,
@@ -33,12 +41,22 @@ def run(
     """Compute every stage change of the events in FILE..., which may be in any order.
 
     One change a line as JSON, by time, then customer: what live processing announces, without corrections on the way.
-    A summary goes to stderr. Without --until time ends with the newest event.
+    A summary goes to stderr. Without --until time ends with the newest event. With --log the live log is replayed instead:
+    the same changes byte for byte, by partition and in the log's order.
     """
     compiled.use(os.environ)  # first: what follows imports the core
 
+    from commands.replay_log import run_log
     from config.plan_files import sheet_of
 
+    if log:
+        for given, name in ((files, "FILE"), (until, "--until"), (rejected, "--rejected"), (csv, "--csv")):
+            if given:
+                raise typer.BadParameter(f"--log takes no {name}")
+        run_log(settings_of(config), plan, until_offset or (), output)
+        return
+    if not files or until_offset:
+        raise typer.BadParameter("--until-offset is for --log" if files else "name files, - for stdin, or --log")
     began = time.monotonic()
     sheet = sheet_of(plan or settings_of(config).lifecycle.plan)
     asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config)

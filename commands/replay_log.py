@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
+from commands.offline import writing
 from config.errors import UserFacingError
 
 if TYPE_CHECKING:
@@ -34,22 +35,30 @@ def run_log(settings: Settings, plan: str | None = None, until: Iterable[str] = 
     """
     from commands.progress import progress
     from streams.log_reader import LogReader
-    from streams.rules import rules_of
     from streams.running import bootstrap_of
 
-    rules, stops = rules_of(settings, plan), offsets(until)
+    rules, stops = rules_for(settings, plan), offsets(until)
     began, done = time.monotonic(), Done()
     with ExitStack() as stack:
         reader = stack.enter_context(LogReader(settings, bootstrap_of(settings)))
         ends = _ends(reader, stops)
         reader.check_whole(number for number, end in ends.items() if end)
-        out = stack.enter_context(_writing(output)) if output else sys.stdout.buffer
+        out = stack.enter_context(writing(output)) if output else sys.stdout.buffer
         shown = stack.enter_context(progress())
         shown.begin("replaying", sum(ends.values()))
         for change in replayed(reader, rules, ends, done, shown):
             _write(out, change)
         out.flush()
     typer.echo(summary(done, time.monotonic() - began), err=True)
+
+
+def rules_for(settings: Settings, plan: str | None) -> Rules:
+    """The rules that the workers go by, or those of a plan file or shipped plan that is named. Raises `UserFacingError`."""
+    from config.plan_files import sheet_of
+    from streams.offline_work import rules_with
+    from streams.rules import rules_of
+
+    return rules_of(settings) if plan is None else rules_with(settings, sheet_of(plan).plan)
 
 
 @dataclass(slots=True)
@@ -123,13 +132,6 @@ def _folding(partition: Partition, run: list[tuple[int, bytes | None, bytes]]) -
     except (LogFormatError, DecodeError) as error:
         place = f"{partition.topic}[{partition.number}]@{partition.applied + 1}"
         raise UserFacingError(f"{place}: not a record that this version can read ({error})") from None
-
-
-def _writing(path: Path) -> IO[bytes]:
-    try:
-        return path.open("wb")
-    except OSError as error:
-        raise UserFacingError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def _write(out: IO[bytes], change: Announced) -> None:

@@ -1,0 +1,209 @@
+"""An explanation as lines for people: the conclusion first, the way there last and shortened in its middle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from lifestage.change import Announced
+from lifestage.explain import Compared, Explanation, Finding, Instant, Joined, Next, Verdict
+from lifestage.explain_words import length
+
+LINES_MAX = 60
+HISTORY_LINES_MIN = 12
+
+
+def told(explanation: Explanation) -> list[str]:
+    """The explanation in at most `LINES_MAX` lines, as long as the plan leaves room for that."""
+    said = list(_conclusion(explanation))
+    history = list(_history(explanation))
+    return [*said, *_shortened(history, max(LINES_MAX - len(said), HISTORY_LINES_MIN))]
+
+
+def _conclusion(explanation: Explanation) -> Iterator[str]:
+    yield _where(explanation)
+    yield f"as of {explanation.at}, plan {explanation.plan.id} version {explanation.plan.version}"
+    here = [one for one in explanation.stages if one.stage == explanation.stage]
+    higher = list(_higher(explanation))
+    if here:
+        yield "why here"
+        yield from _block(here, _because)
+    others = list(_ruled_out(explanation))
+    if others:
+        yield "what comes before it and does not hold" if here else "what does not hold"
+        yield from _block(others, _ruling_out)
+    if higher:
+        yield "why not further"
+        yield from _block(higher, _why_not)
+    yield f"next        {_coming(explanation.next)}"
+    for change in explanation.pending:
+        yield f"not announced yet: {_move(change)} at {change.time}, which waits for the log's clock"
+
+
+def _where(explanation: Explanation) -> str:
+    if explanation.forgotten:
+        return f"{explanation.customer}  was anonymous, silent for long, and is forgotten"
+    if explanation.stage is None:
+        return f"{explanation.customer}  is in no stage"
+    return f"{explanation.customer}  is in {explanation.stage} since {explanation.since}"
+
+
+def _ruled_out(explanation: Explanation) -> Iterator[Verdict]:
+    """The stages that would come before the present one and are not among the higher ones, which have their own words."""
+    for one in explanation.stages:
+        if one.stage == explanation.stage:
+            return
+        if not one.higher:
+            yield one
+
+
+def _higher(explanation: Explanation) -> Iterator[Verdict]:
+    """The stages above, the nearest first; not those that would give way to a higher one at once."""
+    ranks = {one.stage: one.rank or 0 for one in explanation.stages}
+    for one in sorted(explanation.stages, key=lambda one: one.rank or 0):
+        if one.higher and all(ranks[name] < ranks[one.stage] for name in one.behind):
+            yield one
+
+
+def _block(verdicts: list[Verdict], lines: Callable[[Verdict], list[str]]) -> Iterator[str]:
+    width = max(len(_name(one)) for one in verdicts)
+    for one in verdicts:
+        for number, line in enumerate(lines(one)):
+            yield f"  {_name(one) if not number else '':<{width}}  {line}"
+
+
+def _name(one: Verdict) -> str:
+    return one.stage if one.rank is None else f"{one.stage} ({one.rank})"
+
+
+def _because(one: Verdict) -> list[str]:
+    if not one.holds:
+        return ["held once, and this plan only goes forward"]
+    return _lines(_telling(one.finding))
+
+
+def _ruling_out(one: Verdict) -> list[str]:
+    return _lines(_telling(one.finding, briefly=True))
+
+
+def _why_not(one: Verdict) -> list[str]:
+    before, come = " and ".join(one.behind), "come" if len(one.behind) > 1 else "comes"
+    if one.holds:
+        return [f"holds as well, but {before} {come} before it"]
+    return [*_lines(_telling(one.finding)), *([f"besides, {before} {come} before it, and must end"] if before else [])]
+
+
+def _compared(finding: Compared) -> str:
+    if finding.missing is not None:
+        return f"{finding.condition}: {finding.missing}"
+    # of what is true or false the condition says it all
+    return finding.condition if finding.said in {"yes", "no"} else f"{finding.condition}: {finding.said}"
+
+
+def _telling(finding: Finding, *, briefly: bool = False) -> Finding:
+    """Only what makes a condition hold, or keeps it from holding, with brackets inside brackets resolved.
+
+    `needs` then says how what is left hangs together. `briefly`: of several that each keep it, only one.
+    """
+    if isinstance(finding, Compared):
+        return finding
+    parts: list[Finding] = []
+    needs: Literal["all", "any"] = "any" if finding.needs == "any" and not finding.holds else "all"
+    for part in finding.parts:
+        if part.holds == finding.holds:
+            told = _telling(part, briefly=briefly)
+            inner = told.parts if isinstance(told, Joined) and told.needs == needs else (told,)
+            parts += [one for one in inner if one not in parts]
+    if briefly and (finding.needs == "any") == finding.holds:
+        return min(parts, key=lambda part: len(_lines(part)))
+    return parts[0] if len(parts) == 1 else Joined(needs, finding.holds, tuple(parts))
+
+
+def _lines(told: Finding) -> list[str]:
+    """What is left of a finding, a comparison a line."""
+    if isinstance(told, Compared):
+        return [_compared(told)]
+    word = "or " if told.needs == "any" else "and "
+    found: list[str] = []
+    for part in told.parts:
+        first, *rest = _bracketed(_lines(part))
+        start = word if found else ""
+        found += [start + first, *(" " * len(start) + line for line in rest)]
+    return found
+
+
+def _bracketed(lines: list[str]) -> list[str]:
+    """Several lines as one part of a longer list."""
+    if len(lines) == 1:
+        return list(lines)
+    inner = [f"({lines[0]}", *(f" {line}" for line in lines[1:])]
+    return [*inner[:-1], f"{inner[-1]})"]
+
+
+def _coming(next: Next | None) -> str:
+    if next is None:
+        return "nothing changes without an event"
+    what = "forgotten" if next.forgotten else next.stage or "no stage"
+    return f"{what} at {next.at}, in {length(next.in_ms)}, if nothing happens before"
+
+
+def _history(explanation: Explanation) -> Iterator[str]:
+    """Facts that told the plan something new, and changes, by time; what only shows that the customer is there is counted."""
+    seqs = {change.id: f"#{change.data.seq}" for change in explanation.changes}
+    superseded = {
+        gone: [f"superseded by #{change.data.seq}"] for change in explanation.changes for gone in change.data.supersedes
+    }
+    moved = {change.time for change in explanation.changes}
+    shown = [one for one in explanation.history if _is_news(one) or (one.effects and one.at in moved)]
+    quiet = sum(len(one.facts) for one in explanation.history) - sum(len(one.facts) for one in shown)
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(explanation.outcomes.items()))
+    more = f", {quiet:,} of them told the plan nothing new" if quiet else ""
+    yield f"so far      {outcomes or 'no facts'}{more}; {_changes(len(explanation.changes))}"
+    entries = [(one.at, 0, 0, _fact_line(one)) for one in shown]
+    for change in explanation.changes:
+        marks = [f"supersedes {', '.join(seqs.get(id, '?') for id in change.data.supersedes)}"]
+        marks = [*(marks if change.data.supersedes else []), *superseded.get(change.id, [])]
+        line = f"#{change.data.seq} {_move(change)}: {_reason(change)}{''.join(f' ({mark})' for mark in marks)}"
+        entries.append((change.time, 1, change.data.seq, line))
+    for at, _, _, line in sorted(entries):
+        yield f"  {at}  {line}"
+
+
+def _changes(count: int) -> str:
+    return f"{count:,} change{'' if count == 1 else 's'}"
+
+
+def _is_news(one: Instant) -> bool:
+    return any(not effect.asked.startswith("since_") for effect in one.effects)
+
+
+def _fact_line(one: Instant) -> str:
+    facts = ", ".join(f"{fact.type} {fact.id}" for fact in one.facts[:3])
+    more = f" and {len(one.facts) - 3} more" if len(one.facts) > 3 else ""
+    effects = "; ".join(f"{effect.asked} {effect.said[0]} → {effect.said[1]}" for effect in one.effects)
+    return f"{facts}{more}: {effects}"
+
+
+def _move(change: Announced) -> str:
+    data = change.data
+    return f"{data.previous_stage or '-'} → {data.stage or '-'}"
+
+
+def _reason(change: Announced) -> str:
+    data = change.data
+    trigger = data.trigger
+    by = f"by {trigger.event_type} {trigger.event_id}" if trigger.type == "event" else "by time alone"
+    return f"{data.kind} {by}, because {data.evidence.condition}"
+
+
+def _shortened(lines: list[str], most: int) -> list[str]:
+    """The first and the last of the lines, and how many were left out between them."""
+    if len(lines) <= most:
+        return lines
+    first = most // 3
+    last = most - first - 1
+    return [
+        *lines[:first],
+        f"  … {len(lines) - first - last:,} lines left out here; --json has them all",
+        *lines[-last:],
+    ]
