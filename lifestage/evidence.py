@@ -5,15 +5,16 @@ It is a proof: from the comparisons under `operands` and `ruled_out` alone, with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from lifestage.change import Evidence, OperandSeen
 from lifestage.conditions import All, Any, Compare, Condition, Not
 from lifestage.look import ABSENT, NEVER, Look
-from lifestage.operands import OPERANDS, Operand
-from lifestage.plan import Compiled
+from lifestage.operands import OPERANDS, Value
+from lifestage.plan import Asked, Compiled, values_of
 from lifestage.profile import Profile
 
 POSITIONS_MAX = 10
@@ -81,35 +82,46 @@ def evidence_of(plan: Compiled, stage: str | None, look: Look, located: bool = F
     `located`: with log positions of the facts.
     """
     truths = plan.truths(look)
-    told, others = _proved.get((plan.hash, stage, truths)) or _prove(plan, stage, look, truths)
-    rule, text = ("none", "no stage's condition holds") if stage is None else plan.asked[stage][:2]
+    proof = _proved.get((plan.hash, stage, truths)) or _prove(plan, stage, look, truths)
+    values = proof.values(look)
+    told = tuple([seen(shown, value) for shown, value in zip(proof.told, values, strict=False)])
+    others = tuple([seen(shown, value) for shown, value in zip(proof.others, values[len(told) :], strict=True)])
     return Evidence(
-        rule,
-        text,
-        tuple([seen(shown, look) for shown in told]),
+        proof.rule,
+        proof.text,
+        told,
         positions(plan.asked[stage].leaves, look) if located and stage is not None else (),
-        tuple([seen(shown, look) for shown in others]),
+        others,
     )
 
 
 class Shown(NamedTuple):
     """A comparison as evidence shows it, but for the value."""
 
-    leaf: Compare
-    operand: Operand
     name: str
+    unit: str
+    op: str
     threshold: int | float | bool | str
     window_s: int | float | None
+    currency: str | UnsetType
+
+
+class Proof(NamedTuple):
+    """What is shown of a stage: its rule, the comparisons of the rule, those that rule out others, and how both are read."""
+
+    rule: str
+    text: str
+    told: tuple[Shown, ...]
+    others: tuple[Shown, ...]
+    values: Callable[[Look], tuple[Value, ...]]
 
 
 _PROVED_MAX = 10_000
-_proved: dict[tuple[str, str | None, tuple[bool, ...]], tuple[tuple[Shown, ...], tuple[Shown, ...]]] = {}
+_proved: dict[tuple[str, str | None, tuple[bool, ...]], Proof] = {}
 """What is shown of a plan's stage, by which comparisons hold: some hundred combinations come up, and a proof costs 50 µs."""
 
 
-def _prove(
-    plan: Compiled, stage: str | None, look: Look, truths: tuple[bool, ...]
-) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
+def _prove(plan: Compiled, stage: str | None, look: Look, truths: tuple[bool, ...]) -> Proof:
     holding = Seen(look)
     chosen: dict[Compare, None] = {}
     for earlier in plan.plan.stages:
@@ -117,18 +129,20 @@ def _prove(
             break
         if not holding.holds(earlier.when):
             holding.proof(earlier.when, False, chosen)  # read as: the proof that it does not hold
-    told = () if stage is None else plan.asked[stage].leaves
+    rule, text, told = Asked("none", "no stage's condition holds", ()) if stage is None else plan.asked[stage]
     known = {(leaf.operand, leaf.window, leaf.of) for leaf in told}
     others = []
     for leaf in chosen:
         # a value decides every comparison with it, so it is told once
         if (leaf.operand, leaf.window, leaf.of) not in known:
             known.add((leaf.operand, leaf.window, leaf.of))
-            others.append(shown(leaf))
+            others.append(leaf)
     if len(_proved) >= _PROVED_MAX:
         _proved.clear()
-    proved = _proved[plan.hash, stage, truths] = (tuple([shown(leaf) for leaf in told]), tuple(others))
-    return proved
+    proof = _proved[plan.hash, stage, truths] = Proof(
+        rule, text, tuple(map(shown, told)), tuple(map(shown, others)), values_of([*told, *others])
+    )
+    return proof
 
 
 def shown(leaf: Compare) -> Shown:
@@ -136,26 +150,23 @@ def shown(leaf: Compare) -> Shown:
     operand, threshold = OPERANDS[leaf.operand], leaf.value
     name = f"trait.{leaf.of}" if operand.reads == "trait" else leaf.operand
     window = None if leaf.window is None else seconds(leaf.window)
+    currency = leaf.of if operand.unit == "money" and leaf.of is not None else UNSET
     if operand.unit == "flag":
-        return Shown(leaf, operand, name, bool(threshold), window)
+        return Shown(name, operand.unit, leaf.op, bool(threshold), window, currency)
     if isinstance(threshold, int) and operand.unit in {"ms", "score", "number"}:
-        return Shown(leaf, operand, name, seconds(threshold), window)
-    return Shown(leaf, operand, name, threshold, window)
+        return Shown(name, operand.unit, leaf.op, seconds(threshold), window, currency)
+    return Shown(name, operand.unit, leaf.op, threshold, window, currency)
 
 
-def seen(shown: Shown, look: Look) -> OperandSeen:
-    """A comparison with the value it has at the look's instant; null where there is nothing to say."""
-    leaf, operand, name, threshold, window_s = shown
-    value = operand.value(look, leaf)
-    unit = operand.unit
+def seen(shown: Shown, value: Value) -> OperandSeen:
+    """A comparison with the value it has; null where there is nothing to say."""
+    name, unit, op, threshold, window_s, currency = shown
     if unit == "flag":
-        return OperandSeen(name, bool(value), leaf.op, threshold, window_s)
-    if unit == "money":
-        return OperandSeen(name, value, leaf.op, threshold, window_s, leaf.of or UNSET)
-    if isinstance(value, int) and unit != "count":
+        return OperandSeen(name, bool(value), op, threshold, window_s, currency)
+    if isinstance(value, int) and unit not in {"count", "money"}:
         absent = NEVER if unit == "ms" else ABSENT
-        return OperandSeen(name, None if value == absent else seconds(value), leaf.op, threshold, window_s)
-    return OperandSeen(name, value, leaf.op, threshold, window_s)
+        return OperandSeen(name, None if value == absent else seconds(value), op, threshold, window_s, currency)
+    return OperandSeen(name, value, op, threshold, window_s, currency)
 
 
 def seconds(thousandths: int) -> int | float:

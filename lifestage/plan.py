@@ -27,7 +27,7 @@ from lifestage.conditions import (
     signed_leaves,
 )
 from lifestage.look import ABSENT, NEVER, Look, Terms, effects, fact_instants
-from lifestage.operands import OPERANDS, Ahead, Turns
+from lifestage.operands import OPERANDS, Ahead, Turns, Value
 from lifestage.profile import Profile
 from lifestage.signals import keeping
 
@@ -113,6 +113,14 @@ def _truths_of(every: list[Compare]) -> Callable[[Look], tuple[bool, ...]]:
         f"lambda look: ({''.join(f'{_compared(leaf)}, ' for leaf in every)})", {"__builtins__": {}}
     )
     return truths
+
+
+def values_of(asked: list[Compare]) -> Callable[[Look], tuple[Value, ...]]:
+    """The values that comparisons compare, read from a look in one go."""
+    values: Callable[[Look], tuple[Value, ...]] = eval(  # noqa: S307  # see _source
+        f"lambda look: ({''.join(f'{OPERANDS[leaf.operand].code(leaf)}, ' for leaf in asked)})", {"__builtins__": {}}
+    )
+    return values
 
 
 class Asked(NamedTuple):
