@@ -23,6 +23,7 @@ STEP, STEPS = 4, (0, 4, 8)
 WITH_LINES = ("windows", "options", "stage", "story")
 STATEMENTS = ("plan", *POLICIES, *WITH_LINES)
 """The words that begin a statement."""
+_DEFAULTS = Plan("", 1, ())
 
 
 class Sheet(NamedTuple):
@@ -68,7 +69,9 @@ def read(
     stages = stages_of(blocks, names, bool(said.get("forward_only")))
     stories = stories_of(blocks, {written.stage.name for written in stages})
     title = str(said.pop("title", ""))
-    plan = Plan(id, version, tuple(w.stage for w in stages), **said)  # type: ignore[arg-type]
+    # what is said as it is by default is not said: the same plan has the same bytes, and so the same hash
+    fields = {field: value for field, value in said.items() if value != getattr(_DEFAULTS, field)}
+    plan = Plan(id, version, tuple(w.stage for w in stages), **fields)  # type: ignore[arg-type]
     return Sheet(plan, title, dict(names.windows), dict(names.options), stages, stories)
 
 
