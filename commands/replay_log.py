@@ -55,8 +55,7 @@ def run_log(settings: Settings, plan: str | None = None, until: Iterable[str] = 
 def rules_for(settings: Settings, plan: str | None) -> Rules:
     """The rules that the workers go by, or those of a plan file or shipped plan that is named. Raises `UserFacingError`."""
     from config.plan_files import sheet_of
-    from streams.offline_work import rules_with
-    from streams.rules import rules_of
+    from streams.rules import rules_of, rules_with
 
     return rules_of(settings) if plan is None else rules_with(settings, sheet_of(plan).plan)
 

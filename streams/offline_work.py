@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.settings import Settings
-from lifestage.cause import Rules
-from lifestage.plan import Compiled, Plan
+from lifestage.plan import Plan
 from streams.doorway import decoder_of
 from streams.files import Piece
 from streams.offline_csv import csv_rows
@@ -17,7 +16,7 @@ from streams.offline_mapping import Mapping
 from streams.offline_merge import FAN_IN, merged
 from streams.offline_read import Account, Reading, Tell, line_rows
 from streams.offline_spill import Run, Spool
-from streams.rules import rules_of
+from streams.rules import rules_with
 
 
 class Job(NamedTuple):
@@ -40,11 +39,6 @@ class Job(NamedTuple):
     """Into how many parts customers are divided; one process folds a part."""
     keep: bool = True
     """Whether what fits into memory stays there: where one process does all."""
-
-
-def rules_with(settings: Settings, plan: Plan) -> Rules:
-    """The rules of a deployment, with another plan."""
-    return rules_of(settings, "clm5")._replace(plan=Compiled(plan))
 
 
 class Hand:

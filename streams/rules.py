@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from config.errors import SettingsError
+from config.errors import SettingsError, UserFacingError
+from config.plan_files import sheet_of
 from config.settings import Settings
-from config.wording import meant
 from lifestage.cause import Rules
-from lifestage.plan import Compiled
-from lifestage.plans import PLANS
+from lifestage.plan import Compiled, Plan
 
 
-def rules_of(settings: Settings, plan: str | None = None) -> Rules:
-    """The rules of a deployment, with another plan if one is named. Raises `SettingsError` for one that does not exist."""
-    name = plan or settings.lifecycle.plan
-    if name not in PLANS:
-        raise SettingsError(f"no plan {name!r}{meant(name, PLANS)}")
+def rules_of(settings: Settings) -> Rules:
+    """The rules of a deployment. Raises `SettingsError` for a plan that does not exist, or that is wrong, with its place."""
+    try:
+        sheet = sheet_of(settings.lifecycle.plan)
+    except UserFacingError as error:
+        raise SettingsError(f"lifecycle.plan = {settings.lifecycle.plan!r}: {error}") from None
+    return rules_with(settings, sheet.plan)
+
+
+def rules_with(settings: Settings, plan: Plan) -> Rules:
+    """The rules of a deployment, with another plan."""
     return Rules(
-        Compiled(PLANS[name]),
+        Compiled(plan),
         settings.lifecycle.announce_anonymous,
         int(settings.lifecycle.lateness_days * 86_400_000),
         blake2b(settings.identity.secret.encode(), digest_size=16, person=b"lifestage-ids").digest(),

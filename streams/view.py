@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from lifestage.cause import LONG_AGO
 from lifestage.document import metrics_of
+from lifestage.keys import COMPANY
 from lifestage.moments import iso
 from lifestage.partition import Partition
 from lifestage.profile import Profile
@@ -22,7 +23,7 @@ def customer_view(partition: Partition, key: str, profile: Profile) -> CustomerV
     at = max(profile.newest or 0, profile.moves[-1].at if profile.moves else 0, partition.clock.time - 1)
     look = compiled.look(profile, at)
     metrics = metrics_of(look)
-    turn = compiled.next_turn(look, compiled.stage_at(look))
+    turn = compiled.next_turn(look, compiled.stage_at(look, profile.stage))
     reached = {m.stage for m in profile.moves} | set(profile.before)
     ladder = [name for name in compiled.ladder if name in reached]
     return CustomerView(
@@ -59,7 +60,9 @@ class WorkerView:
     # -- for the read model ----------------------------------------------------------------------
 
     def lookup(self, number: int, key: str) -> CustomerView | None:
-        """The view of one customer as it is now; None when there is none."""
+        """The view of one customer as it is now; None when there is none, and of the company's own records."""
+        if key.startswith(COMPANY):
+            return None
         partition = self._profiles.owned.get(number)
         profile = partition.profile(key.encode()) if partition is not None else None
         if partition is None or profile is None or profile.newest is None:

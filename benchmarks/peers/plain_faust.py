@@ -17,16 +17,16 @@ from typing import Any
 import faust
 import msgspec
 
+from config.plan_files import sheet_of
 from lifestage import facts, profile
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
 from lifestage.plan import Compiled
-from lifestage.plans import PLANS
 from lifestage.step import take
 
 PREFIX = os.environ.get("PEER_PREFIX", "")
 PARTITIONS = 8
-RULES = Rules(Compiled(PLANS["clm5"]))
+RULES = Rules(Compiled(sheet_of("clm5").plan))
 
 app = faust.App(
     f"{PREFIX}plain-faust",

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lifestage.plans import CLM5
 from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
+from tests.core.histories import CLM5
 from tests.dashboard_rules import panels, without_macros
 from tests.deployment import PROMETHEUS, ROOT, RULES, dashboard, rules
 from tests.services import Prometheus, find_program

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from config.plan_files import sheet_of
 from lifestage import log
 from lifestage.cause import Rules
 from lifestage.change import Announced
@@ -30,11 +31,11 @@ from lifestage.keys import key_of
 from lifestage.moments import parse
 from lifestage.partition import Partition
 from lifestage.plan import Compiled
-from lifestage.plans import CLM5
 from tests.core.oracle import DAY
 
 START = 1_706_745_600_000
 """2024-02-01T00:00:00Z: the leap day is among the instants that are tried."""
+CLM5 = sheet_of("clm5").plan
 RULES = Rules(Compiled(CLM5))
 WEEK = 7 * DAY
 

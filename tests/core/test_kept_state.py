@@ -18,7 +18,6 @@ from lifestage.clock import Source
 from lifestage.marker import MARKER_KEY, decode_marker, encode_marker
 from lifestage.partition import Checkpoint, Partition, StateError
 from lifestage.plan import Compiled
-from lifestage.plans import CLM5
 from streams import ticking
 from streams.batches import BatchMessage, BatchSchema
 from streams.engine import faust_app
@@ -27,7 +26,7 @@ from streams.profiles import ProfilesTable
 from streams.stop import EXIT_STOPPED
 from streams.ticking import Ticker
 from streams.topics import topics_of
-from tests.core.histories import RULES, Tick, at_day, order, partition, record, records, visit
+from tests.core.histories import CLM5, RULES, Tick, at_day, order, partition, record, records, visit
 
 OTHER_PLAN = Compiled(msgspec.structs.replace(CLM5, grace=CLM5.grace + 1))
 

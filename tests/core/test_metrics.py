@@ -14,10 +14,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from lifestage.plans import CLM5
 from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
 from streams.metrics import METRICS, OUTCOMES, Labels, ordinary_moves
+from tests.core.histories import CLM5
 from tests.http import ask
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from lifestage.facts import Consent, Context, Fact, OrderCompleted, WebVisit
 from lifestage.moments import iso, parse
 from lifestage.partition import Partition
 from lifestage.plan import Compiled
-from lifestage.plans import CLM5
 from tests.core import oracle
 from tests.core.histories import (
+    CLM5,
     RULES,
     START,
     Tick,

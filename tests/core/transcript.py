@@ -30,14 +30,14 @@ class Given(msgspec.Struct):
 
 def folded(records: list[Record]) -> Iterator[str]:
     """Changes, profiles and marker of one log, kept once in the middle and once at the end; or why it cannot be read."""
+    from config.plan_files import sheet_of
     from lifestage import log
     from lifestage.cause import Rules
     from lifestage.change import encode_value
     from lifestage.partition import Partition
     from lifestage.plan import Compiled
-    from lifestage.plans import CLM5
 
-    partition = Partition(Rules(Compiled(CLM5)), "customer-events", 3)
+    partition = Partition(Rules(Compiled(sheet_of("clm5").plan)), "customer-events", 3)
     half = len(records) // 2
     for part in (records[:half], records[half:]):
         try:
@@ -53,17 +53,17 @@ def folded(records: list[Record]) -> Iterator[str]:
 
 def lines(given: Given) -> Iterator[str]:
     """What is said of all of it."""
+    from config.plan_files import sheet_of
     from lifestage.cause import Rules
     from lifestage.change import encode_value
     from lifestage.decode import Decoder
     from lifestage.facts import decode
     from lifestage.plan import Compiled
-    from lifestage.plans import CLM5
     from lifestage.replay import replay
 
     for records in given.logs:
         yield from folded(records)
-    path = replay([decode(raw) for raw in given.facts], Rules(Compiled(CLM5)))
+    path = replay([decode(raw) for raw in given.facts], Rules(Compiled(sheet_of("clm5").plan)))
     yield from (encode_value(change).decode() for change in path.changes)
     yield f"replay {sorted(path.population.items(), key=str)} {path.sums} {path.forgotten} {dict(path.outcomes)}"
     door = Decoder(b"a secret of the tests, 32 bytes.")
