@@ -161,12 +161,19 @@ def _history(explanation: Explanation) -> Iterator[str]:
     yield f"so far      {outcomes or 'no facts'}{more}; {_changes(len(explanation.changes))}"
     entries = [(one.at, 0, 0, _fact_line(one)) for one in shown]
     for change in explanation.changes:
-        marks = [f"supersedes {', '.join(seqs.get(id, '?') for id in change.data.supersedes)}"]
-        marks = [*(marks if change.data.supersedes else []), *superseded.get(change.id, [])]
+        marks = [*_in_place(change, seqs), *superseded.get(change.id, [])]
         line = f"#{change.data.seq} {_move(change)}: {_reason(change)}{''.join(f' ({mark})' for mark in marks)}"
         entries.append((change.time, 1, change.data.seq, line))
     for at, _, _, line in sorted(entries):
         yield f"  {at}  {line}"
+
+
+def _in_place(change: Announced, seqs: dict[str, str]) -> list[str]:
+    """What a correction takes the place of, and what stands there now."""
+    if not change.data.supersedes:
+        return []
+    path = ", ".join(f"{step.stage or 'no stage'} at {step.entered_at}" for step in change.data.path)
+    return [f"supersedes {', '.join(seqs.get(id, '?') for id in change.data.supersedes)}, now {path or 'nothing'}"]
 
 
 def _changes(count: int) -> str:
