@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from lifestage.language_conditions import Node
 from lifestage.language_relations import Variable, fits, possible
@@ -22,8 +23,13 @@ __all__ = ["can_hold", "check", "possible"]
 
 TRIES_MAX = 20_000
 """Steps of one search: about 50 ms. A shipped stage needs a dozen."""
-PATIENCE = 1_000_000
-"""Comparisons looked at for one plan: half a second. clm5 needs a thousandth of it."""
+PATIENCE = 300_000
+"""Comparisons looked at for one plan: half a second. clm5 needs a hundredth of it."""
+
+Truth = Callable[[Mapping[Variable, Value]], bool | None]
+"""Whether a condition holds as far as values are given; None while that is open."""
+_OPEN: Any = object()
+"""Stands for a value that is not given yet."""
 
 _COMPARE: dict[str, Callable[..., bool]] = {
     "==": operator.eq, "!=": operator.ne, ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
@@ -63,28 +69,30 @@ def can_hold(condition: Condition, patience: _Patience | None = None) -> bool:
     """Whether some customer could fit. False is a proof; True may only mean that none was found in time."""
     found = list(dict.fromkeys(leaves(condition)))
     variables = list(dict.fromkeys(_variable(leaf) for leaf in found))
-    choices = [(variable, _values(variable, found)) for variable in variables]
-    return _Search(condition, choices, len(found), patience or _Patience()).run({}, 0)
+    return _Search(condition, variables, found, patience or _Patience()).run({}, 0)
 
 
 class _Search:
     """Values are given to the facts one after the other, until the condition is decided."""
 
     def __init__(
-        self, condition: Condition, choices: list[tuple[Variable, list[Value]]], cost: int, patience: _Patience
+        self, condition: Condition, variables: list[Variable], found: list[Compare], patience: _Patience
     ) -> None:
-        self.condition, self.choices, self.cost, self.patience = condition, choices, cost, patience
+        self.truth, self.variables, self.found, self.patience = _truth(condition), variables, found, patience
+        self.choices: list[list[Value]] = []
         self.tries = 0
 
     def run(self, said: dict[Variable, Value], depth: int) -> bool:
         """Whether the condition can hold with what is said so far."""
-        truth = _truth(self.condition, said)
+        truth = self.truth(said)
         self.tries += 1
-        self.patience.left -= self.cost
+        self.patience.left -= len(self.found)
         if truth is not None or self.tries > TRIES_MAX or self.patience.left < 0:
             return truth is not False
-        variable, values = self.choices[depth]
-        for value in values:
+        variable = self.variables[depth]
+        if depth == len(self.choices):
+            self.choices.append(_values(variable, self.found))
+        for value in self.choices[depth]:
             said[variable] = value
             if fits(variable, said) and self.run(said, depth + 1):
                 return True
@@ -125,21 +133,36 @@ def _stretches(constants: set[int]) -> list[int]:
     return sorted({value + more for value in constants for more in (0, 1)})
 
 
-def _truth(condition: Condition, said: Mapping[Variable, Value]) -> bool | None:
-    """Whether a condition holds as far as values are given; None while that is open."""
+def _truth(condition: Condition) -> Truth:
+    """Whether a condition holds, made ready to be asked often."""
     if isinstance(condition, Compare):
-        variable = _variable(condition)
-        if variable not in said:
-            return None
-        value = said[variable]
-        if value is None or value == ABSENT or (value == NEVER and OPERANDS[condition.operand].unit == "ms"):
-            return False
-        return _COMPARE[condition.op](value, condition.value)
+        return _comparison(condition)
     if isinstance(condition, Not):
-        inner = _truth(condition.of, said)
-        return None if inner is None else not inner
-    decides = not isinstance(condition, All)
-    parts = [_truth(part, said) for part in condition.of]
-    if decides in parts:
-        return decides
-    return None if None in parts else not decides
+        inner = _truth(condition.of)
+        return lambda said: None if (found := inner(said)) is None else not found
+    decides, parts = not isinstance(condition, All), [_truth(part) for part in condition.of]
+
+    def joined(said: Mapping[Variable, Value]) -> bool | None:
+        known = True
+        for part in parts:
+            found = part(said)
+            if found is decides:
+                return decides
+            if found is None:
+                known = False
+        return not decides if known else None
+
+    return joined
+
+
+def _comparison(leaf: Compare) -> Truth:
+    variable, compare, constant = _variable(leaf), _COMPARE[leaf.op], leaf.value
+    nothing = {"ms": NEVER, "score": ABSENT, "number": ABSENT}.get(OPERANDS[leaf.operand].unit)
+
+    def holds(said: Mapping[Variable, Value]) -> bool | None:
+        value = said.get(variable, _OPEN)
+        if value is _OPEN:
+            return None
+        return value != nothing and compare(value, constant)
+
+    return holds

@@ -25,7 +25,8 @@ from lifestage.plan import duration as length_text
 
 TRAIT, TRAIT_NUMBER = "trait", "trait_number"
 """What one word of the language, `trait.NAME`, becomes: a comparison of texts, or of numbers."""
-TRAIT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+TRAIT_NAME = re.compile(r"[a-z0-9_]{1,40}")
+"""As events may name them."""
 FLAGS = {"true": 1, "false": 0}
 LENGTHS = ">= > <= <"
 UNIT_SAYS = {
@@ -164,7 +165,7 @@ FACTS = tuple(name for name in OPERANDS if name not in {TRAIT, TRAIT_NUMBER})
 def _trait(cursor: Cursor, word: Word) -> Compare:
     name = word.text.partition(".")[2]
     if not TRAIT_NAME.fullmatch(name):
-        raise PlanError(word.place, f"{name!r} is no name of a trait", "a letter, then letters, digits and _")
+        raise PlanError(word.place, f"{name!r} is no name of a trait", "1 to 40 of a-z, 0-9 and _")
     if cursor.next_is("in"):
         raise PlanError(cursor.take("").place, "a trait has no window", "its latest value counts; leave out: in WINDOW")
     op = _op(cursor)

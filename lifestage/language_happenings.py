@@ -163,10 +163,12 @@ def _lead(cursor: Cursor, scene: Scene, _: Word) -> Fact:
 
 def _trial(cursor: Cursor, scene: Scene, _: Word) -> Fact:
     if cursor.take_if("ends"):
+        id = "trial" if cursor.next_is("converted") else _named(cursor, "trial", "trial")
         converted = cursor.take_if("converted") is not None
-        return TrialEnded(trial_id="trial", converted=converted, **scene.common)
+        return TrialEnded(trial_id=id, converted=converted, **scene.common)
+    id = _named(cursor, "trial", "trial")
     ends = scene.at + duration(cursor.take("a length of time")) if cursor.take_if("for") else None
-    return TrialStarted(trial_id="trial", ends_at=ends, **scene.common)
+    return TrialStarted(trial_id=id, ends_at=ends, **scene.common)
 
 
 def _signup(cursor: Cursor, scene: Scene, _: Word) -> Fact:
@@ -293,7 +295,7 @@ def _reply(cursor: Cursor, scene: Scene, _: Word) -> Fact:
 def _set(cursor: Cursor, scene: Scene, word: Word) -> Fact:
     trait = cursor.take("the name of a trait")
     if not TRAIT_NAME.fullmatch(trait.text):
-        raise PlanError(trait.place, f"{trait.text!r} is no name of a trait", "a letter, then letters, digits and _")
+        raise PlanError(trait.place, f"{trait.text!r} is no name of a trait", "1 to 40 of a-z, 0-9 and _")
     value: str | float | bool | None = None
     if word.text == "set":
         following = cursor.peek()

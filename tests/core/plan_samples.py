@@ -58,7 +58,7 @@ def comparisons(draw: st.DrawFn) -> Compare:
     if operand.unit == "money":
         of = draw(st.sampled_from(("EUR", "JPY", "KWD")))
     elif operand.unit in {"text", "number"}:
-        of = draw(st.sampled_from(("plan", "Seats", "deal_stage")))
+        of = draw(st.sampled_from(("plan", "seats", "deal_stage")))
     return Compare(operand.name, draw(st.sampled_from(ops_of(operand))), draw(_values[operand.unit]), window, of)
 
 
@@ -103,7 +103,7 @@ HAPPENINGS = (
     "mail delivered", "mail opened", "mail clicked", "mail clicked by machine", "mail bounced", "mail unsubscribed",
     "sms clicked", "nps 9", "nps 3", "csat 4.5", "ces 2", "review 5", "review 3", "review", "points 120.5",
     "referral sent", "referral converted", "community post", "ticket", "ticket by agent", "reply", "visit with email",
-    'set plan "pro"', "set plan true", "set plan 5", "unset plan", "set Seats 2.5",
+    'set plan "pro"', "set plan true", "set plan 5", "unset plan", "set seats 2.5",
 )  # fmt: skip
 _day = st.sampled_from((0, 0, 1, 2, 7, 29, 30, 31, 89, 90, 120, 200, 365, 366))
 _when = st.tuples(_day, st.sampled_from((0, 1, 43_200_000)))
@@ -118,7 +118,7 @@ def lives(draw: st.DrawFn, most: int = 8, happenings: tuple[str, ...] = HAPPENIN
     return facts_of(read(text).stories[0])
 
 
-KEEP = keeping([(operand.reads, 1 << 50) for operand in OPERANDS.values()], ("plan", "Seats", "deal_stage"), 1)
+KEEP = keeping([(operand.reads, 1 << 50) for operand in OPERANDS.values()], ("plan", "seats", "deal_stage"), 1)
 """All that any plan may ask is kept."""
 
 

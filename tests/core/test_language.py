@@ -18,9 +18,8 @@ from lifestage.language_happenings import HAPPENINGS, MAIL, PAGES, SOCIAL
 from lifestage.language_stories import TOLD_KINDS
 from lifestage.operands import OPERANDS
 from lifestage.plan import Compiled
-from lifestage.plans import CLM5
 from lifestage.signals import SIGNALS
-from tests.core.histories import START, thorough
+from tests.core.histories import CLM5, START, thorough
 from tests.core.oracle import DAY
 from tests.core.plan_samples import CLM5_TEXT, SHIPPED, lives, plans, profile_of, some
 
