@@ -131,12 +131,22 @@ class Asked(NamedTuple):
     leaves: tuple[Compare, ...]
 
 
+def _said(plan: Plan) -> dict[str, object]:
+    """What a plan says other than by default. By value: msgspec's `omit_defaults` asks whether it is the same object, and
+    a plan that was read from a text, or came from another process, has equal ones that are not."""
+    return {
+        field.name: value
+        for field in msgspec.structs.fields(plan)
+        if (value := getattr(plan, field.name)) != field.default
+    }
+
+
 class Compiled:
     """A plan made ready: who stands where at t, and when that could next change by time alone."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.hash = hashlib.sha256(msgspec.json.encode(plan, order="deterministic")).hexdigest()[:16]
+        self.hash = hashlib.sha256(msgspec.json.encode(_said(plan))).hexdigest()[:16]
         self.terms = Terms(plan.day_zone, plan.min_order_net)
         self.stage = {stage.name: stage for stage in plan.stages}
         self.rank = {stage.name: stage.rank for stage in plan.stages}
