@@ -157,8 +157,9 @@ class Cursor:
 def name(word: Word, what: str) -> str:
     """A name that the text gives: small letters, digits, underscores. `what` is named in the error."""
     if not NAME.fullmatch(word.text):
+        article = "an" if what[0] in "aeiou" else "a"
         raise PlanError(
-            word.place, f"{word.text!r} is no name of a {what}", "at most 40 of a-z, 0-9 and _, a letter first"
+            word.place, f"{word.text!r} is no name of {article} {what}", "at most 40 of a-z, 0-9 and _, a letter first"
         )
     if word.text in RESERVED:
         raise PlanError(word.place, f"{word.text!r} is a word of the language", f"give the {what} another name")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lifestage.language import PlanError, parse
-from lifestage.plan import Plan
+from lifestage.plan import Compiled, Plan
+from tests.core.histories import CLM5
 from tests.core.plan_samples import CLM5_TEXT
 
 HEAD = "plan p version 1\n"
@@ -52,7 +53,7 @@ TEXTS: list[Wrong] = [
     ("plan p version\n" + TAIL, 1, 15, "after 'version' a version is missing"),
     ("plan p version 0\n" + TAIL, 1, 16, "'0' is no version; write a whole number from 1"),
     ("plan p version -1\n" + TAIL, 1, 16, "'-1' is no version"),
-    ("plan p version 1.5\n" + TAIL, 1, 17, "unexpected character '.'"),
+    ("plan p version 1.5\n" + TAIL, 1, 16, "'1.5' is no version"),
     ("plan p version one\n" + TAIL, 1, 16, "'one' is no version"),
     ("plan p version 1d\n" + TAIL, 1, 16, "'1d' is no version"),
     ("plan p version " + "9" * 5000 + "\n" + TAIL, 1, 16, "is no version"),
@@ -79,7 +80,7 @@ TEXTS: list[Wrong] = [
     (HEAD + "windows now\n    a 1d\n" + TAIL, 2, 9, "'now' is too much here"),
     (HEAD + "windows\n    a 1d\n    a 2d\n" + TAIL, 4, 5, "a second window 'a'"),
     (HEAD + "windows\n    a\n" + TAIL, 3, 6, "after 'a' a length of time is missing"),
-    (HEAD + "windows\n    a: 1d\n" + TAIL, 3, 6, "unexpected character ':'"),
+    (HEAD + "windows\n    a: 1d\n" + TAIL, 3, 5, "'a:' is no name of a window"),
     (HEAD + "windows\n    in 1d\n" + TAIL, 3, 5, "'in' is a word of the language"),
     (HEAD + "windows\n  a 1d\n" + TAIL, 3, 3, "2 spaces before 'a'; 0, 4 or 8"),
     (HEAD + "windows\n\ta 1d\n" + TAIL, 3, 1, "a tab; write spaces"),
@@ -111,7 +112,7 @@ STAGES: list[Wrong] = [
     stages(stage("a rank 2", "standing_orders >= 1"), stage("b rank 1", "standing_orders >= 3"), line=4, column=7, said="never reached"),
     stages(stage("a rank 2", "standing_orders >= 1"), stage("b rank 1", "order_days >= 2"), line=4, column=7, said="never reached"),
     stages(stage("a", "since_last_purchase >= 90d"), stage("b rank 1", "reached and since_last_purchase > 180d"), line=4, column=7, said="never reached"),
-    stages(stage("a", "order_days in 90d >= 1"), stage("b rank 1", "since_last_purchase < 30d"), line=4, column=7, said="never reached"),
+    stages(stage("a", "order_days in 90d >= 1"), stage("b rank 1", "since_last_order < 30d"), line=4, column=7, said="never reached"),
     stages(stage("a rank 1", "reached"), stage("b rank 2", "acquired"), stage("c rank 3", "reached or acquired"), line=6, column=7, said="one of those above"),
     stages(stage("a rank 1", "reached or not reached"), stage("b rank 2", "acquired"), line=4, column=7, said="never reached"),
 ]  # fmt: skip
@@ -121,7 +122,7 @@ CONDITIONS: list[Wrong] = [
     when("order_day >= 2", 6, 10, "unknown fact 'order_day'; did you mean 'order_days'?"),
     when("Reached", 6, 10, "did you mean 'reached'?"),
     when("reached and (aquired)", 6, 23, "unknown fact 'aquired'; did you mean 'acquired'?"),
-    when("xyz", 6, 10, "known: reached, acquired"),
+    when("xyz", 6, 10, "unknown fact 'xyz'; `lifestage check` shows those of a plan"),
     when("3 <= order_days", 6, 10, "a comparison begins with its fact"),
     when("at_risk <= since_last_purchase", 6, 10, "unknown fact 'at_risk'"),
     when("order_days", 6, 20, "a comparison such as >= is missing"),
@@ -132,7 +133,7 @@ CONDITIONS: list[Wrong] = [
     when("reached && acquired", 6, 18, "write and"),
     when("!reached", 6, 10, "write not"),
     when("order_days >= many", 6, 24, "'many' is no whole number"),
-    when("order_days >= 2.5", 6, 25, "unexpected character '.'"),
+    when("order_days >= 2.5", 6, 24, "'2.5' is no whole number"),
     when("order_days >= order_days", 6, 24, "is no whole number"),
     when("order_days >= 2 + 1", 6, 26, "unexpected character '+'"),
     when("order_days >= 90d", 6, 24, "'order_days' is a number, not the length of time 90d"),
@@ -142,7 +143,7 @@ CONDITIONS: list[Wrong] = [
     when("order_days in 90 >= 1", 6, 24, "'90' is no length of time"),
     when("order_days in 0d >= 1", 6, 24, "a window of no length"),
     when("order_days in at_rsk >= 1", 6, 24, "unknown window 'at_rsk'; did you mean 'at_risk'?"),
-    when("standing_orders in 90d >= 1", 6, 26, "'standing_orders' has no window; facts with one: order_days"),
+    when("since_last_order in 90d >= 1d", 6, 27, "'since_last_order' has no window; it is as of now"),
     when("reached in 90d", 6, 18, "'reached' has no window"),
     when("reached >= 90d", 6, 18, "'reached' cannot be compared by >=; write reached or not reached"),
     when("reached == 90d", 6, 21, "'reached' is true or false, not '90d'"),
@@ -179,7 +180,7 @@ CONDITIONS: list[Wrong] = [
     when("order_days >= 2 and standing_orders < 2", 6, 10, "this condition can never hold"),
     when("order_days in 90d >= 3 and order_days in 365d < 3", 6, 10, "this condition can never hold"),
     when("order_days in 90d >= 1 and since_last_purchase >= 90d", 6, 10, "this condition can never hold"),
-    when("standing_orders < 1 and since_last_purchase > 1d", 6, 10, "this condition can never hold"),
+    when("standing_orders < 1 and since_last_order > 1d", 6, 10, "this condition can never hold"),
 ]
 
 
@@ -207,6 +208,18 @@ def test_a_wrong_plan_is_refused_with_its_place(text: str, line: int, column: in
         "not reached and since_last_activity >= 0d",
         "acquired and not reached",
         "since_last_activity < 1d and since_last_purchase >= 365d",
+        "standing_orders < 1 and since_last_purchase > 1d",  # who subscribed
+        "visit_days in 7d >= 8 and sessions in 7d < 1",
+        "nps in 30d >= 9 and not (nps in 30d < 9) and nps >= 9",
+        "not (nps >= 9) and not (nps < 9)",
+        'trait.plan != "pro" and trait.plan != "free"',
+        'not (trait.plan == "pro") and not (trait.plan != "pro")',
+        'trait.plan == "pro" and trait.seats >= 5',
+        "net_revenue >= 500.00 EUR and net_revenue < 500.00 USD",
+        "subscription_lapsed and active_subscription",
+        "customer and standing_orders == 0",
+        "trial_running and trials == 0",
+        "pricing_visits >= 2 and product_visits >= 2 and visits <= 3",
     ],
 )
 def test_what_only_looks_like_a_contradiction_is_taken(condition: str) -> None:
@@ -219,6 +232,7 @@ def test_what_only_looks_like_a_contradiction_is_taken(condition: str) -> None:
     [
         ("standing_orders >= 3", "standing_orders >= 1"),
         ("order_days >= 1 and since_last_purchase >= 1d", "order_days >= 1"),
+        ("standing_orders >= 1", "since_last_purchase < 30d"),
         ("order_days in 30d >= 1", "order_days in 31d >= 1"),
         ("order_days >= 2", "standing_orders >= 2"),
         ("since_last_purchase >= 90d", "not (since_last_purchase < 90d)"),
@@ -250,11 +264,25 @@ def test_the_command_shows_what_a_plan_holds(tmp_path: Path) -> None:
     done = check("clm5")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "plan     clm5 version 1, hash 4201ba0bf822973f"
+    assert lines[0] == f"plan     clm5 version 1, hash {Compiled(CLM5).hash}"
+    assert "policy   grace none, days in UTC, anonymous visitors forgotten after 30d" in lines
+    assert "options  engaged_visitor off" in lines
+    assert "  nps                    score           latest answer to “would you recommend us”, 0 to 10" in lines
+    assert "  churn_rate            churned" in lines
+    assert "stories  11" in lines
     assert "ladder   reach < acquisition < conversion < retention < loyalty" in lines
-    assert "windows  churned 180d, at_risk 90d, dormant 90d, loyalty 365d" in lines
-    names = [line.split()[0] for line in lines[lines.index("stages   in precedence: the first that holds") + 1 :]]
-    assert names == ["churned", "at_risk", "dormant", "loyalty", "retention", "conversion", "acquisition", "reach"]
+    assert "windows  churned 180d, at_risk 90d, dormant 90d, loyalty 365d, promoter 180d, engaged 30d" in lines
+    first = lines.index("stages   in precedence: the first that holds") + 1
+    assert [line.split()[0] for line in lines[first : first + 8]] == [
+        "churned",
+        "at_risk",
+        "dormant",
+        "loyalty",
+        "retention",
+        "conversion",
+        "acquisition",
+        "reach",
+    ]
     (tmp_path / "mine.plan").write_text(CLM5_TEXT)
     assert check(str(tmp_path / "mine.plan")).stdout == done.stdout
 
@@ -264,11 +292,12 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     wrong, binary = tmp_path / "wrong.plan", tmp_path / "binary.plan"
     wrong.write_text(CLM5_TEXT.replace("when acquired", "when aquired"))
     binary.write_bytes(b"\xff\xfe")
+    row = CLM5_TEXT.split("\n").index("    when acquired or (engaged_visitor and sessions in engaged >= 3)") + 1
     for argument, said in (
-        (str(wrong), f"lifestage: {wrong}:42:10: unknown fact 'aquired'; did you mean 'acquired'?\n"),
+        (str(wrong), f"lifestage: {wrong}:{row}:10: unknown fact 'aquired'; did you mean 'acquired'?\n"),
         (str(binary), f"lifestage: {binary}: not UTF-8 at byte 0; save it as UTF-8 text\n"),
         (str(tmp_path), f"lifestage: {tmp_path}: cannot be read (Is a directory); give a plan file\n"),
-        ("clm6", "lifestage: no plan 'clm6'; did you mean 'clm5'?\n"),
+        ("clm5x", "lifestage: no plan 'clm5x'; did you mean 'clm5'?\n"),
     ):
         done = check(argument)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
