@@ -118,10 +118,12 @@ class Decoder:
         head: bytes | None = None
         try:
             self._check_size(value)
+            if mode == "binary":
+                head = msgspec.json.encode(envelopes.read_attributes(headers))
+            value.decode()
             if mode == "structured":
                 opened = envelopes.open_structured(value, announced=True)
             else:
-                head = msgspec.json.encode(envelopes.read_attributes(headers))
                 opened = envelopes.open_binary(value, headers)
         except _WRONG as error:
             return refuse(value, error, head)

@@ -142,7 +142,7 @@ def _given(value: bytes, place: str) -> object:
     """What stands at `place`; `_MISSING` where that cannot be told, as where a number is too large to be read."""
     try:
         found = msgspec.json.decode(value)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _MISSING
     for name, index in _STEP.findall(place):
         if isinstance(found, dict) and name in found:

@@ -197,7 +197,7 @@ POISON: list[tuple[str, bytes | None, str, str]] = [
     ("customer as a company record", encoded(customer_id="company:00"), "bad_id", "$.customer_id"),
     ("props as a list", encoded("profile.updated", traits=[1]), "wrong_type", "$.traits"),
     (
-        "10 MB of a trait's digits",
+        "trait of 30,000 digits",
         raw("profile.updated", traits='{"a":' + "9" * 30_000 + "}"),
         "out_of_range",
         "$.traits[...]",

@@ -217,6 +217,8 @@ PREFIXES = "expected an id that does not begin with email:, anon:, order:, ticke
         (DATA, headers(ce_test=b"yes"), "wrong_type", '$headers.ce_test: expected true or false, got "yes"'),
         (DATA, headers(ce_type=b"x"), "unknown_type",
          '$headers.ce_type: expected a type of the contract, such as web.visit, email.event or order.completed, got "x"'),
+        (b'"\xc3x"', headers(), "unparsable", "$: expected UTF-8, got other bytes (at byte 1)"),
+        (b'"\xc3x"', [ANNOUNCED], "unparsable", "$: expected UTF-8, got other bytes (at byte 1)"),
         (b"{}", headers(ce_customerid=b"c"), "missing_field", "$.url: expected a value, got nothing"),
         (b"[1]", headers(), "wrong_type", "$: expected an object, got an array"),
         (b"{", headers(), "unparsable", "$: expected JSON, got a text that ends too early, or half a surrogate pair"),
