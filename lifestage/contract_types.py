@@ -63,7 +63,7 @@ def value_schema(of: inspect.Type, place: str, guide: Guide) -> Schema:
         return _any_of(of, place, guide)
     if isinstance(of, inspect.StructType):
         return struct_schema(of, f"{place}.", guide)
-    if isinstance(of, (inspect.ListType, inspect.VarTupleType, inspect.CollectionType)):
+    if isinstance(of, inspect.CollectionType):
         return _array(of, f"{place}[]", guide)
     if isinstance(of, inspect.DictType):
         return _map(of, f"{place}.*", guide)
@@ -94,11 +94,7 @@ def _any_of(of: inspect.UnionType, place: str, guide: Guide) -> Schema:
     return {"type": types[0] if len(types) == 1 else types} | found
 
 
-def _array(
-    of: inspect.ListType | inspect.VarTupleType | inspect.CollectionType,
-    place: str,
-    guide: Guide,
-) -> Schema:
+def _array(of: inspect.CollectionType, place: str, guide: Guide) -> Schema:
     items = value_schema(of.item_type, place, guide) | guide.rules.get(place, {})
     return {"type": "array", "items": items} | _bounds(of, min_length="minItems", max_length="maxItems")
 
