@@ -44,6 +44,7 @@ BAD: dict[str, tuple[bytes | None, str, str]] = {
     "future": (order(time="2999-01-01T00:00:00Z"), "future_timestamp", "$.time"),
     "unknown type": (order(type="order.imagined"), "unknown_type", "$.type"),
     "not built yet": (order(type="privacy.erase"), "unsupported", "$.type"),
+    "another CloudEvents": (order(specversion="2.0", data={}), "unsupported", "$.specversion"),
     "nobody": (order(customer_id="null"), "no_identity", "$"),
     "above 32 KB": (order(coupon="x" * 40_000), "too_large", "$"),
     "nearly 1 MB": (order(coupon="x" * 1_040_000), "too_large", "$"),
@@ -55,6 +56,11 @@ BAD: dict[str, tuple[bytes | None, str, str]] = {
     "an array": (b"[1, 2]", "wrong_type", "$"),
 }
 HEADERS = [("trace", b"\x00\xff"), ("lifestage-reason", b"of an earlier letter")]
+BINARY = [
+    ("ce_specversion", b"1.0"), ("ce_id", b"g-binary"), ("ce_source", b"shop"), ("ce_type", b"order.completed"),
+    ("ce_time", b"2024-02-29T12:00:00Z"), ("ce_customerid", b"c"),
+]  # fmt: skip
+DATA = b'{"orderId": "o-binary", "currency": "USD", "totalMinor": 1000}'
 
 
 def send(bootstrap: str, topic: str) -> dict[int, str]:
@@ -67,6 +73,7 @@ def send(bootstrap: str, topic: str) -> dict[int, str]:
         places[bad.get(30).offset] = kind
     for last in (order(id="g-last", order_id="o-last"), order(id="t", test=True)):
         producer.send(topic, key=b"k", value=last, partition=1)
+    producer.send(topic, key=b"k", value=DATA, headers=BINARY, partition=1)
     producer.flush(30)
     producer.close(5)
     return places
@@ -100,7 +107,7 @@ def test_bad_records_go_aside_and_their_neighbours_are_folded(
         with Fragile(made, "log_written", "w1") as dying:
             dying.arm.touch()
             assert dying.child.wait(30) == DIED, dying.log()[-2000:]
-        assert made.lag([topic]) == 2 * len(BAD) + 2, "the dead worker had committed: nothing is read again"
+        assert made.lag([topic]) == 2 * len(BAD) + 3, "the dead worker had committed: nothing is read again"
         with made.worker("w2") as worker:
             made.wait_done(alive=[worker.wait_ready()])
             check_counts(made)
@@ -122,7 +129,7 @@ def check_counts(made: Deployment) -> None:
     outcomes: Counter[str] = Counter()
     for (_, _, outcome), count in truth.accounted.items():
         outcomes[outcome] += count
-    assert outcomes == {"accepted": len(BAD) + 1, "rejected": len(BAD), "suppressed": 1}
+    assert outcomes == {"accepted": len(BAD) + 2, "rejected": len(BAD), "suppressed": 1}
     reasons: Counter[str] = Counter()
     for partition in truth.partitions:
         reasons.update(partition.marker.reasons)

@@ -254,6 +254,17 @@ def test_many_headers_harm_nothing() -> None:
     assert decoded(DATA, TIME_MS, [*headers(), *((f"ce_x{n}", b"y") for n in range(10_000))]) == accepted()
 
 
+def test_the_three_forms_in_the_docs_are_one_event() -> None:
+    """What a reader copies from docs/events.md is accepted, and is the same fact each time."""
+    blocks = re.findall(r"```\w*\n(.*?)```", (SHIPPED.parents[1] / "docs" / "events.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    head, _, value = blocks[2].partition("\n\n")
+    given = [(name, text.encode()) for name, text in (line.split(": ") for line in head.splitlines())]
+    found = [decoded(blocks[0].encode(), None), decoded(blocks[1].encode(), None), decoded(value.encode(), None, given)]
+    assert isinstance(found[0], facts.OrderCompleted)
+    assert found == [found[0]] * 3
+
+
 def test_the_shipped_samples_are_accepted() -> None:
     """Each line of the file, at least one of every kind; two in an envelope; and the one in binary mode beside it."""
     decoder = Decoder(SECRET)
