@@ -83,15 +83,16 @@ def evidence_of(plan: Compiled, stage: str | None, look: Look, located: bool = F
     """
     truths = plan.truths(look)
     proof = _proved.get((plan.hash, stage, truths)) or _prove(plan, stage, look, truths)
-    values = proof.values(look)
-    told = tuple([seen(shown, value) for shown, value in zip(proof.told, values, strict=False)])
-    others = tuple([seen(shown, value) for shown, value in zip(proof.others, values[len(told) :], strict=True)])
+    seen = [
+        shown.known.get(value) or show(shown, value)
+        for shown, value in zip(proof.shown, proof.values(look), strict=True)
+    ]
     return Evidence(
         proof.rule,
         proof.text,
-        told,
+        tuple(seen[: proof.told]),
         positions(plan.asked[stage].leaves, look) if located and stage is not None else (),
-        others,
+        tuple(seen[proof.told :]),
     )
 
 
@@ -104,6 +105,8 @@ class Shown(NamedTuple):
     threshold: int | float | bool | str
     window_s: int | float | None
     currency: str | UnsetType
+    known: dict[Value, OperandSeen]
+    """What was shown before, by value: flags and small counts come again and again."""
 
 
 class Proof(NamedTuple):
@@ -111,8 +114,9 @@ class Proof(NamedTuple):
 
     rule: str
     text: str
-    told: tuple[Shown, ...]
-    others: tuple[Shown, ...]
+    shown: tuple[Shown, ...]
+    told: int
+    """How many of these are of the rule."""
     values: Callable[[Look], tuple[Value, ...]]
 
 
@@ -140,7 +144,7 @@ def _prove(plan: Compiled, stage: str | None, look: Look, truths: tuple[bool, ..
     if len(_proved) >= _PROVED_MAX:
         _proved.clear()
     proof = _proved[plan.hash, stage, truths] = Proof(
-        rule, text, tuple(map(shown, told)), tuple(map(shown, others)), values_of([*told, *others])
+        rule, text, tuple(map(shown, [*told, *others])), len(told), values_of([*told, *others])
     )
     return proof
 
@@ -152,21 +156,28 @@ def shown(leaf: Compare) -> Shown:
     window = None if leaf.window is None else seconds(leaf.window)
     currency = leaf.of if operand.unit == "money" and leaf.of is not None else UNSET
     if operand.unit == "flag":
-        return Shown(name, operand.unit, leaf.op, bool(threshold), window, currency)
+        return Shown(name, operand.unit, leaf.op, bool(threshold), window, currency, {})
     if isinstance(threshold, int) and operand.unit in {"ms", "score", "number"}:
-        return Shown(name, operand.unit, leaf.op, seconds(threshold), window, currency)
-    return Shown(name, operand.unit, leaf.op, threshold, window, currency)
+        return Shown(name, operand.unit, leaf.op, seconds(threshold), window, currency, {})
+    return Shown(name, operand.unit, leaf.op, threshold, window, currency, {})
 
 
-def seen(shown: Shown, value: Value) -> OperandSeen:
+_KNOWN_MAX = 64
+
+
+def show(shown: Shown, value: Value) -> OperandSeen:
     """A comparison with the value it has; null where there is nothing to say."""
-    name, unit, op, threshold, window_s, currency = shown
+    unit = shown.unit
+    told: int | float | bool | str | None = value
     if unit == "flag":
-        return OperandSeen(name, bool(value), op, threshold, window_s, currency)
-    if isinstance(value, int) and unit not in {"count", "money"}:
+        told = bool(value)
+    elif isinstance(value, int) and unit not in {"count", "money"}:
         absent = NEVER if unit == "ms" else ABSENT
-        return OperandSeen(name, None if value == absent else seconds(value), op, threshold, window_s, currency)
-    return OperandSeen(name, value, op, threshold, window_s, currency)
+        told = None if value == absent else seconds(value)
+    made = OperandSeen(shown.name, told, shown.op, shown.threshold, shown.window_s, shown.currency)
+    if len(shown.known) < _KNOWN_MAX:
+        shown.known[value] = made
+    return made
 
 
 def seconds(thousandths: int) -> int | float:
