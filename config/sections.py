@@ -45,7 +45,7 @@ class Topics(Section, frozen=True, forbid_unknown_fields=True):
     """Names and shapes of topics. `partitions` of the log can never change once facts are in it."""
 
     prefix: str = ""
-    sources: tuple[str, ...] = ("visits", "emails", "purchases")
+    sources: tuple[str, ...] = ("visits", "emails", "purchases", "feedback", "costs", "identity")
     partitions: int = 8
     replication: int = 1
     source_retention_days: int = 7
