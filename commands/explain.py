@@ -57,11 +57,11 @@ def run(
     from lifestage.explain_text import told
 
     settings = settings_of(config)
+    rules = rules_for(settings, plan)
     asked = Asked(customer, stored_key(settings, customer), None if at is None else instant(at))
-    if files:
-        explained = of_files(settings, rules_for(settings, plan or settings.lifecycle.plan), asked, files, csv)
-    else:
-        explained = of_log(settings, rules_for(settings, plan), asked)
+    if csv is not None and not files:
+        raise typer.BadParameter("--csv is for files: name them")
+    explained = of_files(settings, rules, asked, files, csv) if files else of_log(settings, rules, asked)
     if as_json:
         from msgspec.json import encode
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -46,9 +46,7 @@ def run_log(settings: Settings, plan: str | None = None, until: Iterable[str] = 
         out = stack.enter_context(writing(output)) if output else sys.stdout.buffer
         shown = stack.enter_context(progress())
         shown.begin("replaying", sum(ends.values()))
-        for change in replayed(reader, rules, ends, done, shown):
-            _write(out, change)
-        out.flush()
+        _write(out, replayed(reader, rules, ends, done, shown), str(output or "stdout"))
     typer.echo(summary(done, time.monotonic() - began), err=True)
 
 
@@ -133,10 +131,26 @@ def _folding(partition: Partition, run: list[tuple[int, bytes | None, bytes]]) -
         raise UserFacingError(f"{place}: not a record that this version can read ({error})") from None
 
 
-def _write(out: IO[bytes], change: Announced) -> None:
+def _write(out: IO[bytes], changes: Iterable[Announced], place: str) -> None:
+    """Write changes, one a line. Raises `UserFacingError` naming the place that takes no more."""
     from lifestage.change import encode_value
 
-    out.write(encode_value(change) + b"\n")
+    for change in changes:
+        line = encode_value(change) + b"\n"
+        with _writable(place):
+            out.write(line)
+    with _writable(place):
+        out.flush()
+
+
+@contextmanager
+def _writable(place: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserFacingError(f"{place}: cannot be written ({error.strerror})") from None
 
 
 def summary(done: Done, seconds: float) -> str:

@@ -150,10 +150,10 @@ def test_who_is_not_there_is_one_line(made: Deployment, explain: Callable[..., R
     )
 
 
-def write(made: Deployment, customer: str, items: list[Fact | bytes], key: bytes | None = None) -> None:
-    """Facts, or raw values, into a customer's partition of the log, in place of intake."""
+def write(made: Deployment, customer: str, items: list[Fact | bytes], key: bytes | None = None, first: int = 0) -> None:
+    """Facts, or raw values, into a customer's partition of the log, in place of intake; `first` is the source's offset."""
     number = partition_of(customer.encode(), 4)
-    values = [item if isinstance(item, bytes) else record(at, item)[2] for at, item in enumerate(items)]
+    values = [item if isinstance(item, bytes) else record(at, item)[2] for at, item in enumerate(items, first)]
     produce(
         made.bootstrap,
         made.topics.log.name,
@@ -176,6 +176,21 @@ def test_what_time_has_brought_and_nobody_announced_yet_is_told(
             "not announced yet: at_risk → churned at 2024-08-04T00:00:00Z, which waits for the log's clock\n"
         ) in done.stdout
         assert "so far      2 accepted; 2 changes\n" in done.stdout
+
+
+def test_what_came_too_late_counts_as_little_as_it_did(
+    kafka: KafkaServer, topic_prefix: str, tmp_path: Path, explain: Callable[..., Result]
+) -> None:
+    """A visit older than the lateness was left out then, and is left out now, of any instant; it is counted."""
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path) as made:
+        write(made, "dan", [order(90, "e1", "o1", customer="dan")])
+        made.end_tick(START + 100 * DAY)
+        write(made, "dan", [visit(91, "e2", customer="dan"), visit(94, "e3", customer="dan")], first=1)
+        for words in ((), ("--at", iso(START + 99 * DAY))):
+            told = explain("dan", *words, on=made).stdout
+            assert "so far      2 accepted, 1 late; 1 change\n" in told
+            assert "web.visit e3: reached no → yes" in told
+            assert "e2" not in told
 
 
 def test_records_of_others_are_not_even_decoded(

@@ -16,10 +16,9 @@ from lifestage.explain_words import asked_text, value_of
 from lifestage.facts import Fact
 from lifestage.moments import parse
 from lifestage.plan import All, Any, Compare, Compiled, Condition, Not, Plan, Stage, signed_leaves, text_of
-from lifestage.plans import CLM5
 from lifestage.profile import Profile
 from lifestage.replay import Path, replay_customer
-from tests.core.histories import Tick, arrivals, facts, partition, records, thorough, times
+from tests.core.histories import CLM5, Tick, arrivals, facts, partition, records, thorough, times
 from tests.core.oracle import DAY
 
 WILD = Plan(
