@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import compare, table
+from benchmarks import compare, core, table
 from benchmarks.broker import EventSet
 from benchmarks.contestants import CHECKOUT, Contestant, Measured, Ours, PlainFaust, measure
 from benchmarks.events import SEED, customers_of, generate
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ServiceError, DifferentError, compare.BrokenHistoryError) as error:
             print(f"the benchmark failed: {error}", file=sys.stderr)
             return 1
-    found = f"{table.render(rounds, PlainFaust().name)}\n\n{table.machine(load)}"
+    say("the core alone, compiled and uncompiled")
+    alone = core.rows(core.figures(options.events))
+    found = f"{table.render(rounds, PlainFaust().name)}\n\n{table.machine(load)}\n\n{alone}"
     print(f"\n{found}")
     if options.write:
         DOCUMENT.write_text(document(found, options), encoding="utf-8")
@@ -122,6 +124,10 @@ profile, the stage is judged, changes go to `stage-changes`, profiles to a chang
 **lifestage** is `lifestage worker` with default settings and `clock.mode: data`: decoding with all limits, keys, the log
 `customer-events` in between, `customer-stages`, timers, accounting, metrics; with Redis also the read model. Its time
 ends when the log's offsets are committed, which they are only once profiles and changes are acknowledged.
+
+**The core alone** (second table) decodes, folds and judges the same stream in one thread without Kafka, changes with their
+documents included: CPU time, the best of three. In the stream of the job customers are new, so that one event in four
+changes a stage; the other has {core.BUSY} events a customer.
 
 **plain Faust** is `benchmarks/peers/plain_faust.py`: an agent a topic, `faust.Record` values, a table in memory with its
 changelog, `topic.send`, default settings, and the same decisions by the same core. It refuses nothing, hashes no

@@ -44,8 +44,10 @@ def customers_of(events: int) -> int:
     return max(1, round(events / EVENTS_PER_CUSTOMER))
 
 
-def generate(events: int, seed: int = SEED) -> Iterator[SourceEvent]:
+def generate(events: int, seed: int = SEED, customers: int | None = None) -> Iterator[SourceEvent]:
     """`events` events in order of event time, no two at the same millisecond, in the shares of `SHARES`.
+
+    Of `customers_of(events)` customers unless another number is given.
 
     Customers differ in how much they do: the busiest tenth has about a fifth of the events.
     """
@@ -54,7 +56,7 @@ def generate(events: int, seed: int = SEED) -> Iterator[SourceEvent]:
     topics = (topics + ["visits"] * events)[:events]
     draw.shuffle(topics)
     times = sorted(draw.sample(range(START, START + SPAN), events))
-    customers = customers_of(events)
+    customers = customers or customers_of(events)
     for n, (topic, time) in enumerate(zip(topics, times, strict=True)):
         customer = f"c{int(customers * draw.random() ** 1.5):06d}"
         fields = {"id": f"{topic[0]}-{n:08d}", "source": "shop", "time": iso(time), "customer_id": customer}
