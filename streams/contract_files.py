@@ -26,13 +26,13 @@ LINE_MAX = 200
 FOLDERS = {Flow.IN: "events", Flow.OUT: "changes"}
 
 
-def samples(settings: Settings) -> dict[str, list[Schema]]:
+def samples() -> dict[str, list[Schema]]:
     """The shipped events by type, those in an envelope apart, and a change of the default plan in both of its forms."""
     found: dict[str, list[Schema]] = {}
     for line in SAMPLES.read_text(encoding="utf-8").splitlines():
         event = json.loads(line)
         found.setdefault(STRUCTURED_EVENT if "specversion" in event else event["type"], []).append(event)
-    announced = _a_change(rules_of(settings))
+    announced = _a_change(rules_of(Settings()))
     binary = json.loads(SAMPLE_BINARY.read_text(encoding="utf-8"))
     return found | {BINARY: [binary], change.TYPE: [announced["data"]], STRUCTURED: [announced]}
 
@@ -50,7 +50,7 @@ def _a_change(rules: Rules) -> Schema:
 
 def contract(settings: Settings, version: str) -> dict[str, str]:
     """Every file of the contract but the samples: its text by its path in the folder."""
-    examples = samples(settings)
+    examples = samples()
     found = {"asyncapi.json": text(asyncapi(settings, version, examples))}
     for folder, some in by_flow(examples).items():
         found |= {f"{FOLDERS[folder]}/{name}.json": text(schema) for name, schema in some.items()}

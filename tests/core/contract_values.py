@@ -120,7 +120,7 @@ _RIGHT: dict[str, Any] = {
     "object": _right_object,
 }
 
-_ANYTHING = (None, True, False, 0, -1, 1, 1.5, -1e300, 10**20, 2**53, "", " ", "x", "0", "null", "paid", "email", "EUR", "XXX", "-1", "1,5",
+_ANYTHING: tuple[Any, ...] = (None, True, False, 0, -1, 1, 1.5, -1e300, 10**20, 2**53, "", " ", "x", "0", "null", "paid", "email", "EUR", "XXX", "-1", "1,5",
              "+1", "1.", ".5", "1e999", "12.345", "2024-02-29", "2024-02-29T12:00:00", "2023-02-29T12:00:00Z", "2024-02-29T12:00Z", "ann@example.com",
              "k" * 100, "k" * 101, "k" * 128, "k" * 129, "k" * 255, "k" * 256, "k" * 321, [], [{}], [1], {}, {"a": "b"}, {"A": 1}, {"a": [1]},
              {"id": "x"}, [{"qty": 0}], [{"unit_price": "x"}], {"source": 1}, {"marketing": "yes"}, {"a": "x" * 257}, {"a": 1e16})  # fmt: skip

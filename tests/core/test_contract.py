@@ -26,7 +26,7 @@ from streams.contract_files import SHIPPED, contract, samples, text
 from tests.core.contract_values import ROOT, SECRET, is_valid, lifestage, plain_samples, shipped_lines
 
 DEFAULTS = Settings()
-EXAMPLES = samples(DEFAULTS)
+EXAMPLES = samples()
 SCHEMAS = schemas(EXAMPLES)
 DOCUMENT = asyncapi(DEFAULTS, VERSION, EXAMPLES)
 AGAIN = "type  .venv/bin/lifestage contract --output config/contract"

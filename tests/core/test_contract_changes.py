@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 
 import jsonschema
+import pytest
 from hypothesis import given
 
+from config.plan_files import sheet_of, shipped
 from lifestage import change
+from lifestage.cause import Rules
 from lifestage.change import TYPE, Announced, headers
 from lifestage.contract import STRUCTURED, schemas
+from lifestage.decode import Decoder
+from lifestage.facts import Fact
+from lifestage.keys import key_of
+from lifestage.moments import parse
+from lifestage.plan import Compiled
 from lifestage.replay import replay
 from streams.contract import change_headers, dead_letter_headers
 from streams.dead_letters import Why
 from streams.dead_letters import headers as letter_headers
 from tests.core.cdnow import END, purchases
-from tests.core.contract_values import quick
-from tests.core.histories import RULES, Fact, Tick, arrivals, facts, partition, records, restless
+from tests.core.contract_values import quick, shipped_lines
+from tests.core.histories import RULES, Tick, arrivals, facts, partition, records, restless
 
 SCHEMAS = schemas({})
 IN_VALUE = jsonschema.Draft202012Validator(SCHEMAS[TYPE])
 IN_LINE = jsonschema.Draft202012Validator(SCHEMAS[STRUCTURED])
+END_OF_SAMPLES = parse("2027-06-01T00:00:00Z")
 IN_HEADERS = jsonschema.Draft202012Validator(change_headers())
 
 
@@ -40,6 +49,18 @@ def test_the_changes_of_real_purchases_are_those_of_the_contract() -> None:
     changes = replay(purchases(), RULES, END).changes
     assert len(changes) > 10_000
     for announced in changes[::10]:
+        check(announced)
+
+
+@pytest.mark.parametrize("plan", shipped())
+def test_the_changes_of_every_shipped_plan_are_those_of_the_contract(plan: str) -> None:
+    """On the shipped sample events, which hold every kind; half a year of silence follows."""
+    decoder = Decoder(b"")
+    found = [decoder.decode(json.dumps(event).encode(), None) for event in shipped_lines()]
+    history = [fact for fact in found if isinstance(fact, Fact) and key_of(fact) is not None]
+    changes = replay(history, Rules(Compiled(sheet_of(plan).plan)), END_OF_SAMPLES).changes
+    assert changes
+    for announced in changes:
         check(announced)
 
 
