@@ -81,14 +81,14 @@ def _size(name: str) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
-def pieces(files: Sequence[str], whole: bool = False) -> Iterator[Piece]:
-    """All files in pieces, in order. Files become ranges of bytes, streams are read here, a piece at a time.
+def pieces(files: Sequence[str], whole: bool = False, most: int = PIECE) -> Iterator[Piece]:
+    """All files in pieces of `most` bytes, in order. Files become ranges, streams are read here, a piece at a time.
 
     `whole`: a file is one piece, since its rows need not end with its lines. Raises `UserFacingError`.
     """
     number = 0
     for given, name in enumerate(files):
-        for piece in [_all(name)] if whole else _blocks(name) if _size(name) is None else _ranges(name):
+        for piece in [_all(name)] if whole else _blocks(name, most) if _size(name) is None else _ranges(name, most):
             yield piece._replace(number=number, given=given)
             number += 1
 
@@ -97,17 +97,27 @@ def _all(name: str) -> Piece:
     return Piece(0, 0, name, 0, _size(name))
 
 
-def _ranges(name: str) -> Iterator[Piece]:
+def _ranges(name: str, most: int) -> Iterator[Piece]:
     size = _size(name) or 0
-    return (Piece(0, 0, name, start, min(start + PIECE, size)) for start in range(0, size, PIECE))
+    return (Piece(0, 0, name, start, min(start + most, size)) for start in range(0, size, most))
 
 
-def _blocks(name: str) -> Iterator[Piece]:
+def _blocks(name: str, most: int) -> Iterator[Piece]:
     with opened(name) as stream:
-        while data := stream.read(PIECE):
+        while data := _read(stream, most):
             if not data.endswith(b"\n"):
                 data += read_line(stream)
             yield Piece(0, 0, name, 0, None, data)
+
+
+def _read(stream: IO[bytes], most: int) -> bytes:
+    """Up to `most` bytes, fewer at the end. Not in one call: between its parts Python heeds no Ctrl-C."""
+    assert isinstance(stream, io.BufferedIOBase)
+    parts, left = [], most
+    while left and (part := stream.read1(left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 @contextmanager
@@ -123,10 +133,10 @@ def opened(name: str) -> Iterator[IO[bytes]]:
         raise UserFacingError(f"{name}: cannot be read ({error.strerror})") from None
 
 
-def lines(files: Sequence[str]) -> Iterator[Line]:
+def lines(files: Sequence[str], most: int = PIECE) -> Iterator[Line]:
     """All lines of all files in order, blank ones left out; `-` is stdin. Raises `UserFacingError` naming the file."""
     end = before = given = 0
-    for piece in pieces(files):
+    for piece in pieces(files, most=most):
         if piece.given != given:
             before, given = 0, piece.given
         number = 0

@@ -28,7 +28,7 @@ from streams.offline_work import Job
 
 Name = TypeVar("Name")
 
-SMALL = 4 * PIECE
+SMALL = 32 << 20
 """Bytes of input below which further processes would cost more time than they save."""
 PARTS_A_PROCESS = 4
 """So that the processes end at about the same time, though parts differ."""
@@ -107,20 +107,20 @@ def _summed(counters: Iterable[Counter[Name]]) -> Counter[Name]:
 
 @contextmanager
 def working(
-    job: Job, files: Sequence[str], shown: Shown, processes: int | None = None, small: int = SMALL
+    job: Job, files: Sequence[str], shown: Shown, processes: int | None = None, piece: int = PIECE
 ) -> Iterator[Result]:
-    """Do a job on files; `-` is stdin. One process for less than `small` bytes, else one for each core, or `processes`.
+    """Do a job on files; `-` is stdin. One process for less than `SMALL` bytes, else one for each core, or `processes`.
 
     Raises `UserFacingError`. Nothing is left behind, however it ends.
     """
     size = size_of(files)
-    coming = pieces(files, whole=job.mapping is not None)
+    coming = pieces(files, whole=job.mapping is not None, most=piece)
     if job.mapping is not None and size is None:
         count = 1  # rows of a stream cannot be divided
     elif processes is not None:
         count = processes
     else:
-        coming, is_small = _peeked(coming, small)
+        coming, is_small = _peeked(coming)
         count = 1 if is_small else len(os.sched_getaffinity(0))
     job = job._replace(keep=count == 1, parts=1 if count == 1 else count * PARTS_A_PROCESS)
     with _folder() as folder, Alone(job, folder) if count == 1 else Crew(job, folder, count) as hands:
@@ -128,13 +128,13 @@ def working(
         yield Result(job, accounts, _fold(hands, job, accounts, shown), folder)
 
 
-def _peeked(coming: Iterator[Piece], small: int) -> tuple[Iterator[Piece], bool]:
-    """The same pieces, and whether they are less than `small` bytes in all. Of a stream no more than that is read ahead."""
+def _peeked(coming: Iterator[Piece]) -> tuple[Iterator[Piece], bool]:
+    """The same pieces, and whether they are less than `SMALL` bytes in all. Of a stream no more than that is read ahead."""
     ahead, size = [], 0
     for piece in coming:
         ahead.append(piece)
         size += piece.size
-        if size >= small:
+        if size >= SMALL:
             return itertools.chain(ahead, coming), False
     return iter(ahead), True
 

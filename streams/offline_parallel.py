@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
@@ -161,15 +162,17 @@ def _serve(pipe: Connection, job: Job, folder: Path, name: str) -> None:
     """A worker's life: tasks until the pipe is closed, also by the end of the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the one that started us ends us
     hand = Hand(job, folder, name)
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        try:
-            answer = "done", getattr(hand, task.method)(lambda *said: pipe.send(("told", said)), *task.arguments)
-        except UserFacingError as error:
-            answer = "refused", str(error)
-        except Exception:  # noqa: BLE001 - a defect is shown where the person is, not here
-            answer = "failed", traceback.format_exc()
-        pipe.send(answer)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            pipe.send(_answer(hand, pipe.recv(), lambda *said: pipe.send(("told", said))))
+
+
+def _answer(hand: Hand, task: Task, tell: Tell) -> tuple[str, Any]:
+    try:
+        return "done", getattr(hand, task.method)(tell, *task.arguments)
+    except UserFacingError as error:
+        return "refused", str(error)
+    except BrokenPipeError:
+        raise
+    except Exception:  # noqa: BLE001 - a defect is shown where the person is, not here
+        return "failed", traceback.format_exc()
