@@ -239,7 +239,10 @@ def test_on_services_that_are_given_it_takes_names_of_its_own(
     first = demo(*words, **given, metrics__port=str(free_ports(1)[0]))
     assert first.end() == 0, first.text()
     text = first.text()
-    assert "topics: demo-visits, demo-emails, demo-purchases, demo-customer-events" in text
+    assert (
+        "topics: demo-visits, demo-emails, demo-purchases, demo-feedback, demo-costs, demo-identity, demo-customer-events"
+        in text
+    )
     assert figures(text)["events"] == "400 in, 400 accepted, 0 rejected"
     (customer,) = [line for line in text.splitlines() if "lifestage customer" in line]
     variables, _, words_of = customer.strip().partition("lifestage ")

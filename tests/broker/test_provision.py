@@ -23,6 +23,9 @@ from tests.wire import create_topic, read_all
 
 pytestmark = pytest.mark.broker
 
+TOPICS = 11
+"""Six sources, the log, the changelog, changes, stages and dead letters."""
+
 
 @pytest.fixture
 def settings(kafka: KafkaServer, topic_prefix: str) -> Settings:
@@ -55,9 +58,9 @@ def configs_in_force(bootstrap: str, topic: str) -> dict[str, str]:
 
 def test_an_empty_cluster_gets_all_topics_and_a_second_run_does_nothing(settings: Settings) -> None:
     """Each topic stands with its partitions and configs in force; then there is nothing left to do."""
-    assert kinds(settings) == ["create"] * 8
+    assert kinds(settings) == ["create"] * TOPICS
     provision(settings)
-    assert kinds(settings) == ["keep"] * 8
+    assert kinds(settings) == ["keep"] * TOPICS
     topics, bootstrap = topics_of(settings), settings.kafka.bootstrap
     source = configs_in_force(bootstrap, topics.sources[0].name)
     assert source["message.timestamp.type"] == "LogAppendTime"
@@ -71,8 +74,8 @@ def test_an_empty_cluster_gets_all_topics_and_a_second_run_does_nothing(settings
 
 def test_a_plan_changes_nothing(settings: Settings) -> None:
     """Planning twice finds the same cluster."""
-    assert kinds(settings) == ["create"] * 8
-    assert kinds(settings) == ["create"] * 8
+    assert kinds(settings) == ["create"] * TOPICS
+    assert kinds(settings) == ["create"] * TOPICS
 
 
 def test_a_plan_that_others_carried_out_meanwhile_is_no_error(settings: Settings) -> None:
@@ -81,7 +84,7 @@ def test_a_plan_that_others_carried_out_meanwhile_is_no_error(settings: Settings
     actions = plan(settings, bootstrap)
     provision(settings)
     apply(settings, bootstrap, actions)
-    assert kinds(settings) == ["keep"] * 8
+    assert kinds(settings) == ["keep"] * TOPICS
 
 
 def test_a_changed_setting_is_brought_to_the_topic(settings: Settings) -> None:
@@ -143,14 +146,14 @@ def test_the_command_prints_a_line_a_topic(settings: Settings, tmp_path: Path, m
     )
     monkeypatch.delenv("LIFESTAGE_CONFIG", raising=False)
     for options, verb, end in (
-        (["--dry-run"], "create", "8 of 8 topics would change"),
-        ([], "create", "8 of 8 topics changed"),
-        ([], "keep", "0 of 8 topics changed"),
+        (["--dry-run"], "create", f"{TOPICS} of {TOPICS} topics would change"),
+        ([], "create", f"{TOPICS} of {TOPICS} topics changed"),
+        ([], "keep", f"0 of {TOPICS} topics changed"),
     ):
         done = CliRunner().invoke(application(), ["provision", "--config", str(file), *options])
         assert done.exit_code == 0, done.output
         lines = done.output.splitlines()
-        assert [line.split()[0] for line in lines[:-1]] == [verb] * 8
+        assert [line.split()[0] for line in lines[:-1]] == [verb] * TOPICS
         assert lines[-1].startswith(end)
 
 
