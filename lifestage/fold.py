@@ -54,8 +54,11 @@ def fold(profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping, h
         profile.reach_at, profile.reach_offset, touched = time, offset, FACTS
     if acquired and (profile.acquired_at is None or time < profile.acquired_at):
         profile.acquired_at, profile.acquired_offset, touched = time, offset, FACTS
-    if active and add_activity(profile.activity, time, keep.gap):
-        touched |= ACTIVITY
+    if active:
+        # before the first there was no silence to wait for: only the first can bring its end nearer
+        first = not profile.activity
+        if add_activity(profile.activity, time, keep.gap):
+            touched |= FACTS if first else ACTIVITY
     if not fact.bot and _keep(profile, fact, offset, keep, horizon):
         touched |= FACTS
     return touched
