@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 from lifestage.cause import Rules
 from lifestage.facts import TYPES, EmailEvent, Fact, ReferralConverted, ReferralSent
 from lifestage.language import Sheet, checked
-from lifestage.language_stories import Story
+from lifestage.language_stories import DAY, Story
 from lifestage.plan import Compiled
 
 PLANS = sorted((Path(__file__).parents[2] / "config/plans").glob("*.plan"))
@@ -57,6 +57,22 @@ def renamed(story: Story, name: str) -> Story:
             for line in story.lines
         )
     )
+
+
+def earlier(story: Story, days: int) -> Story:
+    """The same story so many days earlier."""
+    ms = days * DAY
+    return story._replace(
+        lines=tuple(
+            line._replace(at=line.at - ms, fact=None if line.fact is None else _earlier(line.fact, ms))
+            for line in story.lines
+        )
+    )
+
+
+def _earlier(fact: Fact, ms: int) -> Fact:
+    given = {name: getattr(fact, name, None) for name in ("time", "effective_at", "starts_at", "ends_at")}
+    return replace(fact, **{name: at - ms for name, at in given.items() if at is not None})
 
 
 def _of(fact: Fact, key: str, name: str) -> Fact:
