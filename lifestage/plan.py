@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -101,26 +101,27 @@ def _compared(leaf: Compare) -> str:
     return f"({absent}{value} {leaf.op} {int(leaf.value)})"
 
 
+def _made(expression: str) -> Callable[[Look], object]:
+    """An expression over `look` as a function: a quarter of what a tree of closures costs."""
+    made: Callable[[Look], object] = eval(f"lambda look: {expression}", {"__builtins__": {}})  # noqa: S307  # see _source
+    return made
+
+
 def _judge_of(stages: tuple[Stage, ...]) -> Callable[[Look], str | None]:
-    """The stage of a look as one expression, the first condition that holds: a quarter of what a tree of closures costs."""
+    """The first stage whose condition holds at a look's instant."""
     choices = "".join(f"{stage.name!r} if {_source(stage.when)} else " for stage in stages)
-    judge: Callable[[Look], str | None] = eval(f"lambda look: {choices}None", {"__builtins__": {}})  # noqa: S307  # see _source
-    return judge
+    return cast("Callable[[Look], str | None]", _made(f"{choices}None"))
 
 
 def _truths_of(every: list[Compare]) -> Callable[[Look], tuple[bool, ...]]:
-    truths: Callable[[Look], tuple[bool, ...]] = eval(  # noqa: S307  # see _source
-        f"lambda look: ({''.join(f'{_compared(leaf)}, ' for leaf in every)})", {"__builtins__": {}}
-    )
-    return truths
+    truths = "".join(f"{_compared(leaf)}, " for leaf in every)
+    return cast("Callable[[Look], tuple[bool, ...]]", _made(f"({truths})"))
 
 
 def values_of(asked: list[Compare]) -> Callable[[Look], tuple[Value, ...]]:
     """The values that comparisons compare, read from a look in one go."""
-    values: Callable[[Look], tuple[Value, ...]] = eval(  # noqa: S307  # see _source
-        f"lambda look: ({''.join(f'{OPERANDS[leaf.operand].code(leaf)}, ' for leaf in asked)})", {"__builtins__": {}}
-    )
-    return values
+    values = "".join(f"{OPERANDS[leaf.operand].code(leaf)}, " for leaf in asked)
+    return cast("Callable[[Look], tuple[Value, ...]]", _made(f"({values})"))
 
 
 class Asked(NamedTuple):
