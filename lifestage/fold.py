@@ -59,7 +59,7 @@ def fold(profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping, h
         first = not profile.activity
         if add_activity(profile.activity, time, keep.gap):
             touched |= FACTS if first else ACTIVITY
-    if not fact.bot and _keep(profile, fact, offset, keep, horizon):
+    if kind in keep.kinds and not fact.bot and _keep(profile, fact, offset, keep, horizon):
         touched |= FACTS
     return touched
 

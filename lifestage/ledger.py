@@ -36,8 +36,8 @@ from lifestage.profile import (
     Subscription,
     Trial,
     Version,
-    id_hash,
 )
+from lifestage.seen import id_hash
 
 OrderFact = OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled
 SubscriptionFact = SubscriptionStarted | SubscriptionRenewed | SubscriptionChanged | SubscriptionCancelled

@@ -7,14 +7,9 @@ history but this. Times are ms UTC, money is minor units. The encoding is an arr
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 import msgspec
 
 DAY = 86_400_000
-SEEN_MAX = 8_000
-"""Event ids kept within the horizon; above it the oldest go (semantics §4)."""
-ENTRY = 10
 
 FORMAT = 2
 """Third field of an encoded profile: raised when an older program could not go on with what a newer one wrote."""
@@ -178,7 +173,7 @@ class Profile(msgspec.Struct, array_like=True, omit_defaults=True):
     """Activity as first, last, first, last …: runs whose inner gaps are shorter than any window that is asked."""
     orders: list[Order] = []
     seen: bytes = b""
-    """Event ids in order of arrival, `ENTRY` bytes each: 8 of the id's hash, 2 of its day since 1970."""
+    """Event ids in order of arrival (`lifestage.seen`)."""
     subscriptions: list[Subscription] = []
     accounts: list[Account] = []
     trials: list[Trial] = []
@@ -203,34 +198,3 @@ class Head(msgspec.Struct, array_like=True, gc=False):
 
 
 decode_head = msgspec.msgpack.Decoder(Head).decode
-
-
-def id_hash(source: str, id: str, key: bytes) -> bytes:
-    """8 bytes that stand for (source, id): BLAKE2b with a key, so that nobody outside can make two ids collide."""
-    return blake2b(f"{source}\0{id}".encode(), digest_size=8, key=key).digest()
-
-
-def has_seen(profile: Profile, hashed: bytes) -> bool:
-    """Whether an event with this id is among the facts of the horizon."""
-    seen = profile.seen
-    at = seen.find(hashed)
-    while at >= 0:
-        if not at % ENTRY:
-            return True
-        at = seen.find(hashed, at + 1)
-    return False
-
-
-def remember(profile: Profile, hashed: bytes, time: int, horizon: int) -> bool:
-    """Keep an event id; ids of days before `horizon` (ms) are dropped. True when the cap made the oldest id go."""
-    # 16 bits of days reach to the year 2149; whatever is later is kept as of then.
-    day = min(time // DAY, 0xFFFF).to_bytes(2, "big")
-    seen = profile.seen
-    if horizon > 0 and seen and seen[8:ENTRY] < (oldest := min(horizon // DAY, 0xFFFF).to_bytes(2, "big")):
-        entries = (seen[at : at + ENTRY] for at in range(0, len(seen), ENTRY))
-        seen = b"".join([entry for entry in entries if entry[8:] >= oldest])
-    profile.seen = seen + hashed + day
-    if len(profile.seen) > SEEN_MAX * ENTRY:
-        profile.seen = profile.seen[ENTRY:]
-        return True
-    return False

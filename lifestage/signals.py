@@ -175,6 +175,8 @@ class Keeping(NamedTuple):
     distinct: dict[type[Fact], tuple[str, ...]]
     scores: dict[type[Fact], tuple[str, ...]]
     traits: frozenset[str]
+    kinds: frozenset[type[Fact]]
+    """Those of which anything is kept but what every profile keeps."""
     reach: dict[str, int]
     """By name of signal, distinct thing, score."""
     gap: int
@@ -192,7 +194,7 @@ def keeping(asked: Iterable[tuple[str, int]], traits: Iterable[str], gap: int) -
             marks[signal.kind] = (*marks.get(signal.kind, ()), signal)
     distinct = _by_kind({name: kind for name, (_, kind, _) in DISTINCT.items() if name in reach})
     scores = _by_kind({name: kind for name, (_, kind, _) in SCORES.items() if name in reach})
-    return Keeping(marks, distinct, scores, frozenset(traits), reach, gap)
+    return Keeping(marks, distinct, scores, frozenset(traits), frozenset([*marks, *distinct, *scores]), reach, gap)
 
 
 def _by_kind(kinds: dict[str, type[Fact]]) -> dict[type[Fact], tuple[str, ...]]:

@@ -37,7 +37,8 @@ from lifestage.ledger import (
     net_at,
     number,
 )
-from lifestage.profile import Order, Profile, has_seen, id_hash, remember
+from lifestage.profile import Order, Profile
+from lifestage.seen import has_seen, id_hash, remember
 
 AMENDED = "amended"
 """Outcome of a duplicate that counts in place of what was there: a smaller (time, id) of the same order or refund."""
@@ -68,17 +69,20 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
     reached = clock.time - 1
     if profile.newest is not None and profile.newest > reached:
         reached = profile.newest
-    in_order = time > reached
-    if in_order and profile.due is not None and profile.due < time:
-        advance(profile, key, time, cause, clock, rules, tally)
-    timed = _timed(profile, time, rules) if in_order else None
-    # a first fact that gives no stage still starts the time after which a visitor without a name is forgotten
-    first = profile.newest is None
-    touched = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
-    if in_order:
+    if time > reached:
+        due, timed = profile.due, None
+        if due is not None and due <= time:
+            if due < time:
+                advance(profile, key, time, cause, clock, rules, tally)
+            timed = _timed(profile, time, rules)
+        # a first fact that gives no stage still starts the time after which a visitor without a name is forgotten
+        first = profile.newest is None
+        touched = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
         if first or timed is not None or _calls_for_judgement(profile, touched, rules):
             _judge(profile, key, time, cause, clock, rules, tally, timed)
-    elif late:
+        return "accepted" if known == NEW else AMENDED
+    _add(profile, fact, hashed, cause.offset, clock, rules, tally)
+    if late:
         announce.correct_from(profile, key, reached, reached, cause, clock, rules, tally, present_only=True)
     else:
         announce.correct_from(profile, key, time, reached, cause, clock, rules, tally)
