@@ -23,7 +23,9 @@ from tests.core.oracle import DAY
 SHIPPED = sorted((Path(__file__).parents[2] / "config/plans").glob("*.plan"))
 CLM5_TEXT = (Path(__file__).parents[2] / "config/plans/clm5.plan").read_text(encoding="utf-8")
 
-some = settings(thorough, max_examples=int(os.environ.get("LIFESTAGE_EXAMPLES", "80")))
+_more = os.environ.get("LIFESTAGE_EXAMPLES")
+some = settings(thorough, max_examples=int(_more or 100))
+few = settings(thorough, max_examples=int(_more or 30))
 """As thorough, with fewer examples: what is tried is large, or breaks at once where it is broken."""
 
 _lengths = st.one_of(

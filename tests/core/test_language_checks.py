@@ -19,7 +19,7 @@ from lifestage.operands import OPERANDS, Value
 from lifestage.plan import Compiled
 from tests.core.histories import thorough
 from tests.core.oracle import DAY
-from tests.core.plan_samples import lives, ops_of, plans, profile_of, some
+from tests.core.plan_samples import few, lives, ops_of, plans, profile_of, some
 
 OPERATORS = {
     ">=": operator.ge,
@@ -84,7 +84,7 @@ def holding(asked: Compare, value: Value, data: st.DataObject) -> Condition:
     return Compare(asked.operand, data.draw(st.sampled_from(fits)), near, asked.window, asked.of)
 
 
-@thorough
+@some
 @given(lives(most=6), st.data())
 def test_what_holds_of_a_customer_can_hold(history: list[Fact], data: st.DataObject) -> None:
     """No false alarm: conditions made of what one customer shows at one instant are never refused."""
@@ -99,7 +99,7 @@ def test_what_holds_of_a_customer_can_hold(history: list[Fact], data: st.DataObj
     assert can_hold(All((Any((parts[0], Not(parts[1]))), *parts[1:])))
 
 
-@some
+@few
 @given(plans(), st.lists(lives(most=6), min_size=1, max_size=3))
 def test_a_plan_that_is_refused_was_of_no_use(plan: Plan, histories: list[list[Fact]]) -> None:
     """A part that is said to hold for nobody, or a stage said to be never reached, is so in any history."""
