@@ -62,7 +62,7 @@ class _Text(NamedTuple):
         for number, line in enumerate(self.text.splitlines(), 1):
             if header := re.match(r"\s*\[\s*([^\]]*?)\s*\]", line):
                 now = header[1]
-                if not key and now == section:
+                if now == (key if not section else section if not key else None):
                     raise UserFacingError(f"{self.file}:{number}:1: {problem}")
             elif now == section and (found := re.match(rf"""(\s*)["']?{re.escape(key)}["']?\s*[=.]""", line)) and key:
                 raise UserFacingError(f"{self.file}:{number}:{len(found[1]) + 1}: {problem}")
@@ -83,11 +83,10 @@ def mapping_of(given: str) -> Mapping:
         path = shipped()[given]
     text = _Text(str(path), _read(path))
     try:
-        mapping = msgspec.convert(tomllib.loads(text.text), Mapping)
+        given_words = tomllib.loads(text.text)
     except tomllib.TOMLDecodeError as error:
         raise UserFacingError(_placed(path, str(error))) from None
-    except msgspec.ValidationError as error:
-        _refuse_shape(text, str(error))
+    mapping = _shaped(given_words, text)
     _check_format(mapping, text)
     _check_fields(mapping, text)
     return mapping
@@ -108,16 +107,26 @@ def _placed(path: Path, said: str) -> str:
     return f"{path}:{found[2]}:{found[3]}: {found[1]}" if found else f"{path}: {said}"
 
 
-def _refuse_shape(text: _Text, said: str) -> NoReturn:
-    """Say what msgspec found wrong, at the key it means."""
-    problem, _, at = said.partition(" - at `$")
-    unknown = re.search(r"unknown field `(\w+)`", problem)
-    steps = [step for step in re.split(r"[.`]", at) if step and step != "[...]"]
-    if unknown and not steps:
-        known = [*Mapping.__struct_fields__]
-        text.refuse("", unknown[1], f"unknown word {unknown[1]!r}{meant(unknown[1], known)}")
-    section = steps[0] if steps else ""
-    text.refuse(section if section in {"columns", "constants", "templates"} else "", "" if section in {"columns", "constants", "templates"} else section, f"{problem}")  # fmt: skip
+def _shaped(given: dict[str, Any], text: _Text) -> Mapping:
+    columns = given.get("columns")
+    for name, column in columns.items() if isinstance(columns, dict) else ():
+        try:
+            msgspec.convert(column, str | Column)
+        except msgspec.ValidationError as error:
+            text.refuse("columns", name, _unshaped(str(error), ["field", "as", "time", "zone"]))
+    try:
+        return msgspec.convert(given, Mapping)
+    except msgspec.ValidationError as error:
+        problem, _, at = str(error).partition(" - at `$.")
+        unknown = re.search(r"unknown field `([^`]*)`", problem)
+        key = unknown[1] if unknown else re.split(r"[`.\[]", at)[0]
+        text.refuse("", key, _unshaped(problem, [*Mapping.__struct_fields__]))
+
+
+def _unshaped(said: str, known: Iterable[str]) -> str:
+    """What msgspec found wrong, in words."""
+    unknown = re.search(r"unknown field `([^`]*)`", said)
+    return f"unknown word {unknown[1]!r}{meant(unknown[1], known)}" if unknown else said.partition(" - at `")[0]
 
 
 def _check_format(mapping: Mapping, text: _Text) -> None:

@@ -125,7 +125,7 @@ def test_within_a_second_changes_stand_by_time(replay: Callable[..., Result]) ->
     [
         (("nowhere.jsonl",), "nowhere.jsonl: no such file"),
         ((".",), ".: a folder; name the files in it, such as ./*.jsonl"),
-        (("e.jsonl", "--plan", "clm6"), "no plan 'clm6'; did you mean 'clm5'?"),
+        (("e.jsonl", "--plan", "klm5"), "no plan 'klm5'; did you mean 'clm5'?"),
         (("e.jsonl", "--output", "no/where"), "no/where: cannot be written (No such file or directory)"),
     ],
 )
