@@ -132,7 +132,7 @@ def _ms(cursor: Cursor, operand: Operand, op: Word, windows: Mapping[str, int]) 
         raise PlanError(op.place, f"{operand.name!r} cannot be compared by {op.text}", "an instant has no length: write >= > <= or <")  # fmt: skip
     word = cursor.take("a length of time")
     if word.kind == "amount" and not is_duration(word):
-        raise PlanError(word.place, f"{operand.name!r} is a length of time, not the number {word.text}", f"{word.text}d?")  # fmt: skip
+        raise PlanError(word.place, f"{operand.name!r} is a length of time, not the number {word.text}", f"{word.text}d?" if word.text.isdigit() else "write it as 90d or 12h")  # fmt: skip
     return length_of(word, windows), None
 
 

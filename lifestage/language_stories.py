@@ -34,6 +34,8 @@ from lifestage.moments import parse
 START = 1_706_745_600_000
 """Day 0 of a story: 2024-02-01T00:00:00Z, so that day 28 is a leap day."""
 DAY = 86_400_000
+LAST = 7_289_654_400_000
+"""2201-01-01T00:00:00Z: a hundred years later, the longest window, there are still dates."""
 CUSTOMER = "customer"
 """Whom a line is about that names nobody."""
 NOWHERE = "nowhere"
@@ -168,6 +170,8 @@ def when(cursor: Cursor) -> int:
         raise PlanError(word.place, f"{word.text!r} where a day is expected", "a line begins with its day, as in: day 3 visit")  # fmt: skip
     while (following := cursor.peek()) is not None and is_duration(following):
         at += duration(cursor.take(""))
+    if not 0 <= at <= LAST:
+        raise PlanError(word.place, "no story is so far away in time", "tell it between 1970 and 2200")
     return at
 
 

@@ -19,11 +19,27 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 _LEXEME = re.compile(
     r"(?P<text>\"[^\"]*\")|(?P<word>UTC[+-][0-9:]*|[^\W\d]\w*(?:\.\w+|:(?!\S))?)"
-    r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?![\w-])|(?P<amount>-?[0-9]\w*(?:\.[0-9]+)?)"
+    r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?![\w-])|(?P<amount>-?[0-9]\w*(?:\.[0-9]\w*)?)"
     r"|(?P<arrow>->|(?<!\S)-(?!\S))|(?P<op>[<>=!]=|[<>])|(?P<bracket>[()])"
 )
 """A word may have a second half, `trait.plan`, or end in a colon, as in `ben: visit`; a lone `-` stands for nothing."""
-_WRONG_OPS = {"=": "write == to compare", "!": "write not, or !=", "&": "write and", "|": "write or"}
+_MEANT = {
+    "=": "write == to compare",
+    "!": "write not, or !=",
+    "&": "write and",
+    "|": "write or",
+    ",": "a decimal point is a point, and lists need nothing between their words",
+    "%": "a share is a number from 0 to 1: 0.25",
+    "€": "write the currency after the amount: 20.00 EUR",
+    "$": "write the currency after the amount: 20.00 USD",
+    "£": "write the currency after the amount: 20.00 GBP",
+    "→": "write ->",
+    "≥": "write >=",
+    "≤": "write <=",
+    "≠": "write !=",
+    "\xa0": "it looks like a space and is none: type the space anew",
+} | dict.fromkeys("'‘’“”„«»", 'texts stand between " and "')
+"""What people write where the language has something else."""
 
 
 class Place(NamedTuple):
@@ -93,7 +109,7 @@ def _no_word(character: str, place: Place) -> PlanError:
         return PlanError(place, "a tab", "write spaces: four for each step to the right")
     if character == '"':
         return PlanError(place, "a text that does not end", 'close it with " on the same line')
-    return PlanError(place, f"unexpected character {character!r}", _WRONG_OPS.get(character, ""))
+    return PlanError(place, f"unexpected character {character!r}", _MEANT.get(character, ""))
 
 
 def meant(word: str, names: Iterable[str]) -> str:
