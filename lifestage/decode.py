@@ -46,6 +46,7 @@ _read_names: dict[type[wire.Event], Callable[[wire.Event], tuple[object, ...]]] 
 }
 
 
+_MAY_BE_NOBODYS = ("anybody", "company")
 _CONTEXT_FIELDS = len(facts.Context.__struct_fields__)
 _WRONG = (InvalidError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -79,7 +80,10 @@ class Decoder:
         self._parse: Callable[[bytes], wire.Event] = msgspec.json.Decoder(aliases.AnyEvent).decode
 
     def decode(self, value: bytes | None, appended_ms: int | None, headers: Headers = ()) -> Fact | Refusal:
-        """The fact in `value`. Never raises. `appended_ms` None (files) leaves out the check against the future."""
+        """The fact in `value`, the record's `headers` being its envelope where they say so. Never raises.
+
+        `appended_ms` None (files) leaves out the check against the future.
+        """
         if value is None:
             value = b""
         if headers and (mode := envelopes.mode(headers)):
@@ -156,9 +160,7 @@ class Decoder:
             email = None if is_blocked(email, self._blocked) else email_key(email, self._secret)
         if email is None:
             email = named
-        if event.owner == "company":
-            customer = email = anonymous = None
-        elif customer is None and email is None and anonymous is None and event.owner != "anybody":
+        if customer is None and email is None and anonymous is None and event.owner not in _MAY_BE_NOBODYS:
             raise InvalidError("no_identity", "$", "a customer_id, an email or an anonymous_id that names somebody")
         context, consent, experiment = event.context, event.consent, event.experiment
         return {

@@ -96,7 +96,7 @@ class OrderCompleted(Order, kw_only=True, gc=False, tag="order.completed"):
 
     def fact(self, common: dict[str, Any]) -> facts.OrderCompleted:
         """As `said`."""
-        return facts.OrderCompleted(**common, **self.said())
+        return facts.OrderCompleted(**(common | self.said()))
 
 
 class OrderUpdated(Order, kw_only=True, gc=False, tag="order.updated"):
@@ -104,7 +104,7 @@ class OrderUpdated(Order, kw_only=True, gc=False, tag="order.updated"):
 
     def fact(self, common: dict[str, Any]) -> facts.OrderUpdated:
         """As `said`."""
-        return facts.OrderUpdated(**common, **self.said())
+        return facts.OrderUpdated(**(common | self.said()))
 
 
 class OrderRefunded(Event, kw_only=True, gc=False, tag="order.refunded"):
@@ -213,7 +213,7 @@ class CostRecorded(Event, kw_only=True, gc=False, tag="cost.recorded"):
     campaign_id: Id | None = None
 
     def fact(self, common: dict[str, Any]) -> facts.CostRecorded:
-        """In minor units and ms. Refused unless the period begins before it ends."""
+        """In minor units and ms, without the ids of a person. Refused unless the period begins before it ends."""
         digits = digits_of(self.currency)
         start = moments.instant("$.period_start", self.period_start)
         end = moments.instant("$.period_end", self.period_end)
@@ -229,5 +229,5 @@ class CostRecorded(Event, kw_only=True, gc=False, tag="cost.recorded"):
             period_end=end,
             channel=self.channel or None,
             campaign_id=self.campaign_id or None,
-            **common,
+            **(common | {"customer_id": None, "email": None, "anonymous_id": None}),
         )
