@@ -14,7 +14,7 @@ from lifestage.language_checks import can_hold, check, possible
 from lifestage.language_conditions import Node
 from lifestage.language_relations import ASKS
 from lifestage.language_words import Place
-from lifestage.look import ABSENT, NEVER, Look
+from lifestage.look import ABSENT, NEVER, Look, Terms
 from lifestage.operands import OPERANDS, Value
 from lifestage.plan import Compiled
 from tests.core.histories import thorough
@@ -45,6 +45,7 @@ def every_question() -> list[Compare]:
 
 
 QUESTIONS = every_question()
+TERMS = st.builds(Terms, st.sampled_from((0, 2 * 3_600_000)), st.none() | st.just((2000, "EUR")))
 
 
 def answers(look: Look, questions: list[Compare]) -> list[tuple[Compare, Value]]:
@@ -63,7 +64,7 @@ def test_what_a_customer_shows_is_never_thought_impossible(history: list[Fact], 
     """The relations between facts that proofs rest on hold for every profile at every instant."""
     profile = profile_of(history)
     for t in data.draw(st.lists(st.sampled_from(instants(history)), min_size=1, max_size=3)):
-        shown = answers(Look(profile, t), QUESTIONS)
+        shown = answers(Look(profile, t, data.draw(TERMS)), QUESTIONS)
         told = [pair for pair in shown if pair[1] not in EMPTY] or shown[:1]
         few = data.draw(st.lists(st.sampled_from(shown), max_size=8))
         said = {(asked.operand, asked.window, asked.of): value for asked, value in [*told, *few]}
@@ -88,7 +89,8 @@ def holding(asked: Compare, value: Value, data: st.DataObject) -> Condition:
 @given(lives(most=6), st.data())
 def test_what_holds_of_a_customer_can_hold(history: list[Fact], data: st.DataObject) -> None:
     """No false alarm: conditions made of what one customer shows at one instant are never refused."""
-    look = Look(profile_of(history), data.draw(st.sampled_from(instants(history))))
+    terms = data.draw(TERMS)
+    look = Look(profile_of(history), data.draw(st.sampled_from(instants(history))), terms)
     shown = answers(look, QUESTIONS)
     told = [pair for pair in shown if pair[1] not in EMPTY] or shown
     picked = data.draw(st.lists(st.sampled_from(told) | st.sampled_from(shown), min_size=2, max_size=5))
