@@ -13,6 +13,8 @@ from commands import compiled, offline
 from commands.options import ConfigFile, settings_of
 from config.errors import UserFacingError
 
+ONOFF = ("off", "on")
+
 
 def run(
     files: offline.Files,
@@ -22,7 +24,9 @@ def run(
     ] = None,
     change: Annotated[
         list[str],
-        typer.Option("--set", metavar="WINDOW=LENGTH", help="Another length of a window, such as at_risk=60d."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Another length of a window, such as at_risk=60d; an option on or off."
+        ),
     ],
     until: offline.Until = None,
     json: offline.Json = False,
@@ -33,7 +37,7 @@ def run(
     processes: offline.Processes = None,
     config: ConfigFile = None,
 ) -> None:
-    """Change windows of a plan and see who would stand elsewhere at the end, on the events in FILE...
+    """Change windows and options of a plan and see who would stand elsewhere at the end, on the events in FILE...
 
     Customers by their stage before and after, and the number of changes of each. --output keeps each customer who
     differs as a line of JSON: both stages, since when, and why. A summary goes to stderr.
@@ -46,28 +50,32 @@ def run(
 
     began = time.monotonic()
     named = plan or settings_of(config).lifecycle.plan
-    windows = windows_of(change)
-    sheets = [sheet_of(named), sheet_of(named, windows)]
-    changed = ", ".join(f"{name} {duration(sheets[0].windows[name])} -> {duration(ms)}" for name, ms in windows.items())
+    windows, options = changes_of(change)
+    before, after = sheet_of(named), sheet_of(named, windows, options)
+    changed = [f"{name} {duration(before.windows[name])} -> {duration(ms)}" for name, ms in windows.items()]
+    changed += [f"{name} {ONOFF[before.options[name]]} -> {ONOFF[wanted]}" for name, wanted in options.items()]
     asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config)
-    before, after = sheets[0].plan, sheets[1].plan
-    comparison = Comparison(("before", "after"), [f"{before.id} version {before.version}", changed], until)
-    comparison.tell(asked, [before, after], json, began)
+    titles = [f"{before.plan.id} version {before.plan.version}", ", ".join(changed)]
+    Comparison(("before", "after"), titles, until).tell(asked, [before.plan, after.plan], json, began)
 
 
-def windows_of(given: Sequence[str]) -> dict[str, int]:
-    """The windows of `--set NAME=LENGTH`, in ms. Raises `UserFacingError` for what is none."""
+def changes_of(given: Sequence[str]) -> tuple[dict[str, int], dict[str, bool]]:
+    """The windows (ms) and options of `--set NAME=LENGTH` and `--set NAME=on`. Raises `UserFacingError` for what is neither."""
     from lifestage.language_words import Place, PlanError, Word, duration
 
-    found: dict[str, int] = {}
+    windows: dict[str, int] = {}
+    options: dict[str, bool] = {}
     for one in given:
-        name, equals, length = (part.strip() for part in one.partition("="))
-        if not name or not equals or not length:
-            raise UserFacingError(f"--set {one!r}: expected WINDOW=LENGTH, such as at_risk=60d")
-        if name in found:
-            raise UserFacingError(f"--set {one!r}: window {name!r} is set a second time; once is enough")
+        name, equals, value = (part.strip() for part in one.partition("="))
+        if not name or not equals or not value:
+            raise UserFacingError(f"--set {one!r}: expected WINDOW=LENGTH, such as at_risk=60d, or OPTION=on")
+        if name in windows or name in options:
+            raise UserFacingError(f"--set {one!r}: {name!r} is set a second time; once is enough")
+        if value in ONOFF:
+            options[name] = value == "on"
+            continue
         try:
-            found[name] = duration(Word(length, "amount", Place("--set", 1, 1)))
+            windows[name] = duration(Word(value, "amount", Place("--set", 1, 1)))
         except PlanError as error:
             raise UserFacingError(f"--set {one!r}: {error.problem}; {error.suggestion}") from None
-    return found
+    return windows, options

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from commands.main import application
-from commands.whatif import windows_of
+from commands.whatif import changes_of
 from config.errors import UserFacingError
 from config.plan_files import shipped
 from config.settings import Settings
@@ -142,6 +142,17 @@ def test_a_side_is_a_replay_of_its_own(history: list[Fact], after: int) -> None:
         assert instant(str(side.entered_at)) < end
 
 
+def test_an_option_is_tried_as_well(run: Callable[..., Result]) -> None:
+    """With `engaged_visitor` on, three sessions are as good as a lead."""
+    visits = [event("web.visit", id=f"e{n}", session_id=f"s{n}") for n in range(3)]
+    write("e.jsonl", *visits)
+    done = run("whatif", "e.jsonl", "--set", "engaged_visitor=on")
+    assert "1 of 1 customers stand elsewhere at the end\n  reach -> acquisition                1\n" in done.stdout
+    assert "changes: engaged_visitor off -> on\n" in done.stdout
+    wrong = run("whatif", "e.jsonl", "--set", "engaged_visitr=on")
+    assert "engaged_visitor" in str(wrong.exception)
+
+
 def test_nobody_in_a_stage_differs_from_somebody(run: Callable[..., Result]) -> None:
     """A plan that places fewer customers leaves the others nowhere: `null` in JSON, - in the table."""
     buyers = "plan buyers version 1\n\nstage bought rank 1\n    when standing_orders >= 1\n"
@@ -160,9 +171,9 @@ def test_nobody_in_a_stage_differs_from_somebody(run: Callable[..., Result]) -> 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("at_risk", "--set 'at_risk': expected WINDOW=LENGTH, such as at_risk=60d"),
-        ("=60d", "--set '=60d': expected WINDOW=LENGTH, such as at_risk=60d"),
-        ("at_risk=", "--set 'at_risk=': expected WINDOW=LENGTH, such as at_risk=60d"),
+        ("at_risk", "--set 'at_risk': expected WINDOW=LENGTH, such as at_risk=60d, or OPTION=on"),
+        ("=60d", "--set '=60d': expected WINDOW=LENGTH, such as at_risk=60d, or OPTION=on"),
+        ("at_risk=", "--set 'at_risk=': expected WINDOW=LENGTH, such as at_risk=60d, or OPTION=on"),
         ("at_risk=60", "--set 'at_risk=60': '60' is no length of time; write days, hours, minutes or seconds: 90d, 12h, 30m, 45s"),
         ("at_risk=2w", "--set 'at_risk=2w': '2w' is no length of time; weeks, months and years are written in days: 7d, 30d, 365d"),
         ("at_risk=-3d", "--set 'at_risk=-3d': '-3d' is no length of time; write days, hours, minutes or seconds: 90d, 12h, 30m, 45s"),
@@ -171,7 +182,7 @@ def test_nobody_in_a_stage_differs_from_somebody(run: Callable[..., Result]) -> 
 def test_a_wrong_window_is_one_line(given: str, said: str) -> None:
     """What is no window and length says what was meant."""
     with pytest.raises(UserFacingError) as refused:
-        windows_of([given])
+        changes_of([given])
     assert str(refused.value) == said
 
 
@@ -184,7 +195,7 @@ def test_a_window_that_the_plan_has_not_names_those_it_has(run: Callable[..., Re
     near = run("whatif", "e.jsonl", "--set", "at_rsk=60d")
     assert str(near.exception).endswith("no window 'at_rsk' to change; did you mean 'at_risk'?")
     twice = run("whatif", "e.jsonl", "--set", "at_risk=60d", "--set", "at_risk=70d")
-    assert str(twice.exception) == "--set 'at_risk=70d': window 'at_risk' is set a second time; once is enough"
+    assert str(twice.exception) == "--set 'at_risk=70d': 'at_risk' is set a second time; once is enough"
     never = run("whatif", "e.jsonl", "--set", "churned=30d")
     assert "clm5.plan:" in str(never.exception)
     assert "this stage is never reached" in str(never.exception)

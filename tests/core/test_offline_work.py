@@ -189,6 +189,37 @@ def test_a_line_without_end_is_one_rejected_line(tmp_path: Path) -> None:
     assert "  stdin:3: unparsable" in done.stderr
 
 
+class Heard:
+    """Keeps what progress was reported."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[str, int | None]] = []
+        self.reached: list[tuple[int, str]] = []
+
+    def begin(self, what: str, total: int | None) -> None:
+        """The next part."""
+        self.parts.append((what, total))
+        self.reached.append((0, ""))
+
+    def reach(self, done: int, said: str = "") -> None:
+        """So much of it."""
+        self.reached[-1] = (done, said)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_progress_ends_at_the_total_with_a_rate(tmp_path: Path, processes: int) -> None:
+    """Bytes while reading, facts while computing, up to the last; with the events and changes a second."""
+    file = tmp_path / "e.jsonl"
+    file.write_bytes(b"".join(one.value + b"\n" for one in generate(5_000)) + b"{\n")
+    heard = Heard()
+    with working(Job(SETTINGS, (CLM5,)), [str(file)], heard, processes) as result:
+        changes = result.moves[0].total()
+    assert heard.parts == [("reading", file.stat().st_size), ("computing", 5_000)]
+    assert [done for done, _ in heard.reached] == [file.stat().st_size, 5_000]
+    assert re.fullmatch(r"5,001 events, [0-9,]+ a second", heard.reached[0][1])
+    assert re.fullmatch(rf"{changes:,} changes, [0-9,]+ a second", heard.reached[1][1])
+
+
 def test_a_stream_is_divided_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events from a pipe through two processes are told as from a file."""
     monkeypatch.chdir(tmp_path)
