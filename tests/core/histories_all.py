@@ -1,0 +1,392 @@
+"""Histories over all kinds of facts, and plans over all that a condition may ask, for property tests.
+
+A history is made for a plan: most of its facts are of the kinds that the plan asks about, at instants at which they meet
+the plan's windows. What arrives how is as in `tests.core.histories`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from lifestage import facts as kinds
+from lifestage.cause import Rules
+from lifestage.conditions import All, Compare, Condition, Not, Plan, Stage, leaves
+from lifestage.conditions import Any as Either
+from lifestage.facts import TYPES, Fact
+from lifestage.plan import Compiled
+from tests.core.histories import START, WEEK, Tick, thorough, times
+from tests.core.oracle_plans import DAY, SIGNALS
+
+many = settings(thorough, max_examples=int(os.environ.get("LIFESTAGE_EXAMPLES") or 80))
+"""As `thorough`, for properties over all kinds: an example of them costs ten times as much."""
+EMAIL = "email:" + "0" * 32
+HOUR = DAY // 24
+
+
+class Draws(NamedTuple):
+    """What was drawn for one fact: a number of it, two small numbers, a coin, and perhaps an instant that it names."""
+
+    n: int
+    a: int
+    b: int
+    coin: bool
+    at: int | None
+
+
+AMOUNTS = (1000, 500, 1500, 2500, 0, 2000)
+
+
+def _money(draws: Draws) -> dict[str, Any]:
+    total = AMOUNTS[draws.b]
+    currency = "USD" if draws.a == 3 and draws.coin else "EUR"
+    return {"currency": currency, "total_minor": total, "net_minor": total * 4 // 5 if draws.coin else total}
+
+
+def _subscription(draws: Draws) -> dict[str, Any]:
+    price = (None, 1000, 2000, 3000, 2000, 0)[draws.b]
+    currency = None if price is None else "USD" if draws.coin and draws.b > 3 else "EUR"
+    return {
+        "subscription_id": f"s{draws.a % 2}",
+        "mrr_minor": price,
+        "currency": currency,
+        "effective_at": draws.at,
+    }
+
+
+def _trial(draws: Draws) -> dict[str, Any]:
+    return {"trial_id": f"t{draws.a % 2}"}
+
+
+def _feedback(draws: Draws) -> dict[str, Any]:
+    metric, low, high = (
+        ("nps", 0, 10), ("nps", 0, 100), ("csat", 1, 5), ("ces", 1, 7), ("csat", 0, 32), ("nps", -1, 1),
+    )[draws.b]  # fmt: skip
+    score = low + (high - low) * (0, 0.5, 0.75, 1)[draws.a]
+    return {"survey_id": f"q{draws.n}", "metric": metric, "score": score + 0.0, "scale_min": low, "scale_max": high}
+
+
+def _traits(draws: Draws) -> dict[str, str | float | bool | None]:
+    values = ("pro", "basic", 5, 7.125, draws.coin, None)
+    said = {("plan", "seats", "vip")[draws.a % 3]: values[draws.b]}
+    return {**said, "more": draws.a} if draws.coin else said
+
+
+_MAILS = ("delivered", "opened", "clicked", "bounced", "complained", "subscribed", "unsubscribed", "sent")
+_WHO = (None, "customer", "agent", "bot")
+
+_own: dict[str, Callable[[Draws], dict[str, Any]]] = {
+    "web.visit": lambda d: {
+        "url": "/",
+        "session_id": (None, "x", "y", "z")[d.a],
+        "page_type": (None, "product", "pricing", "content", "pricing", "product")[d.b],
+    },
+    "ad.impression": lambda d: {"campaign_id": f"c{d.a}"},
+    "ad.click": lambda d: {"campaign_id": f"c{d.a}", "count": 1 + d.b},
+    "social.engagement": lambda d: {"campaign_id": f"c{d.a}", "kind": "like"},
+    "lead.captured": lambda d: {
+        "lead_id": f"l{d.n}",
+        "form": "f",
+        "qualified": (None, True, False)[d.a % 3],
+        "score": (None, 10.0, 40.5, 0.0625, 99.9995, 40.0)[d.b],
+    },
+    "trial.started": lambda d: {**_trial(d), **({"starts_at": d.at} if d.coin else {"ends_at": d.at})},
+    "trial.ended": lambda d: {**_trial(d), "converted": (None, True, False)[d.b % 3], "ends_at": d.at},
+    "account.created": lambda d: {"account_id": f"a{d.a % 3}"},
+    "account.closed": lambda d: {"account_id": f"a{d.a % 3}"},
+    "feature.used": lambda d: {"feature": f"f{d.a}"},
+    "cart.updated": lambda d: {"cart_id": f"k{d.a}", "value_minor": 100 * d.b, "currency": "EUR"},
+    "checkout.step": lambda d: {"cart_id": f"k{d.a}", "step": f"{d.b}"},
+    "email.event": lambda d: {
+        "message_id": f"m{d.n}",
+        "event": _MAILS[d.b + 2 * (d.n % 2)],
+        "channel": "sms" if d.a == 3 else "email",
+        "machine": d.coin and d.a == 2,
+    },
+    "order.completed": lambda d: {"order_id": f"o{d.a}", **_money(d)},
+    "order.updated": lambda d: {"order_id": f"o{d.a}", **_money(d)},
+    "order.refunded": lambda d: {"order_id": f"o{d.a}", "refund_id": f"r{d.b % 3}", "amount_minor": AMOUNTS[d.b]},
+    "order.cancelled": lambda d: {"order_id": f"o{d.a}"},
+    "subscription.started": _subscription,
+    "subscription.renewed": _subscription,
+    "subscription.changed": _subscription,
+    "subscription.cancelled": _subscription,
+    "feedback.received": _feedback,
+    "referral.sent": lambda d: {"referral_id": f"x{d.n}", "referrer_id": "c1"},
+    "referral.converted": lambda d: {"referral_id": f"x{d.n}", "referrer_id": "c1", "referred_id": "c2"},
+    "review.posted": lambda d: {"rating": (None, 1.0, 3.5, 4.0, 4.5, 5.0)[d.b]},
+    "community.activity": lambda _: {"kind": "answer"},
+    "loyalty.points": lambda d: {"points": 5.0, "balance": (None, 0.0, 10.0, 100.5, -5.0, 1e6)[d.b]},
+    "ticket.created": lambda d: {"ticket_id": f"i{d.a}", "by": _WHO[d.a]},
+    "ticket.replied": lambda d: {"ticket_id": f"i{d.b}", "by": _WHO[d.a]},
+    "ticket.solved": lambda d: {"ticket_id": f"i{d.b}", "by": _WHO[d.a]},
+    "ticket.reopened": lambda d: {"ticket_id": f"i{d.b}", "by": _WHO[d.a]},
+    "cost.recorded": lambda d: {
+        "cost_id": f"k{d.n}", "amount_minor": 100, "currency": "EUR", "category": "sales",
+        "period_start": START, "period_end": START + DAY,
+    },
+    "profile.updated": lambda d: {"traits": _traits(d)},
+    "consent.changed": lambda d: {"purposes": {"marketing": d.coin}},
+}  # fmt: skip
+"""Of each kind, its own fields from what was drawn."""
+CLASSES = {name: kind for kind, name in TYPES.items()}
+ALL_KINDS = tuple(TYPES.values())
+LEDGER_KINDS = tuple(TYPES[kind] for kind in kinds.LEDGER)
+ORDERS = ("order.completed", "order.completed", "order.completed", "order.updated", "order.refunded", "order.cancelled")
+SUBSCRIPTIONS = (
+    "subscription.started", "subscription.started", "subscription.renewed", "subscription.changed",
+    "subscription.cancelled",
+)  # fmt: skip
+ACCOUNTS = ("account.created", "account.closed", "account.closed")
+TRIALS = ("trial.started", "trial.started", "trial.ended")
+
+_moments = st.one_of(st.none(), times)
+
+
+@st.composite
+def a_fact(draw: st.DrawFn, n: int, which: Sequence[str], customer: str = "c1") -> Fact:
+    """One fact of some of the kinds `which`, with the `n`th id."""
+    name = draw(st.sampled_from(which))
+    draws = Draws(n, draw(st.integers(0, 3)), draw(st.integers(0, 5)), draw(st.booleans()), draw(_moments))
+    odd = draw(st.integers(0, 7))
+    # of two events that tell the same of an order one is a duplicate: they differ in nothing that could count beside it
+    named = draws.a == 3 if name.startswith("order.") else odd == 5
+    common: dict[str, Any] = {"time": draw(times), "source": "app" if odd == 6 else "shop", "id": f"e{n:02}"}
+    common |= {"customer_id": customer, "bot": odd == 7 and not named, "email": EMAIL if named else None}
+    return CLASSES[name](**{**common, **_own[name](draws)})
+
+
+@st.composite
+def histories(draw: st.DrawFn, which: Sequence[str] = ALL_KINDS, most: int = 9, customer: str = "c1") -> list[Fact]:
+    """Facts of one customer in the order of their ids; some come again, with the same ids or as the same thing."""
+    return [draw(a_fact(n, which, customer)) for n in range(draw(st.integers(1, most)))]
+
+
+# -- plans -------------------------------------------------------------------------------------------------------
+
+_days = st.sampled_from((1, 2, 10, 29, 30, 60, 89, 90, 91, 180, 365, 400))
+lengths = st.one_of(_days.map(lambda days: days * DAY), _days.map(lambda days: days * DAY), st.just(12 * HOUR))
+_ranks = st.sampled_from((">=", ">", "<=", "<", ">=", ">="))
+_any_op = st.sampled_from((">=", ">=", ">", "<=", "<", "==", "!="))
+_windows = st.one_of(st.none(), lengths)
+
+SCORED = {"nps": "feedback.received", "csat": "feedback.received", "ces": "feedback.received",
+          "lead_score": "lead.captured", "rating": "review.posted", "points": "loyalty.points"}  # fmt: skip
+_acts = {
+    "visit": "web.visit", "product": "web.visit", "pricing": "web.visit", "ad": "ad.click", "social": "social.engagement",
+    "lead": "lead.captured", "qualified": "lead.captured", "trial": "trial.started", "signup": "account.created",
+    "feature": "feature.used", "cart": "cart.updated", "checkout": "checkout.step", "email": "email.event",
+    "answer": "feedback.received", "review": "review.posted", "good": "review.posted", "community": "community.activity",
+}  # fmt: skip
+_by_name = {
+    "trial_conversion": "trial.ended", "referral_sent": "referral.sent", "referral_converted": "referral.converted",
+    "ticket": "ticket.created", "ticket_reply": "ticket.replied",
+}  # fmt: skip
+
+
+@cache
+def _kinds_of_signals() -> dict[str, str]:
+    found = {}
+    for plural, (singular, _) in SIGNALS.items():
+        kind = _by_name.get(singular) or _acts[singular.partition("_")[0]]
+        for name in (plural, f"{singular}_days", f"since_last_{singular}", f"since_first_{singular}"):
+            found[name] = kind
+    return found
+
+
+def kinds_asked(plan: Plan) -> list[str]:
+    """The kinds of facts that a plan's conditions ask about, each as often as it is asked."""
+    return kinds_asked_by([leaf for stage in plan.stages for leaf in leaves(stage.when)])
+
+
+def kinds_asked_by(asked: Sequence[Compare]) -> list[str]:
+    """The kinds of facts that comparisons ask about."""
+    found: list[str] = []
+    signals = _kinds_of_signals()
+    known: dict[str, Sequence[str]] = {
+        "sessions": ["web.visit"], "features": ["feature.used"], "trait": ["profile.updated"],
+        "trait_number": ["profile.updated"], "trial_running": TRIALS, "accounts_closed": [*ACCOUNTS, "order.completed"],
+        "customer": [*ORDERS, "subscription.started"], "since_last_purchase": [*ORDERS, *SUBSCRIPTIONS],
+        "subscription_lapsed": [*SUBSCRIPTIONS, "order.completed"], "reached": ["web.visit", "email.event", "ad.click"],
+        "acquired": ["lead.captured", "ticket.created", "email.event", "account.created", *ORDERS],
+        "since_last_activity": ALL_KINDS, **{name: [kind] for name, kind in SCORED.items()},
+    }  # fmt: skip
+    for leaf in asked:
+        if leaf.operand in signals:
+            found.append(signals[leaf.operand])
+        elif leaf.operand in known:
+            found += known[leaf.operand]
+        else:
+            found += ORDERS if "order" in leaf.operand or leaf.operand == "net_revenue" else SUBSCRIPTIONS
+    return found
+
+
+def _signal_leaves() -> st.SearchStrategy[Compare]:
+    forms: list[st.SearchStrategy[Compare]] = []
+    for plural, (singular, _) in SIGNALS.items():
+        forms += [
+            st.builds(Compare, st.just(plural), _any_op, st.integers(0, 3), _windows),
+            st.builds(Compare, st.just(f"{singular}_days"), _any_op, st.integers(0, 3), lengths),
+            st.builds(Compare, st.sampled_from((f"since_last_{singular}", f"since_first_{singular}")), _ranks, lengths),
+        ]
+    return st.sampled_from(forms).flatmap(lambda form: form)
+
+
+def _flags(*names: str) -> st.SearchStrategy[Compare]:
+    return st.builds(Compare, st.sampled_from(names), st.just("=="), st.just(1))
+
+
+def _counts(windows: st.SearchStrategy[int | None], *names: str) -> st.SearchStrategy[Compare]:
+    return st.builds(Compare, st.sampled_from(names), _any_op, st.integers(0, 3), windows)
+
+
+def _since(*names: str) -> st.SearchStrategy[Compare]:
+    return st.builds(Compare, st.sampled_from(names), _ranks, lengths)
+
+
+_scores = st.builds(
+    Compare,
+    st.sampled_from(tuple(SCORED)),
+    _any_op,
+    st.sampled_from((0, 1000, 4000, 5000, 9000, 10_000, 40_500, 7500, 63, 62)),
+    _windows,
+)
+_trait_names = st.sampled_from(("plan", "seats", "vip"))
+_traits_asked = st.one_of(
+    st.builds(Compare, st.just("trait"), st.sampled_from(("==", "!=")), st.sampled_from(("pro", "true", "5")), st.none(), _trait_names),
+    st.builds(Compare, st.just("trait_number"), _any_op, st.sampled_from((0, 5000, 7125, 7126)), st.none(), _trait_names),
+)  # fmt: skip
+_currencies = st.sampled_from(("EUR", "EUR", "USD"))
+_amounts = st.sampled_from((0, 500, 1000, 1200, 2000, 2500, 3000))
+_money_asked = st.one_of(
+    st.builds(Compare, st.just("net_revenue"), _any_op, _amounts, _windows, _currencies),
+    st.builds(Compare, st.just("mrr"), _any_op, _amounts, st.none(), _currencies),
+)
+comparisons: st.SearchStrategy[Compare] = st.one_of(
+    _flags("customer", "reached", "acquired", "subscribed", "active_subscription", "subscription_lapsed"),
+    _flags("subscription_expanded", "trial_running", "accounts_closed"),
+    _counts(_windows, "standing_orders", "order_days", "subscription_renewals"),
+    _since("since_last_order", "since_first_order", "since_last_purchase", "since_last_activity"),
+    _counts(lengths, "sessions", "features"),
+    _signal_leaves(),
+    _signal_leaves(),
+    _scores,
+    _traits_asked,
+    _money_asked,
+)
+"""Any comparison that the plan language can say."""
+
+
+def _joined(parts: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
+    several = st.lists(parts, min_size=2, max_size=3).map(tuple)
+    return st.one_of(st.builds(All, several), st.builds(Either, several), st.builds(Not, parts))
+
+
+conditions: st.SearchStrategy[Condition] = st.one_of(
+    comparisons, comparisons, st.recursive(comparisons, _joined, max_leaves=4)
+)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """A plan of 1 to 4 stages, ranks falling; some beside the ranks, some forward only, some with other days or a least order."""
+    forward = draw(st.integers(0, 3)) == 0
+    count = draw(st.integers(1, 4))
+    beside = 0 if forward else draw(st.integers(0, count - 1))
+    stages = []
+    for n in range(count):
+        rank = None if n < beside else count - n
+        enter, leave = draw(st.sampled_from((("at_risk", "recovery"), ("churn", "reactivation"), ("dormancy", None))))
+        kind = (None, None) if rank is not None else (enter, leave)
+        stages.append(Stage(f"s{count - n}", rank, draw(conditions), *kind))
+    return Plan(
+        id="random",
+        version=1,
+        stages=tuple(stages),
+        day_zone=draw(st.sampled_from((0, 0, 0, 2 * HOUR, -5 * HOUR, 12 * HOUR))),
+        forward_only=forward,
+        min_order_net=draw(st.sampled_from((None, None, None, (1000, "EUR"), (1, "EUR")))),
+    )
+
+
+class Case(NamedTuple):
+    """A plan and a history of one customer that concerns it."""
+
+    plan: Plan
+    facts: list[Fact]
+
+    @property
+    def rules(self) -> Rules:
+        """The plan, compiled, with all else as it is by default."""
+        return Rules(Compiled(self.plan))
+
+
+@st.composite
+def cases(draw: st.DrawFn, plan: st.SearchStrategy[Plan] | None = None, most: int = 9) -> Case:
+    """A plan, and facts most of which it asks about."""
+    drawn = draw(plans() if plan is None else plan)
+    asked = kinds_asked(drawn)
+    which = [*asked, *asked, *asked[:3], draw(st.sampled_from(ALL_KINDS))] if plan is None else [*asked, *ALL_KINDS]
+    history = draw(histories(which, most))
+    again = draw(st.lists(st.sampled_from(history), max_size=2))
+    return Case(drawn, history + again)
+
+
+class Log(NamedTuple):
+    """A case whose facts arrive in some order."""
+
+    case: Case
+    items: list[Fact | Tick]
+
+
+_delays = st.sampled_from((0, 0, 0, DAY, WEEK, 100 * DAY, 400 * DAY))
+_behind = st.sampled_from((0, 1, DAY, WEEK - 1, WEEK, WEEK + 1, 30 * DAY))
+_silences = st.sampled_from((0, 1, 30 * DAY, 90 * DAY, 200 * DAY, 400 * DAY))
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, history: Sequence[Fact], delays: st.SearchStrategy[int] = _delays) -> list[Fact | Tick]:
+    """The history in some order of arrival, with ticks such that nothing comes later than the lateness; last, a tick past all."""
+    coming = [(fact.time + draw(delays), n, fact) for n, fact in enumerate(history)]
+    waiting = [fact for _, _, fact in sorted(coming, key=lambda item: item[:2])]
+    found: list[Fact | Tick] = []
+    while waiting:
+        if draw(st.booleans()):
+            # the oldest that is still to come is at most exactly as late as is allowed
+            found.append(Tick(min(fact.time for fact in waiting) + WEEK - draw(_behind)))
+        found.append(waiting.pop(0))
+    found.append(Tick(max(fact.time for fact in history) + 1 + draw(_silences)))
+    return found
+
+
+@st.composite
+def logs(draw: st.DrawFn, some: st.SearchStrategy[Case]) -> Log:
+    """A case and an order in which its facts arrive."""
+    case = draw(some)
+    return Log(case, draw(arrivals(case.facts)))
+
+
+CROWDED = ("web.visit", "web.visit", "feature.used", "feedback.received", "profile.updated", "ticket.replied")
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> Log:
+    """So many signals that a profile lets the old ones go, nearly in order of time, with ticks between them."""
+    asked = comparisons.filter(lambda leaf: set(kinds_asked_by([leaf])) <= set(CROWDED))
+    stages = [Stage(f"s{n}", n, draw(asked)) for n in (2, 1)]
+    plan = Plan("crowded", 1, tuple(stages), forward_only=draw(st.booleans()))
+    which = [kind for kind in CROWDED if kind in kinds_asked_by([leaf for s in stages for leaf in leaves(s.when)])]
+    step, history, time = draw(st.sampled_from((HOUR, 5 * HOUR, DAY, 3 * DAY))), list[Fact](), START
+    for n in range(draw(st.integers(26, 60))):
+        time += step * (1 + n * n % 5 % 3)
+        draws = Draws(n, n * n % 7 % 4, n * n % 11 % 6, n % 3 == 0, None)
+        name = which[n * n % 13 % len(which)]
+        common: dict[str, Any] = {"time": time, "source": "shop", "id": f"e{n:02}", "customer_id": "c1"}
+        history.append(CLASSES[name](**common, **_own[name](draws)))
+    delays = st.sampled_from((0, 0, 0, 0, 0, DAY, 6 * DAY))
+    return Log(Case(plan, history), draw(arrivals(history, delays)))
