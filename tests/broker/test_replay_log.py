@@ -137,6 +137,15 @@ def test_every_change_comes_out_again_byte_for_byte(made: Deployment, replay: Ca
     assert f"{sum(made.ends([made.topics.log.name]).values()):,} records of 4 partitions in " in done.stderr
 
 
+def test_it_is_the_same_in_little_memory(
+    made: Deployment, replay: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few records are read at a time and however few profiles are held decoded, the same comes out."""
+    monkeypatch.setattr("commands.replay_log.DIRTY_MAX", 2)
+    monkeypatch.setattr("streams.log_reader.RECORDS_A_POLL", 3)
+    assert replayed(replay().stdout_bytes) == in_order(announced(made))
+
+
 def test_it_takes_no_part_in_the_group(made: Deployment, replay: Callable[..., Result]) -> None:
     """The commits of the workers' group are what they were, and nobody joined it."""
     before = made.committed()

@@ -200,6 +200,12 @@ def test_an_anonymous_visitor_is_told_when_they_are_forgotten() -> None:
     assert "next        forgotten at 2024-03-02T00:00:00Z, in 29 d, if nothing happens before" in there
     gone = told(explain("anon:a1", [seen], RULES, START + 31 * DAY))
     assert gone[0] == "anon:a1  was anonymous, silent for long, and is forgotten"
+    again = told(explain("anon:a1", [seen, replace(seen, id="v2", time=START + 31 * DAY)], RULES, START + 32 * DAY))
+    assert again[0] == "anon:a1  is in reach since 2024-03-03T00:00:00Z"
+    assert [line for line in again if "reached no → yes" in line] == [
+        "  2024-02-01T00:00:00Z  web.visit v1: reached no → yes; since_last_activity never → 0",
+        "  2024-03-03T00:00:00Z  web.visit v2: reached no → yes; since_last_activity never → 0",
+    ]
 
 
 @pytest.mark.parametrize(
