@@ -101,7 +101,7 @@ def refused(settings: dict[str, str], home: Path) -> tuple[int, str]:
     [
         ("clock.mode", "never", "wall"),
         ("topics.partitions", "0", "at least 1"),
-        ("lifecycle.plan", "clm99", "clm5"),
+        ("lifecycle.plan", "clm55", "clm5"),
         ("lifecycle.flush_interval_s", "-1", "above 0"),
         ("metrics.port", "99999", "65535"),
         ("kafka.compression", "zstd", "gzip"),
