@@ -118,10 +118,10 @@ def fits(variable: Variable, said: Mapping[Variable, Value]) -> bool:
     if not _alone(variable, value):
         return False
     for other, known in said.items():
-        for relation in _relations(variable, other):
+        for relation in relations(variable, other):
             if not relation(value, known):
                 return False
-        for relation in _relations(other, variable):
+        for relation in relations(other, variable):
             if not relation(known, value):
                 return False
     return _buys(said)
@@ -149,8 +149,8 @@ def _buys(said: Mapping[Variable, Value]) -> bool:
 
 
 @lru_cache(maxsize=20_000)
-def _relations(one: Variable, other: Variable) -> tuple[Relation, ...]:
-    """What must hold between the values of two facts, in this order of them."""
+def relations(one: Variable, other: Variable) -> tuple[Relation, ...]:
+    """What must hold between the values of two facts, in this order of them, for any customer at any instant."""
     if one == other:
         return ()
     return tuple(_related(one, other))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from lifestage.conditions import All, Any, Compare, Condition, Not, Op, Plan, Stage
-from lifestage.facts import Fact
+from lifestage.facts import Fact, WebVisit
 from lifestage.fold import fold
 from lifestage.language import ENTER_KINDS, LEAVE_KINDS, read
 from lifestage.language_words import RESERVED
@@ -117,7 +118,18 @@ def lives(draw: st.DrawFn, most: int = 8, happenings: tuple[str, ...] = HAPPENIN
     found = draw(st.lists(st.tuples(_when, st.sampled_from(happenings)), min_size=1, max_size=most))
     lines = [f"    day {day} {more}ms {what}" for (day, more), what in sorted(found)]
     text = 'plan p version 1\nstage s rank 1\n    when reached\nstory "a life"\n' + "\n".join(lines)
-    return facts_of(read(text).stories[0])
+    return [_unnamed(fact) for fact in facts_of(read(text).stories[0])]
+
+
+def happened(what: str) -> list[Fact]:
+    """One happening on day 0."""
+    text = f'plan p version 1\nstage s rank 1\n    when reached\nstory "one"\n    day 0 {what}\n'
+    return [_unnamed(fact) for fact in facts_of(read(text).stories[0])]
+
+
+def _unnamed(fact: Fact) -> Fact:
+    """Visits of a pricing page name no session, as not every sender does."""
+    return replace(fact, session_id=None) if isinstance(fact, WebVisit) and fact.page_type == "pricing" else fact
 
 
 KEEP = keeping([(operand.reads, 1 << 50) for operand in OPERANDS.values()], ("plan", "seats", "deal_stage"), 1)
