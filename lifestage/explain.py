@@ -123,7 +123,10 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(key: str, facts: Iterable[Fact], rules: Rules, at: int) -> Explanation:
-    """Explain a customer from facts in any order, as of `at` (ms, inclusive), as file replay sees them."""
+    """Explain a customer from facts in any order, as of `at` (ms, inclusive), as file replay sees them.
+
+    One of them at least is no later than `at`: before that nobody stands anywhere, whatever a condition says of nothing.
+    """
     course = _course(key, facts, rules, at)
     return _explanation(key, course.profile, rules, at, course, course.path.changes, [])
 

@@ -9,46 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from config.plan_files import sheet_of, shipped
 from lifestage.cause import Rules
+from lifestage.change import Announced
 from lifestage.evidence import Seen
 from lifestage.explain import Compared, Explanation, Finding, explain, explain_folded, questions
 from lifestage.explain_words import asked_text, value_of
 from lifestage.facts import Fact
 from lifestage.moments import parse
-from lifestage.plan import All, Any, Compare, Compiled, Condition, Not, Plan, Stage, signed_leaves, text_of
+from lifestage.plan import Condition, Not, Plan, signed_leaves, text_of
 from lifestage.profile import Profile
 from lifestage.replay import Path, replay_customer
-from tests.core.histories import CLM5, Tick, arrivals, facts, partition, records, thorough, times
+from tests.core.histories import partition, record, thorough, times
+from tests.core.histories_all import Case, Log, cases, crowds, logs
 from tests.core.oracle import DAY
 
-WILD = Plan(
-    "wild",
-    1,
-    (
-        Stage("tired", None, All((Compare("standing_orders", ">=", 1), Not(Compare("visits", ">=", 1, 30 * DAY))))),
-        Stage(
-            "rich",
-            3,
-            Any(
-                (
-                    Compare("net_revenue", ">", 1500, 60 * DAY, "EUR"),
-                    Not(Any((Compare("order_days", "<", 2), Compare("since_last_order", ">", 29 * DAY)))),
-                )
-            ),
-        ),
-        Stage("buyer", 2, All((Compare("standing_orders", "==", 1), Compare("since_first_order", "<=", 90 * DAY)))),
-        Stage("seen", 1, Any((Compare("reached", "==", 1), Not(Compare("customer", "!=", 1))))),
-    ),
-    day_zone=3_600_000,
-)
-"""Every operator, brackets inside brackets and what comes to hold when facts leave a window."""
-
-FORWARD = replace(
-    WILD, id="forward", stages=tuple(replace(one, rank=4 - n) for n, one in enumerate(WILD.stages)), forward_only=True
-)
-RULES = {plan.id: Rules(Compiled(plan)) for plan in (CLM5, WILD, FORWARD)}
-plans = st.sampled_from(list(RULES.values()))
+SHIPPED = st.sampled_from([sheet_of(name).plan for name in shipped()])
+any_case = st.one_of(cases(), cases(), cases(SHIPPED))
+any_log = st.one_of(logs(cases()), logs(cases(SHIPPED)), crowds())
 FAR = [days * DAY + beside for days in (0, 1, 29, 30, 60, 89, 90, 180, 365, 2000) for beside in (0, 1)]
+
+
+def known(case: Case, t: int) -> int:
+    """t, or the first instant at which there is anything to explain."""
+    return max(t, min(fact.time for fact in case.facts))
 
 
 def profile_at(given: list[Fact], rules: Rules, t: int) -> Profile:
@@ -84,9 +68,10 @@ def conditions(plan: Plan) -> dict[str, Condition]:
 
 
 @thorough
-@given(facts(), times, plans)
-def test_each_stage_and_comparison_holds_as_it_is_judged(history: list[Fact], t: int, rules: Rules) -> None:
+@given(any_case, times)
+def test_each_stage_and_comparison_holds_as_it_is_judged(case: Case, t: int) -> None:
     """What is said to hold does at that instant, what is said to lack something does not, and the first is the stage."""
+    history, rules, t = case.facts, case.rules, known(case, t)
     explained = explain("c1", history, rules, t)
     plan = rules.plan
     seen = Seen(plan.look(profile_at(history, rules, t), t))
@@ -106,9 +91,10 @@ def test_each_stage_and_comparison_holds_as_it_is_judged(history: list[Fact], t:
 
 
 @thorough
-@given(facts(), times, plans)
-def test_each_instant_that_is_named_is_when_it_turns(history: list[Fact], t: int, rules: Rules) -> None:
+@given(any_case, times)
+def test_each_instant_that_is_named_is_when_it_turns(case: Case, t: int) -> None:
     """With no further event a comparison, and a stage's condition, is at the named instant and not before what it is not now."""
+    history, rules, t = case.facts, case.rules, known(case, t)
     profile, plan = profile_at(history, rules, t), rules.plan
     told = conditions(plan.plan)
 
@@ -130,9 +116,10 @@ def test_each_instant_that_is_named_is_when_it_turns(history: list[Fact], t: int
 
 
 @thorough
-@given(facts(), times, plans)
-def test_what_comes_next_comes_then(history: list[Fact], t: int, rules: Rules) -> None:
+@given(any_case, times)
+def test_what_comes_next_comes_then(case: Case, t: int) -> None:
     """With no further event the stage stays until the instant that is named, and is then the one that is named."""
+    history, rules, t = case.facts, case.rules, known(case, t)
     profile, plan, coming = profile_at(history, rules, t), rules.plan, explain("c1", history, rules, t).next
     end = None if coming is None else parse(coming.at)
     for at in [t + ahead for ahead in FAR] + ([] if end is None else [end - 1]):
@@ -144,9 +131,10 @@ def test_what_comes_next_comes_then(history: list[Fact], t: int, rules: Rules) -
 
 
 @thorough
-@given(facts(), times, plans, st.randoms(use_true_random=False))
-def test_the_order_of_the_facts_does_not_matter(history: list[Fact], t: int, rules: Rules, random: Random) -> None:
+@given(any_case, times, st.randoms(use_true_random=False))
+def test_the_order_of_the_facts_does_not_matter(case: Case, t: int, random: Random) -> None:
     """Files may be in any order, and may hold an event twice."""
+    history, rules, t = case.facts, case.rules, known(case, t)
     due = explain("c1", history, rules, t)
     mixed = [*history, *history[:2]]
     random.shuffle(mixed)
@@ -156,21 +144,23 @@ def test_the_order_of_the_facts_does_not_matter(history: list[Fact], t: int, rul
 
 
 @thorough
-@given(arrivals(), st.sampled_from((0, 1, 30 * DAY, 100 * DAY)), plans)
-def test_the_log_and_files_explain_alike(items: list[Fact | Tick], later: int, rules: Rules) -> None:
+@given(any_log, st.sampled_from((0, 1, 30 * DAY, 100 * DAY)))
+def test_the_log_and_files_explain_alike(log: Log, later: int) -> None:
     """What a fold of the log made of a customer is explained as their facts are, whatever came late: at any later instant
     and at the very instant at which a move is due."""
-    folded = partition(rules)
-    changes = folded.fold(records(items))
-    history = [item for item in items if not isinstance(item, Tick)]
-    profile = folded.profile(b"c1")
-    assert profile is not None
-    end = max(item.time for item in items)
-    for t in {end + later, max(end, profile.due or end)}:
+    rules = log.case.rules
+    folded, changes, taken = partition(rules), list[Announced](), list[Fact]()
+    for offset, item in enumerate(log.items):
+        changes += folded.fold([record(offset, item)])
+        if isinstance(item, Fact) and folded.dirty[b"c1"].applied == offset:
+            taken.append(item)
+    due = folded.dirty[b"c1"].due
+    end = max(item.time for item in log.items)
+    for t in {end + later, max(end, due or end)}:
         profile = folded.profile(b"c1")
         assert profile is not None
-        live = explain_folded("c1", profile, history, changes, rules, t)
-        filed = explain("c1", history, rules, t)
+        live = explain_folded("c1", profile, taken, changes, rules, t)
+        filed = explain("c1", taken, rules, t)
         assert _without_changes(live) == _without_changes(filed)
         assert list(live.changes) == changes
         ends = (changes[-1].data.stage if changes else None, *(one.data.stage for one in live.pending))
@@ -182,9 +172,10 @@ def _without_changes(explained: Explanation) -> Explanation:
 
 
 @thorough
-@given(facts(), times, plans)
-def test_the_effects_of_the_facts_lead_to_the_values(history: list[Fact], t: int, rules: Rules) -> None:
+@given(any_case, times)
+def test_the_effects_of_the_facts_lead_to_the_values(case: Case, t: int) -> None:
     """What time alone does not change is, at the end, what the last effect on it left; every fact taken is told once."""
+    history, rules, t = case.facts, case.rules, known(case, t)
     explained = explain("c1", history, rules, t)
     told = {effect.asked: effect.after for one in explained.history for effect in one.effects}
     look = rules.plan.look(profile_at(history, rules, t), t)
