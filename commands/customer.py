@@ -22,7 +22,8 @@ def run(
 ) -> None:
     """Show where one customer stands, since when, and what comes next if nothing happens.
 
-    From the read model in Redis, which is behind the stream by less than a second while Redis is there.
+    From the read model in Redis, which is behind the stream by less than a second while Redis is there. Why they are
+    there, and why not further, says `lifestage explain`.
     """
     import json
 

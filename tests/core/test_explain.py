@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from commands.main import application
+from config.plan_files import sheet_of, shipped
 from lifestage.cause import Rules
 from lifestage.explain import explain
 from lifestage.explain_text import LINES_MAX, told
@@ -190,6 +191,17 @@ def test_a_long_history_is_shortened_in_the_middle() -> None:
     shown = len(lines) - 1 - next(number for number, line in enumerate(lines) if line.startswith("so far"))
     whole = 300 + len(explain("c1", orders, RULES, START + 300 * DAY).changes)
     assert lines[at] == f"  … {whole - shown + 1} lines left out here; --json has them all"
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_plan_is_told_on_a_screen(name: str) -> None:
+    """Of somebody who lacks everything, and of somebody with a long history, no more than sixty lines."""
+    rules = Rules(Compiled(sheet_of(name).plan))
+    orders = [order(day, f"e{day}", f"o{day}") for day in range(100)]
+    for facts in ([visit(0, "v1")], [visit(0, "v1"), *orders]):
+        lines = told(explain("c1", facts, rules, START + 120 * DAY))
+        assert len(lines) <= LINES_MAX
+        assert lines[0].startswith("c1  is in ")
 
 
 def test_an_anonymous_visitor_is_told_when_they_are_forgotten() -> None:
