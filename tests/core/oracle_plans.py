@@ -159,6 +159,12 @@ def is_activity(fact: Fact) -> bool:
 
 # -- scores and traits -------------------------------------------------------------------------------------------
 
+
+def exact(number: float) -> Fraction:
+    """A number as it was written: 99.9995 is no less."""
+    return Fraction(repr(number))
+
+
 SCALES = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 
 
@@ -168,14 +174,14 @@ def _score(name: str, fact: Fact) -> Fraction | None:
         return None
     if isinstance(fact, FeedbackReceived) and fact.metric == name:
         low, high = SCALES[name]
-        given, least, most = (Fraction(x) for x in (fact.score, fact.scale_min, fact.scale_max))
+        given, least, most = (exact(x) for x in (fact.score, fact.scale_min, fact.scale_max))
         return low + (given - least) / (most - least) * (high - low)
     said = {
         "lead_score": fact.score if isinstance(fact, LeadCaptured) else None,
         "rating": fact.rating if isinstance(fact, ReviewPosted) else None,
         "points": fact.balance if isinstance(fact, LoyaltyPoints) else None,
     }.get(name)
-    return None if said is None else Fraction(said)
+    return None if said is None else exact(said)
 
 
 def _trait(name: str | None, past: Iterable[Fact]) -> str | float | None:
@@ -222,7 +228,7 @@ def _score_or_trait(leaf: Compare, _: Plan, past: list[Fact], t: int) -> object:
         said = _trait(leaf.of, past)
         if isinstance(said, str) != (leaf.operand == "trait"):
             return None
-        return said if said is None or isinstance(said, str) else round(Fraction(said) * 1000)
+        return said if said is None or isinstance(said, str) else round(exact(said) * 1000)
     if leaf.operand in {*SCALES, "lead_score", "rating", "points"}:
         recent = [f for f in latest(past) if leaf.window is None or t - leaf.window < f.time]
         scores = [score for f in recent for score in [_score(leaf.operand, f)] if score is not None]

@@ -13,25 +13,23 @@ from lifestage.change import Announced, encode_value
 from lifestage.conditions import leaves
 from lifestage.facts import LEDGER, TYPES, Fact
 from lifestage.moments import parse
-from lifestage.partition import Partition
 from lifestage.replay import replay
 from tests.core import oracle_plans as oracle
 from tests.core.histories import WEEK, Tick, partition, record, records, standing_moves
 from tests.core.histories_all import (
-    ALL_KINDS,
-    CLASSES,
-    LEDGER_KINDS,
     Case,
     Log,
     a_fact,
     arrivals,
     cases,
     crowds,
-    kinds_asked,
+    followed,
     logs,
     many,
+    outcomes,
 )
 from tests.core.oracle_plans import DAY, SIGNALS
+from tests.core.plans_all import ALL_KINDS, CLASSES, LEDGER_KINDS, kinds_asked
 
 SHIPPED = st.sampled_from([sheet_of(name).plan for name in shipped()])
 any_case = st.one_of(cases(), cases(), cases(SHIPPED))
@@ -53,16 +51,6 @@ def end_of(items: list[Fact] | list[Fact | Tick], after: int = 0) -> int:
 def told(changes: list[Announced]) -> list[bytes]:
     """Changes as bytes."""
     return list(map(encode_value, changes))
-
-
-def outcomes(whole: Partition) -> dict[str, int]:
-    """Events by outcome."""
-    found: dict[str, int] = {}
-    for by_type in whole.marker.accounts.values():
-        for by_outcome in by_type.values():
-            for outcome, number in by_outcome.items():
-                found[outcome] = found.get(outcome, 0) + number
-    return found
 
 
 def test_every_kind_and_every_fact_of_the_language_is_tried() -> None:
@@ -109,21 +97,12 @@ def test_any_order_of_arrival_is_the_file(log: Log, data: st.DataObject) -> None
 @given(any_log)
 def test_the_announced_history_is_the_path_after_each_record(log: Log) -> None:
     """After every record what is announced, superseded changes taken out, is the path up to the last tick and the newest fact."""
-    folded, changes, known, reached = partition(log.case.rules), list[Announced](), list[Fact](), -1
-    for offset, item in enumerate(log.items):
-        repeated = outcomes(folded).get("duplicate", 0)
-        new = folded.fold([record(offset, item)])
-        changes += new
-        if isinstance(item, Tick):
-            reached = max(reached, item.time - 1)
-        else:
-            known.append(item)
-            # what is known already is no fact
-            reached = max(reached, item.time) if outcomes(folded).get("duplicate", 0) == repeated else reached
-        if known:
-            case = log.case._replace(facts=known)
-            assert standing_moves(changes) == moves_of_file(case, reached + 1)
-        assert [change.data.kind for change in new].count("correction") == 0 or len(new) == 1
+    changes: list[Announced] = []
+    for noted in followed(log):
+        changes += noted.changes
+        if noted.facts:
+            assert standing_moves(changes) == moves_of_file(log.case._replace(facts=noted.facts), noted.reached + 1)
+        assert "correction" not in [change.data.kind for change in noted.changes] or len(noted.changes) == 1
 
 
 @many
@@ -207,7 +186,8 @@ def test_what_comes_too_late(case: Case, data: st.DataObject) -> None:
     now = oracle.stage_at(case.plan, [*items, late], tick.time - 1)
     assert [change.data.kind for change in changes] in ([], ["correction"])
     assert (changes[-1].data.stage if changes else stage) == now
-    assert standing_moves([*before, *changes])[: len(before) - 1] == standing_moves(before)[:-1]
+    past = standing_moves(before)[:-1]
+    assert standing_moves([*before, *changes])[: len(past)] == past
     end = tick.time + 400 * DAY
     after = [move for move in oracle.path(case.plan, [*items, late], end) if move[0] >= tick.time]
     assert [(parse(c.data.entered_at), c.data.stage) for c in whole.fold([record(len(items) + 2, Tick(end))])] == after

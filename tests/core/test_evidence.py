@@ -18,8 +18,8 @@ from lifestage.moments import parse
 from lifestage.plan import Compiled
 from lifestage.replay import replay
 from tests.core import oracle_plans as oracle
-from tests.core.histories import START, Tick, order, partition, record, visit
-from tests.core.histories_all import Case, Log, cases, crowds, logs, many
+from tests.core.histories import START, order, visit
+from tests.core.histories_all import Case, Log, cases, crowds, followed, logs, many
 from tests.core.oracle_plans import DAY, OPS, SIGNALS
 
 SHIPPED = st.sampled_from([sheet_of(name).plan for name in shipped()])
@@ -122,11 +122,8 @@ def test_a_stage_follows_from_its_evidence(case: Case) -> None:
 @given(any_log)
 def test_a_stage_follows_from_its_evidence_live(log: Log) -> None:
     """The same of every change of a live log: late ones as of their instants, corrections as of the present."""
-    folded, facts, reached, plan = partition(log.case.rules), list[Fact](), -1, log.case.plan
-    for offset, item in enumerate(log.items):
-        changes = folded.fold([record(offset, item)])
-        reached = max(reached, item.time - isinstance(item, Tick))
-        facts += [] if isinstance(item, Tick) else [item]
+    plan = log.case.plan
+    for offset, (changes, facts, reached) in enumerate(followed(log)):
         for change in changes:
             data = change.data
             at = reached if data.kind == "correction" and not plan.forward_only else parse(data.entered_at)
