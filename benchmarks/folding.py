@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from config.settings import Identity, Settings
 from lifestage.cause import Cause, Clock
+from lifestage.change import Announced
 from lifestage.decode import Decoder
 from lifestage.fact import Fact
 from lifestage.keys import key_of
@@ -22,11 +23,21 @@ def decoded(values: Iterable[bytes]) -> list[Fact]:
     return [fact for fact in facts if isinstance(fact, Fact)]
 
 
+class Counted(Path):
+    """Counts changes and lets them go, as a worker does once they are sent."""
+
+    told = 0
+
+    def change(self, announced: Announced) -> None:  # noqa: ARG002 - a Tally's
+        """One more."""
+        self.told += 1
+
+
 def folded(facts: Sequence[Fact]) -> int:
     """Fold facts one by one in order of arrival, judge each, and announce; returns the number of changes."""
     rules = rules_of(Settings(identity=Identity(secret="bench")))  # noqa: S106 - it keys the hashes of made-up ids
     profiles: dict[str, Profile] = {}
-    told, clock = Path(), Clock()
+    told, clock = Counted(), Clock()
     for offset, fact in enumerate(facts):
         key = key_of(fact)
         assert key is not None
@@ -34,4 +45,4 @@ def folded(facts: Sequence[Fact]) -> int:
         if profile is None:
             profile = profiles[key] = Profile()
         take(profile, key, fact, Cause(fact, "customer-events", 0, offset), clock, rules, told)
-    return len(told.changes)
+    return told.told

@@ -58,7 +58,7 @@ def move(
     change = document.document(
         profile, key, at, look, before, kind, cause, clock, rules, turn,
         time_in_previous=None if since is None else at - since,
-        skipped=document.between(plan, before, stage) if kind in ("entry", "advance", "skip") else (),
+        skipped=plan.between[before, stage] if kind in ("entry", "advance", "skip") else (),
     )  # fmt: skip
     tally.change(document.envelope(change, id, at, key, cause, rules))
 

@@ -22,7 +22,7 @@ KINDS: tuple[str, ...] = (
 TYPE = "lifecycle.stage.changed.v1"
 
 
-class Trigger(msgspec.Struct, frozen=True):
+class Trigger(msgspec.Struct, frozen=True, gc=False):
     """What brought the change about. Position is that of the log record; absent offline."""
 
     type: Literal["event", "timer", "link", "merge", "split", "plan"]
@@ -34,7 +34,7 @@ class Trigger(msgspec.Struct, frozen=True):
     due_at: str | None = None
 
 
-class OperandSeen(msgspec.Struct, frozen=True):
+class OperandSeen(msgspec.Struct, frozen=True, gc=False):
     """One comparison with the value it had, null where there was none. Durations are seconds, money is minor units."""
 
     name: str
@@ -46,7 +46,7 @@ class OperandSeen(msgspec.Struct, frozen=True):
     """Of money."""
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Why the stage holds: the rule that is true, what it read, and where in the log the facts stand."""
 
     rule: str
@@ -57,7 +57,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """Comparisons, beside those of the rule, by which no stage before it in precedence holds."""
 
 
-class PlanRef(msgspec.Struct, frozen=True):
+class PlanRef(msgspec.Struct, frozen=True, gc=False):
     """Which plan, exactly."""
 
     id: str
@@ -65,7 +65,7 @@ class PlanRef(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Metrics(msgspec.Struct, frozen=True):
+class Metrics(msgspec.Struct, frozen=True, gc=False):
     """The customer in numbers at the instant of the change. Money without refunds, in minor units of `currency`."""
 
     orders: int
@@ -76,7 +76,7 @@ class Metrics(msgspec.Struct, frozen=True):
     last_seen_at: str | None
 
 
-class Acquisition(msgspec.Struct, frozen=True):
+class Acquisition(msgspec.Struct, frozen=True, gc=False):
     """The first touch."""
 
     source: str | None = None
@@ -84,7 +84,7 @@ class Acquisition(msgspec.Struct, frozen=True):
     campaign: str | None = None
 
 
-class PathStep(msgspec.Struct, frozen=True):
+class PathStep(msgspec.Struct, frozen=True, gc=False):
     """One move of a corrected path."""
 
     stage: str | None
@@ -92,7 +92,7 @@ class PathStep(msgspec.Struct, frozen=True):
     entered_at: str
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """The value of a record in `stage-changes`. Times are RFC 3339 UTC."""
 
     customer_id: str
@@ -122,7 +122,7 @@ class Change(msgspec.Struct, frozen=True):
     mode: Literal["live", "backfill"]
 
 
-class Announced(msgspec.Struct, frozen=True):
+class Announced(msgspec.Struct, frozen=True, gc=False):
     """A change with its envelope: what a consumer gets. `time` is the effective instant."""
 
     id: str

@@ -41,19 +41,10 @@ def kind_of(plan: Compiled, before: str | None, stage: str | None, reversal: boo
     leaving = plan.stage[before].leave_kind
     if leaving is not None:
         return leaving  # type: ignore[return-value]
-    steps = len(between(plan, before, stage))
+    steps = len(plan.between[before, stage])
     if plan.height[before] > (plan.height[stage] if stage is not None else -1):
         return "demotion"
     return "skip" if steps else "advance"
-
-
-def between(plan: Compiled, before: str | None, stage: str | None) -> tuple[str, ...]:
-    """The ranked stages strictly between two; from nothing or from off the ladder: all below the higher one."""
-    low = plan.rank[before] if before is not None else None
-    high = plan.rank[stage] if stage is not None else None
-    if high is None:
-        return ()
-    return tuple(name for name in plan.ladder if (low or 0) < (plan.rank[name] or 0) < high)
 
 
 def _direction(plan: Compiled, before: str | None, stage: str | None) -> Literal["forward", "backward", "none"]:
@@ -101,7 +92,7 @@ def document(
         skipped=skipped,
         trigger=_trigger(cause),
         evidence=evidence_of(plan, stage, look, cause.offset >= 0),
-        plan=PlanRef(plan.plan.id, plan.plan.version, plan.hash),
+        plan=_plan_ref(plan),
         high_water_stage=reached[-1] if reached else None,
         first_reached={name: iso(moment) for name, moment in first.items()},
         times_entered=times,
@@ -117,8 +108,20 @@ def document(
     )
 
 
+_refs: dict[str, PlanRef] = {}
+
+
+def _plan_ref(plan: Compiled) -> PlanRef:
+    known = _refs.get(plan.hash)
+    if known is None:
+        known = _refs[plan.hash] = PlanRef(plan.plan.id, plan.plan.version, plan.hash)
+    return known
+
+
 def consent_of(profile: Profile) -> dict[str, bool]:
     """What the customer last allowed; a purpose that was never named is absent."""
+    if not profile.consent:
+        return {}
     return {purpose: profile.consent[purpose][3] for purpose in sorted(profile.consent)}
 
 
@@ -144,7 +147,9 @@ def metrics_of(look: Look) -> Metrics:
     currency = amounts_at(newest, t)[2] if newest is not None else None
     net = 0
     for order in profile.orders:
-        if order.time is not None and order.time <= t and amounts_at(order, t)[2] == currency:
+        if order.time is None or order.time > t:
+            continue
+        if (amounts_at(order, t)[2] if order.later else order.currency) == currency:
             net += net_at(order, t)
     return Metrics(
         orders=look.standing,

@@ -188,10 +188,19 @@ def seconds(thousandths: int) -> int | float:
 def positions(asked: tuple[Compare, ...], look: Look) -> tuple[int, ...]:
     """Log offsets of the newest facts that comparisons read, at most ten; none offline."""
     found = set[int]()
+    ledger_read = False
     for leaf in asked:
-        found.update(_offsets(leaf, look))
+        if OPERANDS[leaf.operand].reads not in _OF_LEDGER:
+            found.update(_offsets(leaf, look))
+        elif not ledger_read:
+            # the same for each of these, and the largest part of it
+            ledger_read = True
+            found.update(_ledger_offsets(look.profile, look.t))
     found.discard(-1)
     return tuple(sorted(found)[-POSITIONS_MAX:])
+
+
+_OF_LEDGER = frozenset({"orders", "purchases", "subscriptions"})
 
 
 def _offsets(leaf: Compare, look: Look) -> list[int]:
@@ -200,10 +209,6 @@ def _offsets(leaf: Compare, look: Look) -> list[int]:
         return [profile.reach_offset]
     if reads == "acquired":
         return [profile.acquired_offset]
-    if reads == "orders":
-        return _order_offsets(profile, t)
-    if reads in {"purchases", "subscriptions"}:
-        return [*_order_offsets(profile, t), *(a.offset for s in profile.subscriptions for a in s.acts if a.time <= t)]
     mark = profile.marks.get(reads)
     if mark is not None:
         after = -1 if leaf.window is None else t - leaf.window
@@ -212,5 +217,8 @@ def _offsets(leaf: Compare, look: Look) -> list[int]:
     return [] if said is None else [said.offset]
 
 
-def _order_offsets(profile: Profile, t: int) -> list[int]:
-    return [order.offset for order in profile.orders if order.time is not None and order.time <= t]
+def _ledger_offsets(profile: Profile, t: int) -> list[int]:
+    found = [order.offset for order in profile.orders if order.time is not None and order.time <= t]
+    for subscription in profile.subscriptions:
+        found += [act.offset for act in subscription.acts if act.time <= t]
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 
+from lifestage import money
 from lifestage.fact import Fact
 from lifestage.facts import (
     AccountClosed,
@@ -108,7 +109,7 @@ def book(profile: Profile, order: Order | None, fact: OrderFact, offset: int, ke
     elif isinstance(fact, OrderRefunded):
         id = number(fact.source, fact.refund_id, key)
         order.refunds = [refund for refund in order.refunds if refund.id != id]
-        order.refunds.append(Refund(id, fact.time, fact.amount_minor, fact.id))
+        order.refunds.append(Refund(id, fact.time, fact.amount_minor, fact.id, fact.currency))
         order.refunds.sort(key=_refund_order)
     else:
         update = isinstance(fact, OrderUpdated)
@@ -140,11 +141,24 @@ def net_at(order: Order, t: int) -> int:
     """What an order is worth at `t`, in its currency then: net less refunds, never below 0; nothing once cancelled."""
     if order.cancelled_at is not None and order.cancelled_at <= t:
         return 0
-    net = order.net_minor if not order.later else amounts_at(order, t)[1]
-    for refund in order.refunds:
-        if refund.time <= t:
-            net -= refund.amount_minor
+    _, net, currency = amounts_at(order, t)
+    if order.refunds:
+        net -= _given_back(order, t, currency)
     return net if net > 0 else 0
+
+
+def _given_back(order: Order, t: int, currency: str) -> int:
+    """Σ refunds by `t` in minor units of the order's currency then. Currencies are not mixed: another one counts for nothing."""
+    digits, back = money.DIGITS.get(currency, 2), 0
+    for refund in order.refunds:
+        if refund.time > t:
+            continue
+        if refund.currency == currency:
+            back += refund.amount_minor
+        elif refund.currency is None:
+            # read with two digits, as nobody knew the currency; a yen has none
+            back += refund.amount_minor * 10**digits // 100
+    return back
 
 
 def fell_at(order: Order, t: int) -> int | None:
@@ -172,9 +186,9 @@ def _fallen(order: Order, t: int, cancelled_at: int | None) -> int | None:
     for at in sorted(turns):
         if at > t:
             break
-        total = amounts_at(order, at)[0]
-        back = sum([refund.amount_minor for refund in order.refunds if refund.time <= at])
-        if (cancelled_at is not None and cancelled_at <= at) or back >= total > 0:
+        total, _, currency = amounts_at(order, at)
+        called_off = cancelled_at is not None and cancelled_at <= at
+        if called_off or _given_back(order, at, currency) >= total > 0:
             since = at if since is None else since
         else:
             since = None

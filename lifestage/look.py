@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -44,7 +44,10 @@ class Subscribed(NamedTuple):
 class Look:
     """A profile seen at instant `t` (ms). Built once per judgement; every operand reads from it."""
 
-    __slots__ = ("profile", "t", "terms", "standing", "last_order", "last_purchase", "fell_at", "subscribed", "_days")
+    __slots__ = (
+        "profile", "t", "terms", "standing", "last_order", "last_purchase", "fell_at", "subscribed", "customer", "reached",
+        "acquired", "_days",
+    )  # fmt: skip
 
     def __init__(self, profile: Profile, t: int, terms: Terms = PLAIN) -> None:
         self.profile, self.t, self.terms = profile, t, terms
@@ -77,12 +80,16 @@ class Look:
             if self.subscribed is not None and (last is None or self.subscribed.last_purchase > last):
                 last = self.subscribed.last_purchase
         self.last_purchase = last
+        self.customer = last is not None
+        """With a standing order, or once a subscription was started or renewed."""
+        at = profile.reach_at
+        self.reached = at is not None and at <= t
+        """Once a visit (no bot), an ad click or a delivered email is among the facts."""
+        at = profile.acquired_at
+        self.acquired = (at is not None and at <= t) or fell is not None
+        """Once a fact gives acquisition, or an order no longer stands."""
 
     # -- orders and subscriptions ----------------------------------------------------------------
-
-    def customer(self) -> int:
-        """1 with a standing order, or once a subscription was started or renewed."""
-        return int(self.last_purchase is not None)
 
     def orders_in(self, window: int | None) -> int:
         """Standing orders, all or those placed in (t − window, t]."""
@@ -100,12 +107,16 @@ class Look:
 
     def order_days(self, window: int | None) -> int:
         """Distinct days with a standing order, ever or in (t − window, t]."""
-        if window is None:
-            return len(self._days)
-        after = self.t - window
-        return sum([1 for time in self._days.values() if time > after])
+        days = self._days
+        if window is None or not days:
+            return len(days)
+        after, count = self.t - window, 0
+        for time in days.values():
+            if time > after:
+                count += 1
+        return count
 
-    def day_instants(self) -> Iterable[int]:
+    def day_instants(self) -> Collection[int]:
         """The latest standing order of each order-day."""
         return self._days.values()
 
@@ -185,16 +196,6 @@ class Look:
         return int(closed_at != NEVER and (self.last_purchase is None or self.last_purchase <= closed_at))
 
     # -- reach, acquisition, activity ------------------------------------------------------------
-
-    def reached(self) -> int:
-        """1 once a visit (no bot), an ad click or a delivered email is among the facts."""
-        at = self.profile.reach_at
-        return int(at is not None and at <= self.t)
-
-    def acquired(self) -> int:
-        """1 once a fact gives acquisition, or an order no longer stands."""
-        at = self.profile.acquired_at
-        return int((at is not None and at <= self.t) or self.fell_at is not None)
 
     def since_last_activity(self) -> int:
         """ms since the last activity; without any, since the first fact that gave reach or acquisition."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal, NamedTuple
 
 from lifestage.conditions import Compare
@@ -31,8 +31,8 @@ class Operand(NamedTuple):
     says: str
     """One line for people."""
     method: str
-    """The method of `Look` that gives its value."""
-    given: Given
+    """The method of `Look` that gives its value, or its attribute where nothing is `given`."""
+    given: Given | None
     """The arguments of that method, for a comparison."""
     turns: Turns | None = None
     """Instants at which a comparison turns because a fact has aged, for any facts; None where none ages."""
@@ -43,11 +43,14 @@ class Operand(NamedTuple):
 
     def value(self, look: Look, leaf: Compare) -> Value:
         """What it says at the look's instant: `NEVER`, `ABSENT` or None where there is nothing to say."""
-        value: Value = getattr(look, self.method)(*self.given(leaf))
+        found = getattr(look, self.method)
+        value: Value = found if self.given is None else found(*self.given(leaf))
         return value
 
     def code(self, leaf: Compare) -> str:
         """The same as an expression over `look`: conditions are compiled from these."""
+        if self.given is None:
+            return f"look.{self.method}"
         return f"look.{self.method}({', '.join(map(repr, self.given(leaf)))})"
 
 
@@ -96,24 +99,27 @@ def _from_value(look: Look, since: int, leaf: Compare) -> list[int]:
     return [] if since == NEVER else [look.t - since + age(leaf)]
 
 
-def _leaving(instants: list[int], leaf: Compare) -> list[int]:
-    """When the count of rising `instants` in the window comes to turn the comparison, as the oldest leave one by one."""
+def _leaving(found: Collection[int], leaf: Compare) -> list[int]:
+    """When the count of instants in the window comes to turn the comparison, as the oldest leave one by one."""
     assert isinstance(leaf.value, int)
-    n = len(instants)
+    n = len(found)
+    if n < leaf.value - 1:
+        return []
+    instants = sorted(found)
     # the k-th oldest leaves n − k behind: the comparison turns where that passes the constant, or is it
     return [instants[k] + age(leaf) for k in (n - leaf.value - 1, n - leaf.value, n - leaf.value + 1) if 0 <= k < n]
 
 
 def _days_ahead(look: Look, leaf: Compare) -> list[int]:
-    return [] if leaf.window is None else _leaving(sorted(look.day_instants()), leaf)
+    return [] if leaf.window is None else _leaving(look.day_instants(), leaf)
 
 
 def _orders_ahead(look: Look, leaf: Compare) -> list[int]:
-    return [] if leaf.window is None else _leaving(sorted(look.standing_instants()), leaf)
+    return [] if leaf.window is None else _leaving(look.standing_instants(), leaf)
 
 
 def _renewals_ahead(look: Look, leaf: Compare) -> list[int]:
-    return [] if leaf.window is None else _leaving(sorted(renewal_instants(look.profile)), leaf)
+    return [] if leaf.window is None else _leaving(renewal_instants(look.profile), leaf)
 
 
 def _order_instants(profile: Profile) -> list[int]:
@@ -150,7 +156,7 @@ def _signal(name: str, one: str, says: str) -> tuple[Operand, ...]:
         return [] if leaf.window is None else _leaving(found[bisect_right(found, look.t - leaf.window) :], leaf)
 
     def days_ahead(look: Look, leaf: Compare) -> list[int]:
-        return _leaving(sorted(look.signal_days(name, look.t - age(leaf)).values()), leaf)
+        return _leaving(look.signal_days(name, look.t - age(leaf)).values(), leaf)
 
     return (
         Operand(name, "count", "may", f"number of {says}", "count", _name_window(name), _windowed(_aged(kept)), count_ahead, name),
@@ -165,7 +171,7 @@ def _distinct(name: str, says: str) -> Operand:
         return [one.time for one in profile.distinct.get(name, [])]
 
     def ahead(look: Look, leaf: Compare) -> list[int]:
-        return _leaving(sorted(look.latest_of_each(name, look.t - age(leaf)).values()), leaf)
+        return _leaving(look.latest_of_each(name, look.t - age(leaf)).values(), leaf)
 
     return Operand(name, "count", "must", f"number of {says}", "distinct", _name_window(name), _aged(seen), ahead, name)  # fmt: skip
 
@@ -184,9 +190,9 @@ def _score(name: str, says: str) -> Operand:
 OPERANDS: dict[str, Operand] = {
     operand.name: operand
     for operand in (
-        Operand("reached", "flag", "no", "there was a visit (no bot), an ad click or a delivered email", "reached", _nothing),
-        Operand("acquired", "flag", "no", "there was a lead, a trial, an account, a ticket, a human click in an email, an address on an event, or an order that no longer stands", "acquired", _nothing, reads="acquired"),
-        Operand("customer", "flag", "no", "there is a standing order, or a subscription was ever started or renewed", "customer", _nothing, reads="purchases"),
+        Operand("reached", "flag", "no", "there was a visit (no bot), an ad click or a delivered email", "reached", None),
+        Operand("acquired", "flag", "no", "there was a lead, a trial, an account, a ticket, a human click in an email, an address on an event, or an order that no longer stands", "acquired", None, reads="acquired"),
+        Operand("customer", "flag", "no", "there is a standing order, or a subscription was ever started or renewed", "customer", None, reads="purchases"),
         Operand("standing_orders", "count", "may", "orders that are neither cancelled nor refunded in full", "orders_in", _window, _windowed(_aged(_order_instants)), _orders_ahead, "orders"),
         Operand("order_days", "count", "may", "different days with such an order", "order_days", _window, _windowed(_aged(_order_instants)), _days_ahead, "orders"),
         Operand("since_last_order", "ms", "no", "how long ago the latest such order", "since_last_order", _nothing, _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_last_order(), leaf), "orders"),

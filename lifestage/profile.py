@@ -22,6 +22,8 @@ class Refund(msgspec.Struct, array_like=True, gc=False):
     time: int
     amount_minor: int
     event: str = ""
+    currency: str | None = None
+    """None: that of the order; the amount then has two digits."""
 
 
 class Version(msgspec.Struct, array_like=True, gc=False, order=True):

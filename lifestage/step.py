@@ -7,7 +7,7 @@ to a `Tally`. After either, the announced history equals the path up to h = max(
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from lifestage import announce
 from lifestage.cause import Cause, Clock, Rules, Tally
@@ -29,6 +29,7 @@ from lifestage.fold import ACTIVITY, FACTS, fold
 from lifestage.ledger import (
     KNOWN,
     NEW,
+    OrderFact,
     amounts_at,
     find_order,
     known_account,
@@ -130,8 +131,8 @@ def _timed(profile: Profile, t: int, rules: Rules) -> str | None:
 def _add(profile: Profile, fact: Fact, hashed: bytes, offset: int, clock: Clock, rules: Rules, tally: Tally) -> int:
     """Add a fact that is no duplicate to the set; says what it touched."""
     horizon = clock.time - rules.lateness
-    if isinstance(fact, OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled):
-        touched = _fold_order(profile, fact, offset, horizon, rules, tally)
+    if type(fact) in _ORDERS:
+        touched = _fold_order(profile, cast("OrderFact", fact), offset, horizon, rules, tally)
     else:
         touched = fold(profile, fact, offset, rules.id_key, rules.plan.keep, horizon)
     if remember(profile, hashed, fact.time, horizon):
@@ -177,12 +178,15 @@ def _judge(
 
 
 _LEDGER = frozenset(LEDGER)
+_ORDERS = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
+# `isinstance` of a union takes 0.4 µs, this 0.03
 
 
 def _known(profile: Profile, fact: Fact, rules: Rules) -> int:
     """What an act is to the ledger, which knows it for ever, not only within the horizon: `NEW`, `AMENDS` or `KNOWN`."""
-    if isinstance(fact, OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled):
-        return known_order(find_order(profile, number(fact.source, fact.order_id, rules.id_key)), fact, rules.id_key)
+    if type(fact) in _ORDERS:
+        order = cast("OrderFact", fact)
+        return known_order(find_order(profile, number(order.source, order.order_id, rules.id_key)), order, rules.id_key)
     if isinstance(fact, SubscriptionStarted | SubscriptionRenewed | SubscriptionChanged | SubscriptionCancelled):
         return known_act(profile, fact, rules.id_key)
     assert isinstance(fact, AccountCreated | AccountClosed)
@@ -202,7 +206,7 @@ _EVER = 1 << 62
 
 def _fold_order(
     profile: Profile,
-    fact: OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled,
+    fact: OrderFact,
     offset: int,
     horizon: int,
     rules: Rules,
