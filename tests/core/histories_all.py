@@ -44,8 +44,18 @@ AMOUNTS = (1000, 500, 1500, 2500, 0, 2000)
 
 def _money(draws: Draws) -> dict[str, Any]:
     total = AMOUNTS[draws.b]
-    currency = "USD" if draws.a == 3 and draws.coin else "EUR"
+    currency = ("USD", "JPY")[draws.n % 2] if draws.a == 3 and draws.coin else "EUR"
     return {"currency": currency, "total_minor": total, "net_minor": total * 4 // 5 if draws.coin else total}
+
+
+def _refund(draws: Draws) -> dict[str, Any]:
+    currency = ("EUR", "USD", "JPY")[draws.n % 3] if draws.coin and draws.b > 2 else None
+    return {
+        "order_id": f"o{draws.a}",
+        "refund_id": f"r{draws.b % 3}",
+        "amount_minor": AMOUNTS[draws.b] * (100 if draws.a == 3 and currency is None else 1),
+        "currency": currency,
+    }
 
 
 def _subscription(draws: Draws) -> dict[str, Any]:
@@ -110,7 +120,7 @@ _own: dict[str, Callable[[Draws], dict[str, Any]]] = {
     },
     "order.completed": lambda d: {"order_id": f"o{d.a}", **_money(d)},
     "order.updated": lambda d: {"order_id": f"o{d.a}", **_money(d)},
-    "order.refunded": lambda d: {"order_id": f"o{d.a}", "refund_id": f"r{d.b % 3}", "amount_minor": AMOUNTS[d.b]},
+    "order.refunded": _refund,
     "order.cancelled": lambda d: {"order_id": f"o{d.a}"},
     "subscription.started": _subscription,
     "subscription.renewed": _subscription,

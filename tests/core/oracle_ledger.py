@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 from lifestage.conditions import Plan
@@ -21,6 +22,7 @@ from lifestage.facts import (
     TrialEnded,
     TrialStarted,
 )
+from lifestage.money import DIGITS
 
 Subscribed = (SubscriptionStarted, SubscriptionRenewed)
 
@@ -76,11 +78,18 @@ def _order_as_of(acts: list[Fact]) -> Order | None:
     refunds: dict[str, int] = {}
     for act in sorted(acts, key=lambda a: (a.time, a.id)):
         if isinstance(act, OrderRefunded):
-            refunds.setdefault(act.refund_id, act.amount_minor)
+            refunds.setdefault(act.refund_id, given_back(act, last.currency))
     refunded, cancelled = sum(refunds.values()), any(isinstance(a, OrderCancelled) for a in acts)
     down = cancelled or refunded >= last.total_minor > 0
     placed = min(a.time for a in said)
     return Order(placed, last.net_minor, last.currency, cancelled, refunded, placed if down else None)
+
+
+def given_back(refund: OrderRefunded, currency: str) -> int:
+    """What a refund gives back of an order in a currency: nothing in another; without a currency its amount has two digits."""
+    if refund.currency is None:
+        return int(Decimal(refund.amount_minor).scaleb(DIGITS[currency] - 2))
+    return refund.amount_minor if refund.currency == currency else 0
 
 
 def standing(facts: Sequence[Fact], t: int, plan: Plan) -> list[int]:

@@ -117,7 +117,7 @@ _traits_asked = st.one_of(
     st.builds(Compare, st.just("trait"), st.sampled_from(("==", "!=")), st.sampled_from(("pro", "true", "5")), st.none(), _trait_names),
     st.builds(Compare, st.just("trait_number"), _any_op, st.sampled_from((0, 5000, 7125, 7126)), st.none(), _trait_names),
 )  # fmt: skip
-_currencies = st.sampled_from(("EUR", "EUR", "USD"))
+_currencies = st.sampled_from(("EUR", "EUR", "EUR", "USD", "JPY"))
 _amounts = st.sampled_from((0, 500, 1000, 1200, 2000, 2500, 3000))
 _money_asked = st.one_of(
     st.builds(Compare, st.just("net_revenue"), _any_op, _amounts, _windows, _currencies),

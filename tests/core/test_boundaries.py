@@ -263,3 +263,24 @@ def test_bots_leave_no_trace_at_the_boundary() -> None:
     """A bot at the last moment puts off nothing."""
     bot: WebVisit = msgspec.structs.replace(visit(90, "b"), bot=True)
     assert moves([visit(0, "a"), bot], START + 91 * DAY)[-1] == (iso(START + 90 * DAY), "dormant")
+
+
+def test_a_refund_counts_in_the_currency_of_the_order() -> None:
+    """Without a currency its amount has two digits, whatever the order's has; one in another currency counts for nothing."""
+    rules = asking(Compare("standing_orders", ">=", 1))
+    yen = msgspec.structs.replace(order(0, "a", "o1", 1000), currency="JPY")
+    for minor, currency, stands in (
+        (99_900, None, True),
+        (100_000, None, False),
+        (999, "JPY", True),
+        (1000, "JPY", False),
+        (100_000, "EUR", True),
+    ):
+        back = msgspec.structs.replace(refund(1, "b", "o1", minor), currency=currency)
+        for history in ([yen, back], [back, yen]):
+            whole = partition(rules)
+            whole.fold(records(history))
+            path = moves(history, START + 2 * DAY, rules)
+            assert [stage for _, stage in path] == ["s1", *([] if stands else [None])]
+            given = {None: minor // 100, "JPY": minor}.get(currency, 0)
+            assert whole.marker.sums == {"JPY": [1, 1000, max(0, 1000 - given)]}
