@@ -156,7 +156,10 @@ def a_fact(draw: st.DrawFn, n: int, which: Sequence[str], customer: str = "c1") 
     # of two events that tell the same of an order one is a duplicate: they differ in nothing that could count beside it
     named = draws.a == 3 if name.startswith("order.") else odd == 5
     common: dict[str, Any] = {"time": draw(times), "source": "app" if odd == 6 else "shop", "id": f"e{n:02}"}
-    common |= {"customer_id": customer, "bot": odd == 7 and not named, "email": EMAIL if named else None}
+    if customer.startswith("anon:"):
+        common |= {"anonymous_id": customer[5:], "bot": odd == 7}
+    else:
+        common |= {"customer_id": customer, "bot": odd == 7 and not named, "email": EMAIL if named else None}
     return CLASSES[name](**{**common, **_own[name](draws)})
 
 
