@@ -46,7 +46,7 @@ def documented(words: str) -> bool:
 def test_our_names_are_ours_when_started_by_the_launcher(tmp_path: Path) -> None:
     """Packages of the same names in the current folder or on PYTHONPATH do not come before the checkout's.
 
-    One exception is made on purpose: a worker takes `lifestage` from .venv/compiled (tests/core/test_compiled.py).
+    One exception is made on purpose: a worker takes `lifestage` from .venv/compiled (tests/compiled/test_compiled.py).
     """
     for name in PACKAGES:
         (tmp_path / name).mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import string
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from commands.main import main
@@ -20,17 +18,12 @@ from lifestage.contract_types import Schema
 from lifestage.contract_words import CURRENCY, INSTANT
 from lifestage.decode import Decoder, Refusal
 from streams.contract_files import SAMPLES
+from tests.core.effort import effort
 
 ROOT = Path(__file__).parents[2]
 SECRET = b"a secret of the tests, 32 bytes."
 
-_more = os.environ.get("LIFESTAGE_EXAMPLES")
-quick = settings(
-    max_examples=int(_more or 25),
-    derandomize=_more is None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+quick = effort(25)
 
 
 def shipped_lines() -> list[dict[str, Any]]:

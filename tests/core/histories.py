@@ -1,15 +1,10 @@
-"""Histories of one customer for property tests: facts, the order in which they arrive, ticks between them.
-
-`LIFESTAGE_EXAMPLES=20000 pytest tests/core` looks harder, with new examples each time.
-"""
+"""Histories of one customer for property tests: facts, the order in which they arrive, ticks between them."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from config.plan_files import sheet_of
@@ -31,6 +26,7 @@ from lifestage.keys import key_of
 from lifestage.moments import parse
 from lifestage.partition import Partition
 from lifestage.plan import Compiled
+from tests.core.effort import effort
 from tests.core.oracle import DAY
 
 START = 1_706_745_600_000
@@ -39,13 +35,7 @@ CLM5 = sheet_of("clm5").plan
 RULES = Rules(Compiled(CLM5))
 WEEK = 7 * DAY
 
-_more = os.environ.get("LIFESTAGE_EXAMPLES")
-thorough = settings(
-    max_examples=int(_more or 300),
-    derandomize=_more is None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+thorough = effort(300)
 
 # Days at which a timer of one fact meets another fact, and some in between.
 _days = st.sampled_from((0, 0, 1, 2, 10, 28, 29, 30, 60, 89, 90, 91, 100, 180, 181, 270, 365, 366, 400))

@@ -6,12 +6,10 @@ the plan's windows. What arrives how is as in `tests.core.histories`.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from lifestage.cause import Rules
@@ -20,11 +18,12 @@ from lifestage.conditions import Plan, Stage, leaves
 from lifestage.facts import Fact
 from lifestage.partition import Partition
 from lifestage.plan import Compiled
-from tests.core.histories import START, WEEK, Tick, partition, record, thorough, times
+from tests.core.effort import effort
+from tests.core.histories import START, WEEK, Tick, partition, record, times
 from tests.core.oracle_plans import DAY
 from tests.core.plans_all import ALL_KINDS, CLASSES, HOUR, comparisons, kinds_asked, kinds_asked_by, plans
 
-many = settings(thorough, max_examples=int(os.environ.get("LIFESTAGE_EXAMPLES") or 80))
+many = effort(80)
 """As `thorough`, for properties over all kinds: an example of them costs ten times as much."""
 EMAIL = "email:" + "0" * 32
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -18,15 +16,13 @@ from lifestage.operands import OPERANDS, Operand
 from lifestage.profile import Profile
 from lifestage.signals import keeping
 from lifestage.stories import facts_of
-from tests.core.histories import thorough
+from tests.core.effort import effort
 from tests.core.oracle import DAY
 
 SHIPPED = sorted((Path(__file__).parents[2] / "config/plans").glob("*.plan"))
 CLM5_TEXT = (Path(__file__).parents[2] / "config/plans/clm5.plan").read_text(encoding="utf-8")
 
-_more = os.environ.get("LIFESTAGE_EXAMPLES")
-some = settings(thorough, max_examples=int(_more or 100))
-few = settings(thorough, max_examples=int(_more or 30))
+some, few = effort(100), effort(30)
 """As thorough, with fewer examples: what is tried is large, or breaks at once where it is broken."""
 
 _lengths = st.one_of(

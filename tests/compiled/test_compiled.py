@@ -21,11 +21,11 @@ from commands import compiled
 from config.errors import SettingsError
 from lifestage.facts import Fact
 from lifestage.facts import encode as encode_fact
+from tests.compiled.transcript import Given
 from tests.core.cdnow import END, purchases
 from tests.core.histories import Record, Tick, arrivals, records, restless, thorough
 from tests.core.samples import EVENTS, TIME_MS, encoded
 from tests.core.test_partition import logs
-from tests.core.transcript import Given
 
 ROOT = Path(__file__).parents[2]
 HISTORIES = 300
@@ -124,10 +124,10 @@ def _python(core: Core, arguments: list[str], **variables: str) -> subprocess.Co
 
 @pytest.fixture(scope="module")
 def transcript(core: Core, material: Path) -> Callable[..., Transcript]:
-    """Run tests/core/transcript.py in a process of its own."""
+    """Run tests/compiled/transcript.py in a process of its own."""
 
     def run(core: Core = core, **variables: str) -> Transcript:
-        script = ROOT / "tests" / "core" / "transcript.py"
+        script = ROOT / "tests" / "compiled" / "transcript.py"
         done = _python(core, [str(script), str(core.home), str(material)], **variables)
         assert done.returncode == 0, done.stderr
         first, *lines = done.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""All that the core says of the input in a file, as lines: `python -P tests/core/transcript.py HOME INPUT`.
+"""All that the core says of the input in a file, as lines: `python -P tests/compiled/transcript.py HOME INPUT`.
 
 HOME is where compiled cores are kept. The core is chosen as a worker chooses it; the first line says which one it was.
 """
