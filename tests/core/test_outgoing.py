@@ -120,7 +120,9 @@ def test_the_key_is_an_id_and_never_an_address(event: str, key: bytes | None) ->
 def test_every_type_has_its_topic() -> None:
     """Each type that this version reads goes to a source of the default settings; prefixes are put in front."""
     settings = Settings(topics=Topics(prefix="eu."))
-    assert {topic_for(type_, settings) for type_ in TYPES.values()} == {f"eu.{name}" for name in settings.topics.sources}
+    assert {topic_for(type_, settings) for type_ in TYPES.values()} == {
+        f"eu.{name}" for name in settings.topics.sources
+    }
     assert topic_for("order.completed", settings) == "eu.purchases"
     assert set(SOURCE_OF.values()) == {"visits", "emails", "purchases", "feedback", "costs", "identity"}
 
