@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 
 from config.plan_files import sheet_of, shipped
 from lifestage.change import Announced, encode_value
-from lifestage.conditions import leaves
+from lifestage.conditions import Compare, Plan, Stage, leaves
 from lifestage.facts import LEDGER, TYPES, Fact
 from lifestage.moments import parse
+from lifestage.operands import OPERANDS
 from lifestage.replay import replay
 from tests.core import oracle_plans as oracle
 from tests.core.histories import WEEK, Tick, partition, record, records, standing_moves
@@ -24,6 +27,7 @@ from tests.core.histories_all import (
     cases,
     crowds,
     followed,
+    happened,
     logs,
     many,
     outcomes,
@@ -55,8 +59,6 @@ def told(changes: list[Announced]) -> list[bytes]:
 
 def test_every_kind_and_every_fact_of_the_language_is_tried() -> None:
     """The histories have all kinds of facts, and the plans ask whatever can be asked."""
-    from lifestage.operands import OPERANDS
-
     assert set(ALL_KINDS) == set(TYPES.values()) == set(CLASSES)
     names = {f"{before}{one}{after}" for _, (one, _) in SIGNALS.items() for before, after in FORMS} | set(SIGNALS)
     assert names < set(OPERANDS)
@@ -70,6 +72,44 @@ OTHERS = {
     "subscription_lapsed", "subscription_expanded", "mrr", "trial_running", "accounts_closed", "since_last_activity",
     "sessions", "features", "nps", "csat", "ces", "lead_score", "rating", "points", "trait", "trait_number",
 }  # fmt: skip
+
+
+WINDOWS = tuple(days * DAY for days in (1, 2, 10, 29, 30, 60, 90, 180))
+
+
+def some_comparison(name: str, chance: Random) -> Compare:
+    """A comparison with a fact, of values that matter."""
+    operand, of, value = OPERANDS[name], None, chance.randrange(4)
+    op = chance.choice((">=", ">", "<=", "<", *(() if operand.unit == "ms" else ("==", "!="))))
+    if operand.unit == "ms":
+        value = chance.choice(WINDOWS)
+    elif operand.unit == "flag":
+        op, value = chance.choice(("==", "!=")), 1
+    elif operand.unit in {"score", "number"}:
+        value = chance.choice((0, 1000, 4000, 5000, 7125, 9000, 10_000, 40_500))
+    elif operand.unit == "money":
+        value, of = chance.choice((0, 500, 1000, 2000, 2500)), chance.choice(("EUR", "EUR", "USD"))
+    if name.startswith("trait"):
+        of = chance.choice(("plan", "seats"))
+    windowed = operand.window == "must" or (operand.window == "may" and chance.random() < 0.5)
+    window = chance.choice(WINDOWS) if windowed else None
+    if operand.unit == "text":
+        return Compare(name, chance.choice(("==", "!=")), chance.choice(("pro", "basic")), window, of)
+    return Compare(name, op, value, window, of)
+
+
+@pytest.mark.parametrize("name", sorted(OPERANDS))
+def test_each_fact_of_the_language_by_itself(name: str) -> None:
+    """A plan of one comparison: with each fact, over many histories of what it is about, the path is the brute force's."""
+    chance = Random(f"{name} {os.environ.get('LIFESTAGE_EXAMPLES', '')}")
+    for _ in range(int(os.environ.get("LIFESTAGE_EXAMPLES") or 300) // 20):
+        leaf = some_comparison(name, chance)
+        plan = Plan("one", 1, (Stage("s1", 1, leaf),), day_zone=chance.choice((0, 0, 7_200_000)))
+        case = Case(plan, happened(chance, kinds_asked(plan), chance.randrange(2, 9)))
+        end = end_of(case.facts, 200 * DAY)
+        assert moves_of_file(case, end) == oracle.path(plan, case.facts, end), case
+        live = partition(case.rules).fold(records([*chance.sample(case.facts, len(case.facts)), Tick(end)]))
+        assert standing_moves(live) == moves_of_file(case, end), case
 
 
 @many
