@@ -11,7 +11,16 @@ import pytest
 from config.plan_files import sheet_of
 from lifestage.cause import Rules
 from lifestage.conditions import Compare, Plan, Stage
-from lifestage.facts import Fact, FeatureUsed, SubscriptionCancelled, SubscriptionStarted, TrialStarted, WebVisit
+from lifestage.facts import (
+    AccountClosed,
+    Fact,
+    FeatureUsed,
+    FeedbackReceived,
+    SubscriptionCancelled,
+    SubscriptionStarted,
+    TrialStarted,
+    WebVisit,
+)
 from lifestage.moments import iso
 from lifestage.plan import Compiled
 from lifestage.replay import replay
@@ -284,3 +293,52 @@ def test_a_refund_counts_in_the_currency_of_the_order() -> None:
             assert [stage for _, stage in path] == ["s1", *([] if stands else [None])]
             given = {None: minor // 100, "JPY": minor}.get(currency, 0)
             assert whole.marker.sums == {"JPY": [1, 1000, max(0, 1000 - given)]}
+
+
+def test_a_purchase_at_the_instant_of_the_closing_is_not_later() -> None:
+    """Who buys in the very millisecond in which the last account is closed has churned; a millisecond later not."""
+    common = {"source": "shop", "customer_id": "c1", "account_id": "a"}
+    closed = AccountClosed(id="b", time=START + DAY, **common)  # type: ignore[arg-type]
+    for beside, stage in ((-1, "churned"), (0, "churned"), (1, "conversion")):
+        assert moves([closed, at(START + DAY + beside, order(0, "a", "o1"))], START + 2 * DAY)[-1][1] == stage
+
+
+def test_a_cancelled_order_with_a_part_paid_back_does_not_stand() -> None:
+    """A refund of a part keeps no cancellation from counting."""
+    history: list[Fact] = [order(0, "a", "o1", 1000), refund(1, "b", "o1", 1), cancel(2, "c", "o1")]
+    assert moves(history, START + 3 * DAY)[-1] == (iso(START + 2 * DAY), "acquisition")
+
+
+def test_of_a_refund_told_twice_the_earlier_counts() -> None:
+    """Two events with one refund id: that with the smaller time, though it comes later."""
+    back = msgspec.structs.replace(refund(1, "c", "o1", 400), refund_id="r-b")
+    history: list[Fact] = [order(0, "a", "o1", 1000), refund(2, "b", "o1", 1000), back]
+    assert [stage for _, stage in moves(history, START + 3 * DAY)] == ["conversion"]
+    assert [stage for _, stage in standing_moves(partition(CLM5).fold(records([*history, Tick(START + 3 * DAY)])))] == [
+        "conversion"
+    ]
+
+
+@pytest.mark.parametrize(
+    "leaf", [Compare("visits", ">=", 30, 35 * DAY), Compare("sessions", ">=", 30, 35 * DAY)], ids=str
+)
+def test_what_is_let_go_is_out_of_reach(leaf: Compare) -> None:
+    """With more signals than are kept at once, those within the window are all counted, to its last millisecond."""
+    history = [msgspec.structs.replace(visit(n, f"v{n:02}"), session_id=f"{n}") for n in range(60)]
+    items = [item for fact in history for item in (Tick(fact.time + 6 * DAY), fact)]
+    items.append(Tick(START + 100 * DAY))
+    changes = partition(asking(leaf)).fold(records(items))
+    assert standing_moves(changes) == [(START + 29 * DAY, "s1"), (START + 65 * DAY, None)]
+
+
+def test_the_last_of_many_answers_is_not_let_go() -> None:
+    """An answer that was in force within the lateness is still known when a late fact asks for it."""
+
+    def answer(day: float, id: str, score: float) -> FeedbackReceived:
+        common = {"time": START + round(day * DAY), "source": "shop", "id": id, "customer_id": "c1"}
+        return FeedbackReceived(survey_id="q", metric="nps", score=score, scale_min=0, scale_max=10, **common)  # type: ignore[arg-type]
+
+    items: list[Fact | Tick] = [answer(n, f"e{n}", 10) for n in range(30)]
+    items += [Tick(START + 200 * DAY), answer(200, "f", 3), visit(194, "late"), Tick(START + 201 * DAY)]
+    changes = partition(asking(Compare("nps", ">=", 9000))).fold(records(items))
+    assert [(c.data.stage, c.data.kind) for c in changes] == [("s1", "entry"), (None, "demotion")]
