@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from lifestage.explain import Explanation
     from lifestage.facts import Fact
     from lifestage.partition import Partition
+    from lifestage.refusal import Refusal
     from streams.offline_read import Row
 
 REPORT_EVERY = 2_000
+SHOWN_REJECTED = 3
 
 
 def run(
@@ -104,22 +106,59 @@ def of_files(
 
     newest: int | None = None
     facts: list[Fact] = []
+    rejected = RejectedLines(asked)
     with progress() as shown:
         shown.begin("reading", size_of(files))
         end = 0
-        for count, row in enumerate(_rows(settings, files, csv), 1):
+        for count, (file, line, row) in enumerate(_rows(settings, files, csv), 1):
             end, decided = end + row.size, row.decided
-            if decided is not None and not isinstance(decided, tuple):
+            if isinstance(decided, tuple):
+                rejected.take(f"{file}:{line}", row.value, decided)
+            elif decided is not None:
                 newest = decided.time if newest is None or decided.time > newest else newest
                 if key_of(decided) == asked.key:
                     facts.append(decided)
             if count % REPORT_EVERY == 0:
                 shown.reach(end, f"{count:,} events, {len(facts):,} of the customer")
+    for said in rejected.told(hint_csv=csv is None and newest is None):
+        typer.echo(said, err=True)
     return explain(asked.key, facts, rules, asked.until(facts, ", ".join(files), newest))
 
 
-def _rows(settings: Settings, files: Sequence[str], csv: str | None) -> Iterator[Row]:
-    """All lines, or rows, of all files."""
+class RejectedLines:
+    """Lines that are no events, so that nobody takes what was not read for what never happened."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._typed = asked.typed
+        self._needle = asked.typed.strip().removeprefix("anon:").lower().encode()
+        self._count = self._naming = 0
+        self._first: list[str] = []
+
+    def take(self, place: str, value: bytes, refusal: Refusal) -> None:
+        """Count one line at a place, if it was rejected."""
+        if refusal.outcome != "rejected":
+            return
+        self._count += 1
+        self._naming += self._needle in value.lower()
+        if len(self._first) < SHOWN_REJECTED:
+            self._first.append(f"{place}: {refusal.reason}: {refusal.message}")
+
+    def told(self, *, hint_csv: bool) -> Iterator[str]:
+        """What a person reads of them, in lines; `hint_csv`: nothing at all was read, and no mapping was named."""
+        if not self._count:
+            return
+        naming = f", {self._naming:,} of them with {self._typed!r} in them" if self._naming else ""
+        yield f"{self._count:,} rejected{naming}:"
+        yield from (f"  {line}" for line in self._first)
+        if self._count > len(self._first):
+            more = self._count - len(self._first)
+            yield f"  and {more:,} more; `lifestage replay FILE... --rejected REJECTED` keeps them all"
+        if hint_csv:
+            yield "nothing was read; of files of CSV name the mapping: --csv MAPPING"
+
+
+def _rows(settings: Settings, files: Sequence[str], csv: str | None) -> Iterator[tuple[str, int, Row]]:
+    """All lines, or rows, of all files: the file as it is shown, the number of the line, the row."""
     from streams.doorway import decoder_of
     from streams.files import pieces
     from streams.offline_csv import csv_rows
@@ -127,8 +166,13 @@ def _rows(settings: Settings, files: Sequence[str], csv: str | None) -> Iterator
     from streams.offline_read import line_rows
 
     decoder, mapping = decoder_of(settings), mapping_of(csv) if csv is not None else None
+    given, base, last = 0, 0, 0
     for piece in pieces(files, whole=mapping is not None):
-        yield from csv_rows(piece, mapping, decoder) if mapping is not None else line_rows(piece, decoder)
+        # the lines of a piece count from 1, those of a file go on
+        given, base, last = piece.given, base + last if piece.given == given else 0, 0
+        for row in csv_rows(piece, mapping, decoder) if mapping is not None else line_rows(piece, decoder):
+            last = row.number
+            yield piece.name, base + last, row
 
 
 class Folded(NamedTuple):

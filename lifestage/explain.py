@@ -7,7 +7,7 @@ what is judged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -17,8 +17,9 @@ from lifestage.announce import forget_at
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced, PlanRef
 from lifestage.explain_words import asked_text, difference_text, value_of, value_text
-from lifestage.facts import TYPES, Fact
-from lifestage.moments import iso
+from lifestage.facts import TYPES, Fact, SubscriptionCancelled, SubscriptionChanged, TrialStarted
+from lifestage.moments import iso, parse
+from lifestage.operands import OPERANDS
 from lifestage.plan import Any, Compare, Compiled, Condition, Not, Plan, Stage, text_of
 from lifestage.profile import Profile
 from lifestage.replay import Path, in_order, time_of
@@ -82,6 +83,8 @@ class FactSeen(msgspec.Struct, frozen=True):
     type: str
     source: str
     id: str
+    later: str | None = None
+    """What it brings at a later instant by itself, in words, where the plan asks for that: `ends at …`."""
 
 
 class Instant(msgspec.Struct, frozen=True):
@@ -110,6 +113,7 @@ class Explanation(msgspec.Struct, frozen=True):
     stage: str | None
     since: str | None
     forgotten: bool
+    forgotten_at: str | None
     stages: tuple[Verdict, ...]
     """All stages of the plan, in precedence."""
     next: Next | None
@@ -154,6 +158,7 @@ class Course(NamedTuple):
 
 def _course(key: str, facts: Iterable[Fact], rules: Rules, at: int) -> Course:
     leaves = questions(rules.plan)
+    reads = {OPERANDS[leaf.operand].reads for leaf in leaves}
     unlimited = rules._replace(lateness=1 << 60)
     profile, path, clock = Profile(), Path(), Clock()
     course = Course(profile, path, [], Counter())
@@ -166,10 +171,23 @@ def _course(key: str, facts: Iterable[Fact], rules: Rules, at: int) -> Course:
         taken = [fact for fact, outcome in zip(together, outcomes, strict=True) if outcome == "accepted"]
         if taken:
             after = _values(rules.plan, profile, t, leaves)
-            seen = tuple(FactSeen(TYPES[type(fact)], fact.source, fact.id) for fact in taken)
+            seen = tuple(FactSeen(TYPES[type(fact)], fact.source, fact.id, _later(fact, reads)) for fact in taken)
             course.history.append(Instant(iso(t), seen, _effects(leaves, before, after)))
     advance(profile, key, at + 1, Cause(None), clock, unlimited, path)
     return course
+
+
+def _later(fact: Fact, reads: Collection[str]) -> str | None:
+    """What a fact brings by itself after its own instant, of that which is read."""
+    if isinstance(fact, SubscriptionCancelled | SubscriptionChanged):
+        at = fact.effective_at
+        asked = not {"subscriptions", "purchases"}.isdisjoint(reads)
+        word = "ends" if isinstance(fact, SubscriptionCancelled) else "in force"
+        return f"{word} at {iso(at)}" if asked and at is not None and at > fact.time else None
+    if isinstance(fact, TrialStarted) and "trials" in reads:
+        words = (("begins", fact.starts_at), ("ends", fact.ends_at))
+        return ", ".join(f"{word} at {iso(at)}" for word, at in words if at is not None and at > fact.time) or None
+    return None
 
 
 def questions(plan: Compiled) -> tuple[Compare, ...]:
@@ -205,14 +223,17 @@ def _explanation(
     changes: Sequence[Announced],
     pending: Sequence[Announced],
 ) -> Explanation:
-    plan = rules.plan
+    plan, forgotten = rules.plan, profile.newest is None
+    silence = plan.plan.forget_anonymous
+    gone = parse(course.history[-1].at) + silence if forgotten and course.history and silence is not None else None
     return Explanation(
         customer=key,
         at=iso(at),
         plan=PlanRef(plan.plan.id, plan.plan.version, plan.hash),
         stage=profile.stage,
         since=iso(profile.moves[-1].at) if profile.moves else None,
-        forgotten=profile.newest is None,
+        forgotten=forgotten,
+        forgotten_at=None if gone is None else iso(gone),
         stages=verdicts(plan, profile, at),
         next=_next(profile, key, rules, at),
         history=tuple(course.history),
@@ -224,8 +245,8 @@ def _explanation(
 
 def _next(profile: Profile, key: str, rules: Rules, at: int) -> Next | None:
     turn = rules.plan.next_turn(rules.plan.look(profile, at), profile.stage)
-    leaving = forget_at(profile, key, at, rules)
-    if leaving is not None and (turn is None or leaving <= turn[0]):
+    leaving = forget_at(profile, key, rules)
+    if leaving is not None and leaving > at and (turn is None or leaving <= turn[0]):
         return Next(iso(leaving), leaving - at, None, forgotten=True)
     return None if turn is None else Next(iso(turn[0]), turn[0] - at, turn[1])
 

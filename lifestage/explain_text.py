@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Literal
 
 from lifestage.change import Announced
@@ -42,7 +42,8 @@ def _conclusion(explanation: Explanation) -> Iterator[str]:
 
 def _where(explanation: Explanation) -> str:
     if explanation.forgotten:
-        return f"{explanation.customer}  was anonymous, silent for long, and is forgotten"
+        since = f" since {explanation.forgotten_at}" if explanation.forgotten_at else ""
+        return f"{explanation.customer}  was anonymous, silent for long, and is forgotten{since}"
     if explanation.stage is None:
         return f"{explanation.customer}  is in no stage"
     return f"{explanation.customer}  is in {explanation.stage} since {explanation.since}"
@@ -148,22 +149,28 @@ def _coming(next: Next | None) -> str:
 
 
 def _history(explanation: Explanation) -> Iterator[str]:
-    """Facts that told the plan something new, and changes, by time; what only shows that the customer is there is counted."""
+    """Facts that told the plan something new, and changes, by time; the others are counted.
+
+    Of those that changed only how long ago something was, the newest is there: the next dates count from it.
+    """
     seqs = {change.id: f"#{change.data.seq}" for change in explanation.changes}
     superseded = {
         gone: [f"superseded by #{change.data.seq}"] for change in explanation.changes for gone in change.data.supersedes
     }
     moved = {change.time for change in explanation.changes}
+    newest = {effect.asked: one.at for one in explanation.history for effect in one.effects}
+    moved |= {at for asked, at in newest.items() if _is_age(asked)}
     shown = [one for one in explanation.history if _is_news(one) or (one.effects and one.at in moved)]
-    quiet = sum(len(one.facts) for one in explanation.history) - sum(len(one.facts) for one in shown)
     outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(explanation.outcomes.items()))
-    more = f", {quiet:,} of them told the plan nothing new" if quiet else ""
+    more = "".join(f", {said}" for said in _left_out(explanation.history, {one.at for one in shown}))
     yield f"so far      {outcomes or 'no facts'}{more}; {_changes(len(explanation.changes))}"
     entries = [(one.at, 0, 0, _fact_line(one)) for one in shown]
     for change in explanation.changes:
         marks = [*_in_place(change, seqs), *superseded.get(change.id, [])]
         line = f"#{change.data.seq} {_move(change)}: {_reason(change)}{''.join(f' ({mark})' for mark in marks)}"
         entries.append((change.time, 1, change.data.seq, line))
+    if explanation.forgotten_at is not None:
+        entries.append((explanation.forgotten_at, 2, 0, "forgotten by time alone: nothing above counts any more"))
     for at, _, _, line in sorted(entries):
         yield f"  {at}  {line}"
 
@@ -180,15 +187,33 @@ def _changes(count: int) -> str:
     return f"{count:,} change{'' if count == 1 else 's'}"
 
 
+def _left_out(history: Iterable[Instant], shown: Collection[str]) -> Iterator[str]:
+    """How many facts are not among those of the instants `shown`, by what they told."""
+    hidden = [one for one in history if one.at not in shown]
+    aged = sum(len(one.facts) for one in hidden if one.effects)
+    quiet = sum(len(one.facts) for one in hidden if not one.effects)
+    if aged:
+        yield f"{aged:,} of them changed only how long ago"
+    if quiet:
+        yield f"{quiet:,} of them told the plan nothing new"
+
+
+def _is_age(asked: str) -> bool:
+    return asked.startswith("since_")
+
+
 def _is_news(one: Instant) -> bool:
-    return any(not effect.asked.startswith("since_") for effect in one.effects)
+    return any(not _is_age(effect.asked) for effect in one.effects) or any(fact.later for fact in one.facts)
 
 
 def _fact_line(one: Instant) -> str:
-    facts = ", ".join(f"{fact.type} {fact.id}" for fact in one.facts[:3])
-    more = f" and {len(one.facts) - 3} more" if len(one.facts) > 3 else ""
-    effects = "; ".join(f"{effect.asked} {effect.said[0]} → {effect.said[1]}" for effect in one.effects)
-    return f"{facts}{more}: {effects}"
+    # what brings something later by itself is named whatever else there is
+    facts = sorted(one.facts, key=lambda fact: fact.later is None)
+    named = ", ".join(f"{fact.type} {fact.id}" for fact in facts[:3])
+    more = f" and {len(facts) - 3} more" if len(facts) > 3 else ""
+    told = [fact.later for fact in facts if fact.later]
+    told += [f"{effect.asked} {effect.said[0]} → {effect.said[1]}" for effect in one.effects]
+    return f"{named}{more}: {'; '.join(told)}"
 
 
 def _move(change: Announced) -> str:

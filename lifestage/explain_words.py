@@ -10,6 +10,18 @@ from lifestage.operands import OPERANDS
 from lifestage.plan import Compare, constant, duration
 
 _OPPOSITE = {">=": "<", ">": "<=", "<=": ">", "<": ">=", "==": "!=", "!=": "=="}
+_IS = {
+    "reached": "was reached",
+    "acquired": "was acquired",
+    "customer": "is a customer",
+    "subscribed": "has subscribed",
+    "active_subscription": "is active",
+    "subscription_lapsed": "has lapsed",
+    "subscription_expanded": "has expanded",
+    "trial_running": "is running",
+    "accounts_closed": "are closed",
+}
+"""A flag that is true, as a person says it."""
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 
 
@@ -65,10 +77,10 @@ def difference_text(leaf: Compare, value: int | str | None, at: int, turns_at: s
     unit = unit_of(leaf)
     if value is None:
         return "never so far" if unit == "ms" else "nothing so far" if leaf.window is None else "nothing in that time"
-    if unit == "flag":
-        said = "it is" if value else "not yet"
-    else:
-        said = f"{value_text(leaf, value)} now{_step(leaf, value, positive=positive)}"
+    if unit == "flag" and value:
+        until = "" if turns_at is None else f" until {turns_at}, for {length(parse(turns_at) - at)} more"
+        return f"{_IS[leaf.operand]}{until}"
+    said = "not yet" if unit == "flag" else f"{value_text(leaf, value)} now{_step(leaf, value, positive=positive)}"
     if turns_at is not None:
         return f"{said}, in {length(parse(turns_at) - at)}, at {turns_at}"
     return f"{said}, and time alone does not change that" if unit == "ms" else said

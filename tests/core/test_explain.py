@@ -17,8 +17,9 @@ from lifestage.cause import Rules
 from lifestage.explain import explain
 from lifestage.explain_text import LINES_MAX, told
 from lifestage.explain_words import difference_text, length, value_text
-from lifestage.facts import Fact
+from lifestage.facts import Fact, SubscriptionCancelled, SubscriptionChanged, SubscriptionStarted, TrialStarted
 from lifestage.keys import email_key
+from lifestage.operands import OPERANDS
 from lifestage.plan import All, Compare, Compiled, Plan, Stage
 from tests.core.histories import RULES, START, cancel, order, visit
 from tests.core.oracle import DAY
@@ -39,6 +40,11 @@ PLAN = Plan(
     ),
 )
 SHOP = Rules(Compiled(PLAN))
+
+
+def sold(day: float, id: str) -> dict[str, Any]:
+    """What every fact of customer c1's only subscription has."""
+    return {"time": START + round(day * DAY), "source": "shop", "id": id, "customer_id": "c1", "subscription_id": "s"}
 
 
 def text(facts: Sequence[Fact], day: float, rules: Rules = RULES) -> str:
@@ -67,10 +73,52 @@ def test_a_visitor_is_told_what_each_stage_needs() -> None:
         "                       and (referrals_converted in 365d >= 1: 0 now, 1 more needed\n"
         "                            or nps in 180d >= 9: nothing in that time))\n"
         "next        dormant at 2024-05-02T00:00:00Z, in 80 d, if nothing happens before\n"
-        "so far      2 accepted, 1 of them told the plan nothing new; 1 change\n"
+        "so far      2 accepted; 1 change\n"
         "  2024-02-01T00:00:00Z  web.visit v1: reached no → yes; since_last_activity never → 0\n"
         "  2024-02-01T00:00:00Z  #1 - → reach: entry by web.visit v1, because reached\n"
+        "  2024-02-02T00:00:00Z  web.visit v2: since_last_activity 1 d → 0\n"
     )
+
+
+def test_the_fact_that_the_next_date_counts_from_is_shown() -> None:
+    """Of facts that changed only how long ago something was the newest has its line; the others are counted as that."""
+    told = text([visit(day, f"v{day}") for day in (0, 10, 20, 30)], 40)
+    assert "so far      4 accepted, 2 of them changed only how long ago; 1 change\n" in told
+    assert told.endswith("  2024-03-02T00:00:00Z  web.visit v30: since_last_activity 10 d → 0\n")
+
+
+def test_what_takes_effect_later_is_shown_where_the_plan_asks_for_it() -> None:
+    """A cancellation for a later day tells nothing at its own instant, and is what the churn of that day comes from."""
+    began = SubscriptionStarted(**sold(0, "1"), mrr_minor=1000, currency="EUR")
+    ends = SubscriptionCancelled(**sold(20, "2"), effective_at=START + 38 * DAY)
+    dearer = SubscriptionChanged(**sold(10, "3"), mrr_minor=2000, currency="EUR", effective_at=START + 30 * DAY)
+    past = SubscriptionCancelled(**sold(20, "2"), effective_at=START + 15 * DAY)
+    said = text([began, dearer, ends], 60)
+    assert "  2024-02-21T00:00:00Z  subscription.cancelled 2: ends at 2024-03-10T00:00:00Z\n" in said
+    assert "  2024-02-11T00:00:00Z  subscription.changed 3: in force at 2024-03-02T00:00:00Z\n" in said
+    assert "so far      3 accepted; 2 changes\n" in said
+    assert "ends at" not in text([began, past], 60)
+    assert "ends at" not in text([order(0, "o", "o"), began, ends], 60, SHOP)
+
+
+def test_a_trial_says_when_it_begins_and_ends() -> None:
+    """Both instants of a trial that is still to come stand beside it, where the plan asks whether one runs."""
+    plan = replace(PLAN, stages=(Stage("trying", 1, Compare("trial_running", "==", 1)),))
+    common: dict[str, Any] = {"time": START, "source": "app", "id": "t", "customer_id": "c1"}
+    trial = TrialStarted(trial_id="t", starts_at=START + DAY, ends_at=START + 3 * DAY, **common)
+    assert "trial.started t: begins at 2024-02-02T00:00:00Z, ends at 2024-02-04T00:00:00Z" in text(
+        [trial], 5, Rules(Compiled(plan))
+    )
+
+
+def test_why_not_is_told_of_a_flag_in_words() -> None:
+    """A flag that keeps a stage from holding says that it is so, and until when if time ends it."""
+    began = SubscriptionStarted(**sold(0, "1"), mrr_minor=1000, currency="EUR")
+    ends = SubscriptionCancelled(**sold(95, "2"), effective_at=START + 110 * DAY)
+    assert "  at_risk  not active_subscription: is active until 2024-05-21T00:00:00Z, for 10 d more\n" in text(
+        [began, ends], 100
+    )
+    assert "not active_subscription: is active\n" in text([began], 100)
 
 
 def test_a_customer_after_one_order_is_told_what_a_second_would_bring() -> None:
@@ -85,7 +133,7 @@ def test_a_customer_after_one_order_is_told_what_a_second_would_bring() -> None:
         "           or subscription_lapsed: not yet\n"
         "           or accounts_closed: not yet\n"
         "  at_risk  since_last_purchase >= 90d: 10 d now, in 80 d, at 2024-05-02T12:00:00Z\n"
-        "  dormant  not customer: it is\n"
+        "  dormant  not customer: is a customer\n"
         "why not further\n"
         "  retention (4)  order_days >= 2: 1 now, 1 more needed\n"
         "                 or subscription_renewals >= 1: 0 now, 1 more needed\n"
@@ -211,7 +259,8 @@ def test_an_anonymous_visitor_is_told_when_they_are_forgotten() -> None:
     assert there[0] == "anon:a1  is in reach since 2024-02-01T00:00:00Z"
     assert "next        forgotten at 2024-03-02T00:00:00Z, in 29 d, if nothing happens before" in there
     gone = told(explain("anon:a1", [seen], RULES, START + 31 * DAY))
-    assert gone[0] == "anon:a1  was anonymous, silent for long, and is forgotten"
+    assert gone[0] == "anon:a1  was anonymous, silent for long, and is forgotten since 2024-03-02T00:00:00Z"
+    assert gone[-1] == "  2024-03-02T00:00:00Z  forgotten by time alone: nothing above counts any more"
     again = told(explain("anon:a1", [seen, replace(seen, id="v2", time=START + 31 * DAY)], RULES, START + 32 * DAY))
     assert again[0] == "anon:a1  is in reach since 2024-03-03T00:00:00Z"
     assert [line for line in again if "reached no → yes" in line] == [
@@ -243,7 +292,7 @@ def test_a_length_of_time_is_told_in_its_two_largest_units(ms: int, said: str) -
         (Compare("trait", "==", "gold", None, "tier"), True, "silver", '"silver" now', '"silver"'),
         (Compare("since_last_visit", "<", DAY), True, 2 * DAY, "2 d now, and time alone does not change that", "2 d"),
         (Compare("since_last_visit", "<", DAY), True, None, "never so far", "never"),
-        (Compare("trial_running", "==", 1), False, 1, "it is", "yes"),
+        (Compare("trial_running", "==", 1), False, 1, "is running", "yes"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_told_in_the_unit_of_the_fact(
@@ -252,6 +301,13 @@ def test_what_is_missing_is_told_in_the_unit_of_the_fact(
     """Money with its currency, scores as they are given, texts in quotes; the least that would do."""
     assert difference_text(leaf, value, START, None, positive=positive) == missing
     assert value_text(leaf, value) == shown
+
+
+@pytest.mark.parametrize("name", [operand.name for operand in OPERANDS.values() if operand.unit == "flag"])
+def test_every_flag_that_is_true_has_its_words(name: str) -> None:
+    """Where a stage asks that it is not so, what is so is said in words."""
+    said = difference_text(Compare(name, "==", 1), 1, START, None, positive=False)
+    assert len(said.split()) >= 2
 
 
 @pytest.fixture
@@ -287,6 +343,22 @@ def test_the_command_explains_from_files_in_any_order(run: Callable[..., Result]
         "ann  is in at_risk since 2024-05-10T00:00:00Z\nas of 2024-06-30T00:00:00Z, plan clm5"
     )
     assert run("ann", "two.jsonl", "one.jsonl").stdout == done.stdout
+
+
+def test_rejected_lines_are_told_beside_the_explanation(run: Callable[..., Result]) -> None:
+    """On stderr, however the answer ends: how many, the first with their places, and how many have the customer's name."""
+    wrong = [event(customer_id="ann" if number < 2 else "eve", time="no time") for number in range(5)]
+    write("e.jsonl", bought("ann", 1, "2024-01-10T00:00:00Z"), *wrong)
+    said = run("ann", "e.jsonl").stderr.splitlines()
+    assert said[0] == "5 rejected, 2 of them with 'ann' in them:"
+    assert [line.split(" ")[2] for line in said[1:4]] == ["e.jsonl:2:", "e.jsonl:3:", "e.jsonl:4:"]
+    assert said[4:] == ["  and 2 more; `lifestage replay FILE... --rejected REJECTED` keeps them all"]
+    assert run("bob", "e.jsonl").stderr.startswith("5 rejected:\n")
+    assert run("ann", "e.jsonl", "--at", "2024-01-11").exit_code == 0
+    Path("t.csv").write_text("id,time\n1,2024-01-10\n")
+    assert run("ann", "t.csv").stderr.splitlines()[-1] == (
+        "nothing was read; of files of CSV name the mapping: --csv MAPPING"
+    )
 
 
 def test_at_is_inclusive_and_leaves_out_what_came_later(run: Callable[..., Result]) -> None:
