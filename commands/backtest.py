@@ -38,6 +38,6 @@ def run(
 
     began = time.monotonic()
     sheets = [sheet_of(plan), sheet_of(against)]
-    asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config)
+    asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config, [plan, against])
     comparison = Comparison(("a", "b"), [f"{sheet.plan.id} version {sheet.plan.version}" for sheet in sheets], until)
     comparison.tell(asked, [sheet.plan for sheet in sheets], json, began)

@@ -1,14 +1,18 @@
 """`lifestage`: the commands by name, and how they end.
 
 Exit codes: 0 done, 1 failed, 2 a wrong option or setting. A person sees one line on stderr, never a traceback, when
-a setting is refused or a server cannot be reached; anything else is a defect of ours and shows where it is.
+a setting is refused, a server cannot be reached or stdout takes no more; anything else is a defect of ours and shows
+where it is.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Annotated, Any
 
@@ -16,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from commands.options import RootConfigFile
-from config.errors import SettingsError, UserFacingError
+from config.errors import OptionError, SettingsError, UserFacingError
 
 VERSION = "0.1.0"
 COMMANDS = {
@@ -39,6 +43,7 @@ COMMANDS = {
 """Each command is the function `run` in the module of its name. Modules are imported when their command is called."""
 
 CLIENTS = ("aiokafka", "kafka", "redis")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNREACHABLE = ("ConnectionError", "KafkaConnectionError", "KafkaTimeoutError", "TimeoutError")
 
 
@@ -92,16 +97,45 @@ def _stub() -> Callable[[], None]:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        application()(prog_name="lifestage")
-    except SettingsError as error:
+        with _flushed_stdout():
+            application()(prog_name="lifestage")
+    except (OptionError, SettingsError) as error:
         _end(str(error), 2)
     except UserFacingError as error:
         _end(str(error), 1)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            _end(_unwritten(error), 1)
         if not is_unreachable(error):
             raise
         bare = type(error).__module__.split(".")[0] in ("builtins", "socket", *CLIENTS)
         _end(f"{_said(error)}; `lifestage config` shows the addresses in force" if bare else str(error), 1)
+
+
+@contextmanager
+def _flushed_stdout() -> Iterator[None]:
+    """Bring out what a command printed, however it ends. Raises `UserFacingError` when stdout takes no more of it."""
+    try:
+        yield
+    finally:
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:  # the reader has gone, who is told nothing
+            _drop_stdout()
+            raise SystemExit(1) from None
+        except OSError as error:
+            _drop_stdout()
+            raise UserFacingError(_unwritten(error)) from None
+
+
+def _unwritten(error: OSError) -> str:
+    return f"{error.filename or 'stdout'}: cannot be written ({error.strerror})"
+
+
+def _drop_stdout() -> None:
+    """What is left of the output goes nowhere: Python would try it once more at the end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 import typer
 
 from commands.options import settings_of
+from commands.outputs import check_outputs
 from config.errors import UserFacingError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Asked(NamedTuple):
     memory: int
     processes: int | None
     config: Path | None
+    plans: Sequence[str] = ()
+    """By name, or files."""
 
 
 @contextmanager
@@ -72,6 +75,8 @@ def working_on(asked: Asked, plans: Sequence[Plan], names: Sequence[str] = ()) -
     from streams.offline_mapping import mapping_of
     from streams.offline_work import Job
 
+    outputs = {"--output": asked.output, "--rejected": asked.rejected}
+    check_outputs(outputs, [*asked.files, *asked.plans, asked.csv, asked.config])
     job = Job(
         settings_of(asked.config),
         tuple(plans),

@@ -11,6 +11,7 @@ import typer
 
 from commands import compiled, offline
 from commands.options import ConfigFile, settings_of
+from commands.outputs import check_outputs, or_stdout
 
 if TYPE_CHECKING:
     from streams.offline import Result
@@ -53,13 +54,15 @@ def run(
         for given, name in ((files, "FILE"), (until, "--until"), (rejected, "--rejected"), (csv, "--csv")):
             if given:
                 raise typer.BadParameter(f"--log takes no {name}")
-        run_log(settings_of(config), plan, until_offset or (), output)
+        check_outputs({"--output": or_stdout(output)}, [plan, config])
+        run_log(settings_of(config), plan, until_offset or (), or_stdout(output))
         return
     if not files or until_offset:
         raise typer.BadParameter("--until-offset is for --log" if files else "name files, - for stdin, or --log")
     began = time.monotonic()
-    sheet = sheet_of(plan or settings_of(config).lifecycle.plan)
-    asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config)
+    named = plan or settings_of(config).lifecycle.plan
+    sheet = sheet_of(named)
+    asked = offline.Asked(files, until, or_stdout(output), rejected, csv, memory, processes, config, [named])
     with offline.working_on(asked, [sheet.plan]) as work:
         work.write(work.result.moves[0].total())
     typer.echo(summary(work.result, until, time.monotonic() - began), err=True)

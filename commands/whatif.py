@@ -54,7 +54,7 @@ def run(
     before, after = sheet_of(named), sheet_of(named, windows, options)
     changed = [f"{name} {duration(before.windows[name])} -> {duration(ms)}" for name, ms in windows.items()]
     changed += [f"{name} {ONOFF[before.options[name]]} -> {ONOFF[wanted]}" for name, wanted in options.items()]
-    asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config)
+    asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config, [named])
     titles = [f"{before.plan.id} version {before.plan.version}", ", ".join(changed)]
     Comparison(("before", "after"), titles, until).tell(asked, [before.plan, after.plan], json, began)
 

@@ -190,3 +190,36 @@ def test_how_a_command_ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr(sys, "argv", ["lifestage", "dial", "defect"])
     with pytest.raises(ValueError, match="a defect"):
         main()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("check", "clm5"), ("config",), ("contract",), ("--help",)])
+def test_a_full_stdout_is_one_line(words: tuple[str, ...], unbuffered: str) -> None:
+    """A disk that is full is no defect of ours: one line and exit code 1, whether Python buffers or not."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [Path(sys.prefix) / "bin" / "lifestage", *words],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "lifestage: stdout: cannot be written (No space left on device)\n")
+
+
+def test_a_refused_output_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    """What would overwrite its own input is a wrong option, and the input is as it was, also when it comes from stdin."""
+    (tmp_path / "e.jsonl").write_text("{}\n")
+    name = str(tmp_path / "e.jsonl")
+    with Path(name).open() as stdin:
+        done = subprocess.run(
+            [Path(sys.prefix) / "bin" / "lifestage", "replay", "-", "--output", name],
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    said = f"lifestage: --output {name}: the same file as stdin, which is read; name another one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert Path(name).read_text() == "{}\n"

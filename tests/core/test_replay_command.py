@@ -13,7 +13,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from commands.main import application
+from config.errors import OptionError
+from config.plan_files import shipped
 from streams.cdnow import events
+from streams.offline_mapping import shipped as mappings
 from tests.core.samples import event
 
 GOLDEN = {
@@ -143,3 +146,42 @@ def test_a_wrong_time_is_a_wrong_option(replay: Callable[..., Result]) -> None:
     done = replay("e.jsonl", "--until", "noon")
     assert done.exit_code == 2
     assert "'noon': expected an RFC 3339 time with a zone" in done.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("e.jsonl --output e.jsonl", "--output e.jsonl: the same file as e.jsonl, which is read"),
+        ("link.jsonl --rejected ./e.jsonl", "--rejected e.jsonl: the same file as link.jsonl, which is read"),
+        ("e.jsonl --output hard.jsonl", "--output hard.jsonl: the same file as e.jsonl, which is read"),
+        ("e.jsonl --plan my.plan --output my.plan", "--output my.plan: the same file as my.plan, which is read"),
+        ("e.jsonl --config my.toml --output my.toml", "--output my.toml: the same file as my.toml, which is read"),
+        ("rows.csv --csv m.toml --rejected m.toml", "--rejected m.toml: the same file as m.toml, which is read"),
+        ("e.jsonl --output new --rejected ./new", "--rejected new: the same file as that of --output"),
+        ("--log --plan my.plan --output my.plan", "--output my.plan: the same file as my.plan, which is read"),
+    ],
+)
+def test_nothing_that_is_read_is_overwritten(replay: Callable[..., Result], words: str, said: str) -> None:
+    """An output under any name of an input, or of another output, is refused before it is opened."""
+    write("e.jsonl", event())
+    Path("link.jsonl").symlink_to("e.jsonl")
+    Path("hard.jsonl").hardlink_to("e.jsonl")
+    Path("my.plan").write_text(shipped()["clm5"].read_text())
+    Path("my.toml").write_text("")
+    Path("m.toml").write_text(mappings()["cdnow"].read_text())
+    Path("rows.csv").write_text("customer,date,dollars\n")
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    done = replay(*words.split())
+    assert isinstance(done.exception, OptionError)
+    assert str(done.exception) == f"{said}; name another one"
+    assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_a_dash_is_stdout(replay: Callable[..., Result]) -> None:
+    """`--output -` writes the changes to stdout; rejected events are not mixed with them."""
+    write("e.jsonl", event("order.completed"))
+    done = replay("e.jsonl", "--output", "-")
+    assert moves(done.stdout) == {"- -> conversion": 1}
+    assert [path.name for path in Path().iterdir()] == ["e.jsonl"]
+    assert str(replay("e.jsonl", "--rejected", "-").exception) == "--rejected -: stdout is for the result; name a file"
+    assert replay("e.jsonl", "--output", "/dev/null", "--rejected", "/dev/null").exit_code == 0
