@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from random import Random
 
@@ -18,6 +17,7 @@ from lifestage.moments import parse
 from lifestage.operands import OPERANDS
 from lifestage.replay import replay
 from tests.core import oracle_plans as oracle
+from tests.core.effort import effort
 from tests.core.histories import WEEK, Tick, partition, record, records, standing_moves
 from tests.core.histories_all import (
     Case,
@@ -101,8 +101,8 @@ def some_comparison(name: str, chance: Random) -> Compare:
 @pytest.mark.parametrize("name", sorted(OPERANDS))
 def test_each_fact_of_the_language_by_itself(name: str) -> None:
     """A plan of one comparison: with each fact, over many histories of what it is about, the path is the brute force's."""
-    chance = Random(f"{name} {os.environ.get('LIFESTAGE_EXAMPLES', '')}")
-    for _ in range(int(os.environ.get("LIFESTAGE_EXAMPLES") or 300) // 20):
+    chance = Random(name)
+    for _ in range(effort(300).max_examples // 20):
         leaf = some_comparison(name, chance)
         plan = Plan("one", 1, (Stage("s1", 1, leaf),), day_zone=chance.choice((0, 0, 7_200_000)))
         case = Case(plan, happened(chance, kinds_asked(plan), chance.randrange(2, 9)))
