@@ -22,8 +22,8 @@ def is_hidden(key: str, rules: Rules) -> bool:
     return not rules.announce_anonymous and key.startswith("anon:")
 
 
-def forget_at(profile: Profile, key: str, t: int, rules: Rules) -> int | None:
-    """When an anonymous visitor without an order will be forgotten, if that is after `t`."""
+def forget_at(profile: Profile, key: str, rules: Rules) -> int | None:
+    """When an anonymous visitor without an order will be forgotten; an instant that is past means: with the next tick."""
     silence = rules.plan.plan.forget_anonymous
     if (
         silence is None
@@ -34,8 +34,7 @@ def forget_at(profile: Profile, key: str, t: int, rules: Rules) -> int | None:
         or not is_hidden(key, rules)
     ):
         return None
-    at = profile.newest + silence
-    return at if at > t else None
+    return profile.newest + silence
 
 
 def move(
@@ -79,7 +78,7 @@ def settle(look: Look, key: str, stage: str | None, rules: Rules) -> tuple[int, 
     """Find what time alone brings after the look, where `stage` holds, and keep the instant as the profile's `due`."""
     turn = rules.plan.next_turn(look, stage)
     profile = look.profile
-    profile.due = earlier(turn[0] if turn else None, forget_at(profile, key, look.t, rules))
+    profile.due = earlier(turn[0] if turn else None, forget_at(profile, key, rules))
     return turn
 
 
@@ -105,6 +104,28 @@ def correct_from(
     Only additions: each with its ordinary kind. Anything that no longer holds: one correction. With `present_only`
     (a fact older than the lateness) the difference is one correction, too.
     """
+    if present_only:
+        _set_floor(profile, clock.time - rules.lateness, until, rules)
+    elif profile.floor is not None and since < profile.floor:
+        # before it the ledger knows more than was announced then, and what was announced stays
+        since = profile.floor
+    tail, path = _derived(profile, since, until, rules)
+    same = 0
+    while same < len(tail) and same < len(path) and (tail[same].at, tail[same].stage) == path[same]:
+        same += 1
+    if same == len(tail) and not (present_only and len(path) > same):
+        aged = rules.plan.aged(profile)
+        for at, now in path[same:]:
+            timed = at != since and at in aged and not _reverses(profile, at, profile.stage, now, rules)
+            by = cause.timer(at) if timed else cause
+            move(profile, key, now, rules.plan.look(profile, at), by, clock, rules, tally)
+        settle(rules.plan.look(profile, until), key, profile.stage, rules)
+        return
+    _correct(profile, key, tail[same:], path[same:], since, until, cause, clock, rules, tally)
+
+
+def _derived(profile: Profile, since: int, until: int, rules: Rules) -> tuple[list[Move], list[tuple[int, str | None]]]:
+    """The announced moves from `since` on, and those that the facts give in [since, until]."""
     tail = [m for m in profile.moves if m.at >= since]
     earlier_moves = profile.moves[: len(profile.moves) - len(tail)]
     stage = earlier_moves[-1].stage if earlier_moves else None
@@ -114,16 +135,14 @@ def correct_from(
         if now != stage:
             path.append((at, now))
             stage = now
-    same = 0
-    while same < len(tail) and same < len(path) and (tail[same].at, tail[same].stage) == path[same]:
-        same += 1
-    if same == len(tail) and not (present_only and len(path) > same):
-        for at, now in path[same:]:
-            by = cause if at == since or _reverses(profile, at, profile.stage, now, rules) else cause.timer(at)
-            move(profile, key, now, rules.plan.look(profile, at), by, clock, rules, tally)
-        settle(rules.plan.look(profile, until), key, profile.stage, rules)
-        return
-    _correct(profile, key, tail[same:], path[same:], since, until, cause, clock, rules, tally)
+    return tail, path
+
+
+def _set_floor(profile: Profile, horizon: int, until: int, rules: Rules) -> None:
+    """Where an act that came too late changes the path since the horizon, let no later fact derive it again from before `until`."""
+    tail, path = _derived(profile, horizon, until, rules)
+    if [(m.at, m.stage) for m in tail] != path:
+        profile.floor = until
 
 
 def _correct(

@@ -35,14 +35,16 @@ def kind_of(plan: Compiled, before: str | None, stage: str | None, reversal: boo
         return "entry"
     if reversal:
         return "reversal"
-    entering = plan.stage[stage].enter_kind if stage is not None else None
+    if stage is None:
+        return "demotion"
+    entering = plan.stage[stage].enter_kind
     if entering is not None:
         return entering  # type: ignore[return-value]
     leaving = plan.stage[before].leave_kind
-    if leaving is not None:
+    if leaving is not None and plan.rank[stage] is not None:
         return leaving  # type: ignore[return-value]
     steps = len(plan.between[before, stage])
-    if plan.height[before] > (plan.height[stage] if stage is not None else -1):
+    if plan.height[before] > plan.height[stage]:
         return "demotion"
     return "skip" if steps else "advance"
 

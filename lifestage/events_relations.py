@@ -24,6 +24,7 @@ from lifestage.wire import (
     RequiredScore,
     Score,
     Traits,
+    is_address,
 )
 
 SCALES: Final[dict[str, tuple[float, float]]] = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0)}
@@ -50,9 +51,9 @@ class EmailEvent(Event, kw_only=True, gc=False, tag="email.event"):
 
     def address(self) -> str | None:
         """`email`, else the recipient: an address, or what stands for one on another channel, such as a number."""
-        if self.email is not None and "@" in self.email:
+        if self.email is not None and is_address(self.email):
             return self.email
-        if self.recipient is not None and ("@" in self.recipient or (self.channel or "email") != "email"):
+        if self.recipient is not None and (is_address(self.recipient) or (self.channel or "email") != "email"):
             return self.recipient
         return None
 

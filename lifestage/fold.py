@@ -56,8 +56,8 @@ def fold(profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping, h
         profile.acquired_at, profile.acquired_offset, touched = time, offset, FACTS
     if active:
         # before the first there was no silence to wait for: only the first can bring its end nearer
-        first = not profile.activity
-        if add_activity(profile.activity, time, keep.gap):
+        first = not profile.activity and not profile.recent
+        if _act(profile, time, keep.gap, horizon):
             touched |= FACTS if first else ACTIVITY
     if kind in keep.kinds and not fact.bot and _keep(profile, fact, offset, keep, horizon):
         touched |= FACTS
@@ -195,6 +195,28 @@ def _time_of(named: Named) -> int:
 def _short(thing: str) -> int:
     """64 bits that stand for a name: two of one customer's are told apart but once in 10^15 of them."""
     return ledger.number("", thing, b"")
+
+
+def _act(profile: Profile, time: int, gap: int, horizon: int) -> bool:
+    """Add an instant of activity; False if it is there. What is older than `horizon` is kept in runs."""
+    recent = profile.recent
+    if not recent or time > recent[-1]:
+        if profile.activity and time <= profile.activity[-1]:
+            return add_activity(profile.activity, time, gap)
+        recent.append(time)
+    else:
+        at = bisect_left(recent, time)
+        if recent[at] == time:
+            return False
+        if at == 0 and profile.activity and time <= profile.activity[-1]:
+            return add_activity(profile.activity, time, gap)
+        recent.insert(at, time)
+    if len(recent) > TRIM_ABOVE and recent[0] <= horizon:
+        gone = bisect_right(recent, horizon)
+        for old in recent[:gone]:
+            add_activity(profile.activity, old, gap)
+        del recent[:gone]
+    return True
 
 
 def add_activity(runs: list[int], time: int, gap: int) -> bool:

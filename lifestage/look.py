@@ -199,10 +199,12 @@ class Look:
 
     def since_last_activity(self) -> int:
         """ms since the last activity; without any, since the first fact that gave reach or acquisition."""
-        runs, t = self.profile.activity, self.t
+        recent, runs, t = self.profile.recent, self.profile.activity, self.t
+        if recent and recent[0] <= t:
+            return t - recent[bisect_right(recent, t) - 1]
         if runs and runs[0] <= t:
             at = bisect_right(runs, t)
-            # inside a run the exact instant is not kept, but it is nearer than any window that is asked
+            # inside a run, which is from before the lateness, nobody looks; it is nearer than any window that is asked
             return 0 if at % 2 else t - runs[at - 1]
         starts = [
             s for s in (self.profile.reach_at, self.profile.acquired_at, self.fell_at) if s is not None and s <= t
@@ -225,7 +227,10 @@ class Look:
         if mark is None:
             return NEVER
         until = bisect_right(mark.kept, self.t)
-        last = mark.kept[until - 1] if until else mark.last if mark.dropped else NEVER
+        last = mark.kept[until - 1] if until else NEVER
+        if mark.dropped and mark.last > last:
+            # an act that comes later than the lateness may be kept although it is older than what was dropped
+            last = mark.last
         return NEVER if last == NEVER else self.t - last
 
     def since_first(self, name: str) -> int:
@@ -376,6 +381,7 @@ def fact_instants(profile: Profile) -> list[int]:
     """Every instant at which a fact changes what an operand says, unordered."""
     instants = [s for s in (profile.reach_at, profile.acquired_at) if s is not None]
     instants += profile.activity[::2]
+    instants += profile.recent
     for order in profile.orders:
         instants += order_instants(order)
     if profile.subscriptions or profile.trials:

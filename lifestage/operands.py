@@ -128,8 +128,11 @@ def _order_instants(profile: Profile) -> list[int]:
 
 def _activity_instants(profile: Profile) -> list[int]:
     # what came before the first activity ages too, until that activity: mails that were delivered to silence
-    runs = profile.activity
-    return runs[1::2] + [at for at in fact_instants(profile) if at < runs[0]] if runs else fact_instants(profile)
+    runs, recent = profile.activity, profile.recent
+    first = runs[0] if runs else recent[0] if recent else None
+    if first is None:
+        return fact_instants(profile)
+    return [*runs[1::2], *recent, *(at for at in fact_instants(profile) if at < first)]
 
 
 def _windowed(turns: Turns) -> Turns:

@@ -27,6 +27,7 @@ from lifestage.conditions import (
     signed_leaves,
 )
 from lifestage.look import ABSENT, NEVER, Look, Terms, effects, fact_instants
+from lifestage.moments import MAX_MS
 from lifestage.operands import OPERANDS, Ahead, Turns, Value
 from lifestage.profile import Profile
 from lifestage.signals import DISTINCT, SCORES, SIGNALS, keeping
@@ -239,10 +240,16 @@ class Compiled:
 
     def turns(self, profile: Profile, after: int, until: int | None) -> list[int]:
         """Instants in (after, until] at which the stage could change, from all facts of the profile; rising."""
-        found = {at for at in fact_instants(profile) if at > after}
+        found = self.aged(profile)
+        found.update(fact_instants(profile))
+        return sorted([at for at in found if at > after and (until is None or at <= until)])
+
+    def aged(self, profile: Profile) -> set[int]:
+        """Instants at which a comparison turns by time alone: a fact has aged, or what was known takes effect."""
+        found = set(effects(profile)) if profile.subscriptions or profile.trials else set()
         for turns, leaf in self._turns:
-            found.update([at for at in turns(profile, leaf) if at > after])
-        return sorted([at for at in found if until is None or at <= until])
+            found.update(turns(profile, leaf))
+        return found
 
     def next_turn(self, look: Look, now: str | None) -> tuple[int, str | None] | None:
         """The next instant after the look's at which the stage `now` changes with no further event, and to what.
@@ -252,7 +259,7 @@ class Compiled:
         t, profile = look.t, look.profile
         asked = self._ahead[""]
         # most customers have nothing in most places: asking each comparison all the same took 3 µs
-        if look.last_purchase is not None:
+        if profile.orders or profile.subscriptions:
             asked = [*asked, *self._ahead["orders"]]
         if profile.marks:
             asked = [*asked, *self._ahead["marks"]]
@@ -266,6 +273,9 @@ class Compiled:
         if profile.subscriptions or profile.trials:
             found.update(effects(profile))
         for at in sorted(found):
+            if at > MAX_MS:
+                # the year 10,000 cannot be written, and no clock will come to it
+                break
             if at > t:
                 then = self.judge(profile, at, now)
                 if then != now:

@@ -172,7 +172,7 @@ class Profile(msgspec.Struct, array_like=True, omit_defaults=True):
     acquired_at: int | None = None
     acquired_offset: int = -1
     activity: list[int] = []
-    """Activity as first, last, first, last …: runs whose inner gaps are shorter than any window that is asked."""
+    """Older activity as first, last, first, last …: runs whose inner gaps are shorter than any window that is asked."""
     orders: list[Order] = []
     seen: bytes = b""
     """Event ids in order of arrival (`lifestage.seen`)."""
@@ -184,6 +184,10 @@ class Profile(msgspec.Struct, array_like=True, omit_defaults=True):
     distinct: dict[str, list[Named]] = {}
     said: dict[str, list[Said]] = {}
     """Scores by name, traits by `trait.NAME`, in order."""
+    recent: list[int] = []
+    """Activity that may still be looked at from before: each instant; what is older is in `activity`."""
+    floor: int | None = None
+    """From here on the path may be derived again: an act that came later than the lateness amended the present here."""
 
 
 encode = msgspec.msgpack.Encoder().encode

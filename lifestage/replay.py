@@ -59,7 +59,7 @@ class Follower:
 
     def __init__(self, key: str, rules: Rules, path: Path) -> None:
         self._key, self._path = key, path
-        self._rules = rules._replace(lateness=1 << 60)
+        self._rules = rules
         self.profile = Profile()
 
     def take(self, together: Sequence[Fact]) -> None:

@@ -29,13 +29,13 @@ def id_hash(source: str, id: str, key: bytes) -> bytes:
     return one.digest()
 
 
-def has_seen(profile: Profile, hashed: bytes) -> bool:
-    """Whether an event with this id is among the facts of the horizon."""
+def has_seen(profile: Profile, hashed: bytes, horizon: int) -> bool:
+    """Whether an event with this id is among the facts since `horizon` (ms), by whole days; an older one has no say."""
     seen = profile.seen
     at = seen.find(hashed)
     while at >= 0:
         if not at % ENTRY:
-            return True
+            return horizon <= 0 or seen[at + 8 : at + ENTRY] >= _day(horizon)
         at = seen.find(hashed, at + 1)
     return False
 

@@ -16,6 +16,7 @@ from lifestage.facts import (
     LEDGER,
     AccountClosed,
     AccountCreated,
+    CostRecorded,
     OrderCancelled,
     OrderCompleted,
     OrderRefunded,
@@ -26,6 +27,7 @@ from lifestage.facts import (
     SubscriptionStarted,
 )
 from lifestage.fold import ACTIVITY, FACTS, fold
+from lifestage.keys import COMPANY
 from lifestage.ledger import (
     KNOWN,
     NEW,
@@ -41,6 +43,8 @@ from lifestage.ledger import (
 from lifestage.profile import Order, Profile
 from lifestage.seen import has_seen, id_hash, remember
 
+NOTHING_DUE: str | None = ""
+"""In place of a stage, which may be None: time alone brings nothing at this instant."""
 AMENDED = "amended"
 """Outcome of a duplicate that counts in place of what was there: a smaller (time, id) of the same order or refund."""
 
@@ -58,31 +62,36 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
     """Fold one fact and announce what follows. Returns its outcome: accepted, duplicate, `AMENDED` or late."""
     time = fact.time
     ledger = type(fact) in _LEDGER
-    late = time < clock.time - rules.lateness
-    if late and not ledger:
+    horizon = clock.time - rules.lateness
+    late = time < horizon
+    if late and not ledger and type(fact) is not CostRecorded:
         return "late"
     hashed = id_hash(fact.source, fact.id, rules.id_key)
-    if has_seen(profile, hashed):
+    if has_seen(profile, hashed, horizon):
         return "duplicate"
     known = _known(profile, fact, rules) if ledger else NEW
     if known == KNOWN:
         return "duplicate"
-    reached = clock.time - 1
+    # timers wait for the plan's grace, and so does what is announced of the time before the tick
+    reached = clock.time - rules.plan.plan.grace - 1
     if profile.newest is not None and profile.newest > reached:
         reached = profile.newest
     if time > reached:
-        due, timed = profile.due, None
+        due = profile.due
+        timed = NOTHING_DUE
         if due is not None and due <= time:
             if due < time:
                 advance(profile, key, time, cause, clock, rules, tally)
             timed = _timed(profile, time, rules)
         # a first fact that gives no stage still starts the time after which a visitor without a name is forgotten
         first = profile.newest is None
-        touched = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
-        if first or timed is not None or _calls_for_judgement(profile, touched, rules):
+        touched = _add(profile, fact, hashed, cause.offset, clock, horizon, rules, tally)
+        if first or timed != NOTHING_DUE or _calls_for_judgement(profile, touched, rules):
             _judge(profile, key, time, cause, clock, rules, tally, timed)
         return "accepted" if known == NEW else AMENDED
-    _add(profile, fact, hashed, cause.offset, clock, rules, tally)
+    _add(profile, fact, hashed, cause.offset, clock, horizon, rules, tally)
+    if key.startswith(COMPANY):
+        return "accepted"
     if late:
         announce.correct_from(profile, key, reached, reached, cause, clock, rules, tally, present_only=True)
     else:
@@ -98,10 +107,17 @@ def take_together(
     Returns the outcome of each: accepted, duplicate or `AMENDED`.
     """
     outcomes: list[str] = []
-    touched, why, timed, first = 0, None, None, profile.newest is None
+    touched, why, timed, first = 0, None, NOTHING_DUE, False
     for fact in facts:
         hashed = id_hash(fact.source, fact.id, rules.id_key)
-        known = KNOWN if has_seen(profile, hashed) else _known(profile, fact, rules) if type(fact) in _LEDGER else NEW
+        seen_since = fact.time - rules.lateness
+        known = (
+            KNOWN
+            if has_seen(profile, hashed, seen_since)
+            else _known(profile, fact, rules)
+            if type(fact) in _LEDGER
+            else NEW
+        )
         if known == KNOWN:
             outcomes.append("duplicate")
             continue
@@ -109,33 +125,42 @@ def take_together(
         if why is None and profile.due is not None and profile.due < fact.time:
             advance(profile, key, fact.time, cause, clock, rules, tally)
         if why is None:
-            timed = _timed(profile, fact.time, rules)
-        touches = _add(profile, fact, hashed, cause.offset, clock, rules, tally)
+            timed, first = _timed(profile, fact.time, rules), profile.newest is None
+        touches = _add(profile, fact, hashed, cause.offset, clock, seen_since, rules, tally)
         outcomes.append("accepted" if known == NEW else AMENDED)
         if why is None or touches & FACTS:
             why = fact
         touched |= touches
-    if why is not None and (first or timed is not None or _calls_for_judgement(profile, touched, rules)):
+    if why is not None and (first or timed != NOTHING_DUE or _calls_for_judgement(profile, touched, rules)):
         _judge(profile, key, why.time, Cause(why), clock, rules, tally, timed)
     return outcomes
 
 
 def _timed(profile: Profile, t: int, rules: Rules) -> str | None:
-    """The stage that time alone would bring at `t`, before the facts of that instant apply; None when nothing is due."""
+    """The stage that time alone would bring at `t`, before the facts of that instant apply, or `NOTHING_DUE`."""
     if profile.due != t:
-        return None
+        return NOTHING_DUE
     stage = rules.plan.judge(profile, t, profile.stage)
-    return None if stage == profile.stage else stage
+    return NOTHING_DUE if stage == profile.stage else stage
 
 
-def _add(profile: Profile, fact: Fact, hashed: bytes, offset: int, clock: Clock, rules: Rules, tally: Tally) -> int:
-    """Add a fact that is no duplicate to the set; says what it touched."""
+def _add(
+    profile: Profile,
+    fact: Fact,
+    hashed: bytes,
+    offset: int,
+    clock: Clock,
+    seen_since: int,
+    rules: Rules,
+    tally: Tally,
+) -> int:
+    """Add a fact that is no duplicate to the set; says what it touched. Ids from before `seen_since` (ms) may go."""
     horizon = clock.time - rules.lateness
     if type(fact) in _ORDERS:
         touched = _fold_order(profile, cast("OrderFact", fact), offset, horizon, rules, tally)
     else:
         touched = fold(profile, fact, offset, rules.id_key, rules.plan.keep, horizon)
-    if remember(profile, hashed, fact.time, horizon):
+    if remember(profile, hashed, fact.time, seen_since):
         tally.dedupe_overflow += 1
     if profile.newest is None or fact.time > profile.newest:
         profile.newest = fact.time
@@ -162,12 +187,22 @@ def advance(profile: Profile, key: str, until: int, cause: Cause, clock: Clock, 
 
 
 def _judge(
-    profile: Profile, key: str, t: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally, timed: str | None = None
+    profile: Profile,
+    key: str,
+    t: int,
+    cause: Cause,
+    clock: Clock,
+    rules: Rules,
+    tally: Tally,
+    timed: str | None = NOTHING_DUE,
 ) -> None:
     """Judge once at `t`, later than all that was announced: announce a move, and find when time alone brings the next.
 
     A move to `timed` is the doing of time, not of the record at hand.
     """
+    if key.startswith(COMPANY):
+        # costs and impressions of nobody: the company is no customer, whatever a plan's conditions say of them
+        return
     look = rules.plan.look(profile, t)
     stage = rules.plan.stage_at(look, profile.stage)
     if stage != profile.stage:
@@ -230,7 +265,7 @@ def _fold_order(
 
 
 def _forgettable(profile: Profile, key: str, t: int, rules: Rules) -> bool:
-    at = announce.forget_at(profile, key, t - 1, rules)
+    at = announce.forget_at(profile, key, rules)
     return at is not None and at <= t
 
 

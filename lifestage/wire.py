@@ -104,6 +104,12 @@ class Experiment(msgspec.Struct, gc=False):
     variant: RequiredName
 
 
+def is_address(text: str) -> bool:
+    """Whether something stands on both sides of an @."""
+    mailbox, _, host = text.strip().partition("@")
+    return bool(mailbox) and bool(host)
+
+
 class Event(msgspec.Struct, kw_only=True, gc=False, tag_field="type"):
     """What an event of any type may say."""
 
@@ -125,8 +131,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False, tag_field="type"):
     experiment: Experiment | None = None
 
     def address(self) -> str | None:
-        """The email address of whom the event is about. A text without @ is none: `n/a` is not one customer."""
-        return self.email if self.email is not None and "@" in self.email else None
+        """The email address of whom the event is about. A text without two sides of an @ is none: `n/a` is not one customer."""
+        return self.email if self.email is not None and is_address(self.email) else None
 
     def fact(self, common: dict[str, Any]) -> Fact:
         """The fact, given the fields of `facts.Fact`. Raises `InvalidError`."""

@@ -20,7 +20,11 @@ from streams.topics import Topics
 def customer_view(partition: Partition, key: str, profile: Profile) -> CustomerView:
     """What others may read of one customer."""
     compiled = partition.rules.plan
-    at = max(profile.newest or 0, profile.moves[-1].at if profile.moves else 0, partition.clock.time - 1)
+    at = max(
+        profile.newest or 0,
+        profile.moves[-1].at if profile.moves else 0,
+        partition.clock.time - compiled.plan.grace - 1,
+    )
     look = compiled.look(profile, at)
     metrics = metrics_of(look)
     turn = compiled.next_turn(look, compiled.stage_at(look, profile.stage))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lifestage.facts import OrderCancelled
 from lifestage.keys import RESERVED, email_key, is_blocked, key_of
+from lifestage.wire import is_address
 from tests.core.samples import SECRET, accepted, refused
 
 
@@ -89,3 +90,10 @@ def test_a_customer_id_cannot_pose_as_another_kind_of_key(prefix: str) -> None:
     refusal = refused(customer_id=f"{prefix}0123456789abcdef0123456789abcdef")
     assert (refusal.outcome, refusal.reason) == ("rejected", "bad_id")
     assert refusal.message.startswith("$.customer_id: expected an id that does not begin with email:")
+
+
+@pytest.mark.parametrize("text", ["@", "a@", "@host", " @ "])
+def test_an_address_has_two_sides(text: str) -> None:
+    """What has nothing before or after its @ names nobody: not all who say so are one customer."""
+    assert not is_address(text)
+    assert is_address("a@host")
