@@ -194,14 +194,14 @@ OPERANDS: dict[str, Operand] = {
     operand.name: operand
     for operand in (
         Operand("reached", "flag", "no", "there was a visit (no bot), an ad click or a delivered email", "reached", None),
-        Operand("acquired", "flag", "no", "there was a lead, a trial, an account, a ticket, a human click in an email, an address on an event, or an order that no longer stands", "acquired", None, reads="acquired"),
-        Operand("customer", "flag", "no", "there is a standing order, or a subscription was ever started or renewed", "customer", None, reads="purchases"),
+        Operand("acquired", "flag", "no", "there was a lead, a trial, an account, a ticket, a human click in an email, an address on an event, or an order that was cancelled or refunded in full", "acquired", None, reads="acquired"),
+        Operand("customer", "flag", "no", "there is an order that is neither cancelled nor refunded in full, or a subscription was ever started or renewed", "customer", None, reads="purchases"),
         Operand("standing_orders", "count", "may", "orders that are neither cancelled nor refunded in full", "orders_in", _window, _windowed(_aged(_order_instants)), _orders_ahead, "orders"),
-        Operand("order_days", "count", "may", "different days with such an order", "order_days", _window, _windowed(_aged(_order_instants)), _days_ahead, "orders"),
-        Operand("since_last_order", "ms", "no", "how long ago the latest such order", "since_last_order", _nothing, _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_last_order(), leaf), "orders"),
-        Operand("since_first_order", "ms", "no", "how long ago the first such order", "since_first_order", _nothing, _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_first_order(), leaf), "orders"),
-        Operand("since_last_purchase", "ms", "no", "how long ago the latest such order, start or renewal of a subscription", "since_last_purchase", _nothing, _aged(purchase_instants), lambda look, leaf: _from_value(look, look.since_last_purchase(), leaf), "purchases"),
-        Operand("net_revenue", "money", "may", "what orders brought, less refunds; of those placed in the window", "net_revenue", _of_window, _windowed(_aged(_order_instants)), lambda look, leaf: [at + age(leaf) for at in _order_instants(look.profile)] if leaf.window is not None else [], "orders"),
+        Operand("order_days", "count", "may", "different days with an order that is neither cancelled nor refunded in full", "order_days", _window, _windowed(_aged(_order_instants)), _days_ahead, "orders"),
+        Operand("since_last_order", "ms", "no", "how long ago the latest order that is neither cancelled nor refunded in full", "since_last_order", _nothing, _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_last_order(), leaf), "orders"),
+        Operand("since_first_order", "ms", "no", "how long ago the first order that is neither cancelled nor refunded in full", "since_first_order", _nothing, _aged(_order_instants), lambda look, leaf: _from_value(look, look.since_first_order(), leaf), "orders"),
+        Operand("since_last_purchase", "ms", "no", "how long ago the latest order that is neither cancelled nor refunded in full, or start or renewal of a subscription", "since_last_purchase", _nothing, _aged(purchase_instants), lambda look, leaf: _from_value(look, look.since_last_purchase(), leaf), "purchases"),
+        Operand("net_revenue", "money", "may", "what orders brought, less refunds; with a window, those placed in it", "net_revenue", _of_window, _windowed(_aged(_order_instants)), lambda look, leaf: [at + age(leaf) for at in _order_instants(look.profile)] if leaf.window is not None else [], "orders"),
         Operand("subscribed", "flag", "no", "a subscription was ever started or renewed", "is_subscribed", _nothing, reads="subscriptions"),
         Operand("active_subscription", "flag", "no", "a subscription is active", "active_subscription", _nothing, reads="subscriptions"),
         Operand("subscription_renewals", "count", "may", "renewals of subscriptions", "renewals", _window, _windowed(_aged(renewal_instants)), _renewals_ahead, "subscriptions"),
@@ -214,7 +214,7 @@ OPERANDS: dict[str, Operand] = {
         *(operand for s in SIGNALS for operand in _signal(s.name, s.one, s.says)),
         *(_distinct(name, says) for name, (says, _, _) in DISTINCT.items()),
         *(_score(name, says) for name, (says, _, _) in SCORES.items()),
-        Operand("trait", "text", "no", "what was last said of a trait, as a text", "text", _trait, reads="trait"),
-        Operand("trait_number", "number", "no", "what was last said of a trait, as a number", "number", _trait, reads="trait"),
+        Operand("trait", "text", "no", "what was last said of the trait: a text, or true or false", "text", _trait, reads="trait"),
+        Operand("trait_number", "number", "no", "what was last said of the trait, where that is a number", "number", _trait, reads="trait"),
     )
 }  # fmt: skip

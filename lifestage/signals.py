@@ -98,7 +98,7 @@ SIGNALS: tuple[Signal, ...] = (
 
 Naming = Callable[[Fact], str | None]
 DISTINCT: dict[str, tuple[str, type[Fact], Naming]] = {
-    "sessions": ("different sessions of visits", WebVisit, lambda fact: fact.session_id if isinstance(fact, WebVisit) else None),
+    "sessions": ("different sessions of visits that name one", WebVisit, lambda fact: fact.session_id if isinstance(fact, WebVisit) else None),
     "features": ("different features used", FeatureUsed, lambda fact: fact.feature if isinstance(fact, FeatureUsed) else None),
 }  # fmt: skip
 """Things that are counted once each: what it says, the kind of fact, and how a fact names the thing."""

@@ -202,6 +202,11 @@ def test_the_page_lists_every_fact() -> None:
         assert row in PAGE
 
 
+def test_what_a_fact_says_stands_alone() -> None:
+    """`lifestage check` lists facts by name, so that none may speak of the one before it."""
+    assert [o.name for o in OPERANDS.values() if re.search(r"\b(such|this|these)\b", o.says)] == []
+
+
 def test_the_examples_of_the_page_are_true() -> None:
     """The plan of docs/plans.md is read, its error is real, and every word of the language stands on the page."""
     example = re.findall(r"```plan\n(.*?)```", PAGE, re.DOTALL)[0]
