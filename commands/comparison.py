@@ -30,7 +30,7 @@ class Comparison(NamedTuple):
             if asked.output is not None:
                 work.write(work.result.differ.total())
         result = work.result
-        typer.echo("\n".join(offline.summary(result, time.monotonic() - began)), err=True)
+        typer.echo("\n".join(work.summary(time.monotonic() - began)), err=True)
         typer.echo(encode(self.document(plans, result)) if json else "\n".join(self.lines(result)))
 
     def document(self, plans: Sequence[Plan], result: Result) -> dict[str, Any]:
@@ -38,6 +38,7 @@ class Comparison(NamedTuple):
         from lifestage.plan import Compiled
 
         found: dict[str, Any] = {"customers": result.customers, "differ": result.differ.total(), "until": self.until}
+        found["as_of"] = offline.iso_of(result.newest if result.until is None else result.until)
         for name, plan in zip(self.names, plans, strict=True):
             found[f"plan_{name}"] = {"id": plan.id, "version": plan.version, "hash": Compiled(plan).hash}
         for name, moves in zip(self.names, result.moves, strict=True):
@@ -49,11 +50,15 @@ class Comparison(NamedTuple):
 
     def lines(self, result: Result) -> list[str]:
         """The comparison for a person."""
-        said = [f"{result.differ.total():,} of {result.customers:,} customers stand elsewhere at the end"]
+        differ, customers = result.differ.total(), offline.counted(result.customers, "customer")
+        when = offline.until_when(result)
+        said = [
+            f"{differ:,} of {customers} stand{'s' if differ == 1 else ''} elsewhere at the end{when and f':{when}'}"
+        ]
         said += offline.table(result.differ)
         width = max(map(len, self.names))
         for name, title, moves in zip(self.names, self.titles, result.moves, strict=True):
-            said.append(f"{name:<{width}}  {moves.total():,} changes: {title}")
+            said.append(f"{name:<{width}}  {offline.counted(moves.total(), 'change')}: {title}")
         for name, stages in zip(self.names, result.population, strict=True):
             said.append(f"{name:<{width}}  customers by stage: {offline.population(stages)}")
         return said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,7 +29,7 @@ Files = Annotated[
     list[str], typer.Argument(metavar="FILE...", help="Events as JSON, one a line, in any order; - for stdin.")
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="TIME", help="Let time pass up to here, exclusive; RFC 3339.")
+    str | None, typer.Option("--until", metavar="TIME", help="Let time pass up to here, exclusive; RFC 3339 or a date.")
 ]
 RejectedFile = Annotated[
     Path | None, typer.Option("--rejected", metavar="FILE", help="Rejected events with the reason.")
@@ -46,6 +47,7 @@ MovedFile = Annotated[
 ]
 MEMORY_MB = 64
 WRITTEN_A_REPORT = 5_000
+DAY_MS = 86_400_000
 
 
 class Asked(NamedTuple):
@@ -95,20 +97,20 @@ def working_on(asked: Asked, plans: Sequence[Plan], names: Sequence[str] = ()) -
         if aside is not None:
             with _written(asked.rejected):
                 _write_rejected(aside, result)
-        yield Work(result, shown, out, asked.output)
+        yield Work(result, shown, out, asked)
 
 
 class Work:
     """The result of the work, on its way to a person."""
 
-    def __init__(self, result: Result, shown: Progress, out: IO[bytes] | None, path: Path | None) -> None:
+    def __init__(self, result: Result, shown: Progress, out: IO[bytes] | None, asked: Asked) -> None:
         self.result = result
-        self._shown, self._out, self._path = shown, out, path
+        self._shown, self._out, self._asked = shown, out, asked
 
     def write(self, count: int) -> None:
         """Write all documents, of which there are `count`: to --output, else to stdout. Raises `UserFacingError`."""
         self._shown.begin("writing", count)
-        with _written(self._path):
+        with _written(self._asked.output):
             out = self._out or sys.stdout.buffer
             for number, line in enumerate(self.result.told(), 1):
                 out.write(line)
@@ -116,6 +118,21 @@ class Work:
                 if number % WRITTEN_A_REPORT == 0:
                     self._shown.reach(number, f"{number:,} lines")
             out.flush()
+
+    def summary(self, seconds: float) -> list[str]:
+        """What a person reads about the events that were read, in lines, with what is to be done about them."""
+        from streams.files import hint
+
+        result, asked = self.result, self._asked
+        said = _accounted(result, seconds)
+        if asked.csv is None and result.outcomes["rejected"] * 2 >= result.events > 0:
+            found = hint(asked.files)
+            said += [f"  {found}"] if found is not None else []
+        if result.until is None and (result.newest or 0) > time.time() * 1000 + DAY_MS:
+            said.append(
+                f"warning: the newest event is {iso_of(result.newest)}, ahead of now; --until TIME ends before it"
+            )
+        return said
 
 
 @contextmanager
@@ -166,12 +183,30 @@ def _write_rejected(aside: IO[bytes], result: Result) -> None:
     aside.flush()
 
 
-def summary(result: Result, seconds: float) -> list[str]:
-    """What a person reads about the events that were read, in lines."""
+def until_when(result: Result) -> str:
+    """Up to when time passed, for a person; empty where nothing happened."""
+    if result.until is not None:
+        return f" before {iso_of(result.until)}"
+    return f" up to {iso_of(result.newest)}, the newest event" if result.newest is not None else ""
+
+
+def iso_of(ms: int | None) -> str | None:
+    """An instant (ms) as RFC 3339."""
+    from lifestage.moments import iso
+
+    return None if ms is None else iso(ms)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 change`, `2 changes`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _accounted(result: Result, seconds: float) -> list[str]:
     outcomes, rate = result.outcomes, result.events / seconds if seconds else 0
     order = ["accepted", "duplicate", "suppressed", "rejected", "after --until"]
     counts = [f"{outcomes[name]:,} {name}" for name in order if outcomes[name] or name in ("accepted", "rejected")]
-    said = [f"{result.events:,} events in {seconds:.1f} s ({rate:,.0f} a second): {', '.join(counts)}"]
+    said = [f"{counted(result.events, 'event')} in {seconds:.1f} s ({rate:,.0f} a second): {', '.join(counts)}"]
     first = result.first_rejected()
     said += [f"  {line}" for line in first]
     if outcomes["rejected"] > len(first):

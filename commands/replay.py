@@ -65,12 +65,11 @@ def run(
     asked = offline.Asked(files, until, or_stdout(output), rejected, csv, memory, processes, config, [named])
     with offline.working_on(asked, [sheet.plan]) as work:
         work.write(work.result.moves[0].total())
-    typer.echo(summary(work.result, until, time.monotonic() - began), err=True)
+    typer.echo("\n".join([*work.summary(time.monotonic() - began), *summary(work.result)]), err=True)
 
 
-def summary(result: Result, until: str | None, seconds: float) -> str:
-    """What a person reads at the end."""
+def summary(result: Result) -> list[str]:
+    """What a person reads about the changes, in lines."""
     moves = result.moves[0]
-    said = [*offline.summary(result, seconds), f"{moves.total():,} changes{f' before {until}' if until else ''}"]
-    said += [*offline.table(moves), f"customers by stage: {offline.population(result.population[0])}"]
-    return "\n".join(said)
+    said = [f"{offline.counted(moves.total(), 'change')}{offline.until_when(result)}"]
+    return [*said, *offline.table(moves), f"customers by stage: {offline.population(result.population[0])}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,16 @@ PIECE = 8 << 20
 """Bytes of a piece: some 25,000 events, a sixth of a second's work."""
 LINE_MAX = 16 << 20
 """A line is read up to here and the rest of it skipped, so that a file without line ends does not fill the memory."""
+
+
+PACKED = {
+    b"\x1f\x8b": "gzip; unpack it: gunzip -k",
+    b"\x28\xb5\x2f\xfd": "zstd; unpack it: unzstd",
+    b"\xfd7zXZ\x00": "xz; unpack it: unxz -k",
+    b"BZh": "bzip2; unpack it: bunzip2 -k",
+    b"PK\x03\x04": "zip, as spreadsheets are too; save those as CSV, or unpack it: unzip",
+}
+"""How packed files begin, what they are, and what unpacks them."""
 
 
 class Piece(NamedTuple):
@@ -78,7 +89,33 @@ def _size(name: str) -> int | None:
         raise UserFacingError(f"{name}: no such file")
     if path.is_dir():
         raise UserFacingError(f"{name}: a folder; name the files in it, such as {name.rstrip('/')}/*.jsonl")
-    return path.stat().st_size if path.is_file() else None
+    if not path.is_file():
+        return None
+    with opened(name) as file:
+        begin = file.read(max(map(len, PACKED)))
+    for mark, said in PACKED.items():
+        if begin.startswith(mark):
+            raise UserFacingError(f"{name}: packed by {said} {name}")
+    return path.stat().st_size
+
+
+def hint(files: Sequence[str]) -> str | None:
+    """What to do about the first file that is seen to hold no lines of JSON; None where nothing is known of it."""
+    for name in files:
+        if name == STDIN or not Path(name).is_file():
+            continue
+        with opened(name) as file:
+            line = read_line(file).removeprefix(codecs.BOM_UTF8).strip()
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return f"{name} is UTF-16; save it as UTF-8"
+        if line.startswith(b"["):
+            return f"{name} is one JSON array; write its events one a line, such as by  jq -c '.[]' {name}"
+        if line == b"{":
+            return f"{name} is JSON over several lines; write an event a line, such as by  jq -c . {name}"
+        is_row = not line.startswith(b"{") and any(sign in line for sign in b",;\t")
+        if is_row or name.lower().endswith((".csv", ".tsv")):
+            return f"{name} looks like CSV; --csv MAPPING says which column gives which field"
+    return None
 
 
 def pieces(files: Sequence[str], whole: bool = False, most: int = PIECE) -> Iterator[Piece]:
@@ -104,7 +141,9 @@ def _ranges(name: str, most: int) -> Iterator[Piece]:
 
 def _blocks(name: str, most: int) -> Iterator[Piece]:
     with opened(name) as stream:
+        first = True
         while data := _read(stream, most):
+            data, first = data.removeprefix(codecs.BOM_UTF8) if first else data, False
             if not data.endswith(b"\n"):
                 data += read_line(stream)
             yield Piece(0, 0, name, 0, None, data)
@@ -157,8 +196,11 @@ def lines_in(piece: Piece) -> Iterator[PieceLine]:
             if not line:
                 return
             number += 1
-            at += len(line) if len(line) < LINE_MAX else file.tell() - at
-            yield PieceLine(number, line.strip(), len(line))
+            size = len(line)
+            at += size if size < LINE_MAX else file.tell() - at
+            if number == 1 and piece.start == 0 and piece.data is None:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            yield PieceLine(number, line.strip(), size)
 
 
 def _first(file: IO[bytes], start: int) -> int:

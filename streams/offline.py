@@ -62,6 +62,10 @@ class Result:
         self._job, self._parts, self._folder = job, parts, folder
         self._accounts = sorted(accounts, key=lambda account: account.piece.number)
         self.events = sum(account.events for account in accounts)
+        self.newest = _newest(accounts)
+        """The time of the newest event that counts, ms."""
+        self.until = job.until
+        """Where time was to end, exclusive, ms; None: with the newest event, inclusive."""
         self.customers = sum(part.customers for part in parts)
         self.outcomes = _summed(account.outcomes for account in accounts) + _summed(part.outcomes for part in parts)
         sides = range(len(job.plans))
@@ -92,6 +96,10 @@ class Result:
         for account in self._accounts:
             yield account, before[account.piece.given]
             before[account.piece.given] += account.lines
+
+
+def _newest(accounts: Iterable[Account]) -> int | None:
+    return max((account.newest for account in accounts if account.newest is not None), default=None)
 
 
 def _places(rejected: Iterable[Rejected], account: Account, base: int) -> Iterator[Place]:
@@ -156,8 +164,7 @@ def _read(hands: Hands, coming: Iterable[Piece], size: int | None, shown: Shown)
 
 
 def _fold(hands: Hands, job: Job, accounts: Sequence[Account], shown: Shown) -> list[Folded]:
-    newest = max((account.newest for account in accounts if account.newest is not None), default=0)
-    end = job.until if job.until is not None else newest + 1
+    end = job.until if job.until is not None else (_newest(accounts) or 0) + 1
     sorted_by = hands.all(Task("sort"))
     facts = sum(a.events - a.outcomes.total() for a in accounts)
     shown.begin("computing", facts)

@@ -107,7 +107,7 @@ def test_what_a_person_reads(run: Callable[..., Result]) -> None:
     write("e.jsonl", *orders)
     done = run("whatif", "e.jsonl", "--set", "at_risk=60d", "--set", "churned=120d", "--until", END)
     assert done.stdout == (
-        "185 of 2,357 customers stand elsewhere at the end\n"
+        "185 of 2,357 customers stand elsewhere at the end: before 1998-07-01T00:00:00Z\n"
         "  at_risk -> churned                115\n"
         "  loyalty -> at_risk                 37\n"
         "  retention -> at_risk               33\n"
@@ -147,10 +147,26 @@ def test_an_option_is_tried_as_well(run: Callable[..., Result]) -> None:
     visits = [event("web.visit", id=f"e{n}", session_id=f"s{n}") for n in range(3)]
     write("e.jsonl", *visits)
     done = run("whatif", "e.jsonl", "--set", "engaged_visitor=on")
-    assert "1 of 1 customers stand elsewhere at the end\n  reach -> acquisition                1\n" in done.stdout
+    said = done.stdout.splitlines()
+    assert said[0] == "1 of 1 customer stands elsewhere at the end: up to 2024-02-29T12:00:00Z, the newest event"
+    assert said[1] == "  reach -> acquisition                1"
     assert "changes: engaged_visitor off -> on\n" in done.stdout
     wrong = run("whatif", "e.jsonl", "--set", "engaged_visitr=on")
     assert "engaged_visitor" in str(wrong.exception)
+
+
+def test_the_document_says_as_of_when(run: Callable[..., Result]) -> None:
+    """`until` is what was asked for, `as_of` what it came to: an instant, or that of the newest event, if there is any."""
+    write("e.jsonl", event(time="2024-01-01T00:00:00Z"), event(id="e2", time="2024-02-03T00:00:00Z"))
+    words = ("--plan", "clm5", "--against", "shorter.plan", "--json")
+    for more, found in (
+        ([], (None, "2024-02-03T00:00:00Z")),
+        (["--until", "2024-05-01"], ("2024-05-01", "2024-05-01T00:00:00Z")),
+    ):
+        said = json.loads(run("backtest", "e.jsonl", *words, *more).stdout)
+        assert (said["until"], said["as_of"]) == found
+    Path("empty.jsonl").write_text("")
+    assert json.loads(run("backtest", "empty.jsonl", *words).stdout)["as_of"] is None
 
 
 def test_nobody_in_a_stage_differs_from_somebody(run: Callable[..., Result]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -185,3 +186,56 @@ def test_a_dash_is_stdout(replay: Callable[..., Result]) -> None:
     assert [path.name for path in Path().iterdir()] == ["e.jsonl"]
     assert str(replay("e.jsonl", "--rejected", "-").exception) == "--rejected -: stdout is for the result; name a file"
     assert replay("e.jsonl", "--output", "/dev/null", "--rejected", "/dev/null").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("e.csv", "1;2\n", "e.csv looks like CSV; --csv MAPPING says which column gives which field"),
+        ("export", "id,time\n1,2\n", "export looks like CSV; --csv MAPPING says which column gives which field"),
+        ("e.json", '[{"id": 1},\n{"id": 2}]\n', "e.json is one JSON array; write its events one a line, such as by  jq -c '.[]' e.json"),
+        ("e.json", '{\n"id": 1\n}\n', "e.json is JSON over several lines; write an event a line, such as by  jq -c . e.json"),
+        ("e.txt", '\ufeff{"id": 1}\n', "e.txt is UTF-16; save it as UTF-8"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_form_is_told_what_to_do(
+    replay: Callable[..., Result], name: str, content: str, said: str
+) -> None:
+    """Where most of what was read is no event, the summary says what the file is and how to read it."""
+    Path(name).write_bytes(content.encode("utf-16-le" if "UTF-16" in said else "utf-8"))
+    assert f"\n  {said}\n" in replay(name).stderr
+    write("fine.jsonl", event(), event(id="e2"), event(id="e3"), event(id="e4", time="never"))
+    assert "looks like" not in replay("fine.jsonl").stderr
+
+
+@pytest.mark.parametrize("csv", [[], ["--csv", "cdnow"]])
+def test_a_packed_file_is_refused_with_what_unpacks_it(replay: Callable[..., Result], csv: list[str]) -> None:
+    """Its bytes are not taken for lines."""
+    Path("e.jsonl.gz").write_bytes(gzip.compress(b"{}\n"))
+    refused = replay("e.jsonl.gz", *csv)
+    assert str(refused.exception) == "e.jsonl.gz: packed by gzip; unpack it: gunzip -k e.jsonl.gz"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_event(replay: Callable[..., Result]) -> None:
+    """Files as editors on Windows save them, from a pipe too; the mark of a later line is not overlooked."""
+    line = json.dumps(event("order.completed"))
+    Path("e.jsonl").write_text(f"\ufeff{line}\r\n\ufeff{line}\r\n")
+    for name, stdin in (("e.jsonl", None), ("-", Path("e.jsonl").read_bytes())):
+        done = replay(name, stdin=stdin)
+        assert moves(done.stdout) == {"- -> conversion": 1}
+        assert "2 events" in done.stderr
+        assert "1 accepted, 1 rejected" in done.stderr
+
+
+def test_the_summary_says_when_time_ended(replay: Callable[..., Result]) -> None:
+    """With the newest event, told when that is ahead of now, or where --until says; one is not called many."""
+    write("e.jsonl", event("order.completed", time="2024-01-01T00:00:00Z"))
+    said = replay("e.jsonl").stderr
+    assert "1 event in " in said
+    assert "\n1 change up to 2024-01-01T00:00:00Z, the newest event\n" in said
+    assert "ahead of now" not in said
+    assert "\n3 changes before 2025-01-01T00:00:00Z\n" in replay("e.jsonl", "--until", "2025-01-01").stderr
+    write("e.jsonl", event("order.completed", time="2999-01-01T00:00:00Z"))
+    warning = "warning: the newest event is 2999-01-01T00:00:00Z, ahead of now; --until TIME ends before it\n"
+    assert warning in replay("e.jsonl").stderr
+    assert warning not in replay("e.jsonl", "--until", "2025-01-01").stderr
