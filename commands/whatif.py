@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from commands import compiled, offline
 from commands.options import ConfigFile, settings_of
-from config.errors import UserFacingError
+from config.errors import OptionError, UserFacingError
+from config.wording import meant
+
+if TYPE_CHECKING:
+    from lifestage.language import Sheet
 
 ONOFF = ("off", "on")
 
@@ -46,36 +51,90 @@ def run(
 
     from commands.comparison import Comparison
     from config.plan_files import sheet_of
-    from lifestage.plan import duration
 
     began = time.monotonic()
     named = plan or settings_of(config).lifecycle.plan
-    windows, options = changes_of(change)
-    before, after = sheet_of(named), sheet_of(named, windows, options)
-    changed = [f"{name} {duration(before.windows[name])} -> {duration(ms)}" for name, ms in windows.items()]
-    changed += [f"{name} {ONOFF[before.options[name]]} -> {ONOFF[wanted]}" for name, wanted in options.items()]
+    before = sheet_of(named)
+    changes = changes_of(change, before)
+    after = changes.sheet(named)
+    for name in changes.unread(named, after):
+        typer.echo(
+            f"warning: --set {name}: no condition reads the window {name!r}, so its length changes nothing", err=True
+        )
+    titles = [f"{before.plan.id} version {before.plan.version}", ", ".join(changes.told(before))]
     asked = offline.Asked(files, until, output, rejected, csv, memory, processes, config, [named])
-    titles = [f"{before.plan.id} version {before.plan.version}", ", ".join(changed)]
     Comparison(("before", "after"), titles, until).tell(asked, [before.plan, after.plan], json, began)
 
 
-def changes_of(given: Sequence[str]) -> tuple[dict[str, int], dict[str, bool]]:
-    """The windows (ms) and options of `--set NAME=LENGTH` and `--set NAME=on`. Raises `UserFacingError` for what is neither."""
-    from lifestage.language_words import Place, PlanError, Word, duration
+class Changes(NamedTuple):
+    """What `--set` gives: windows (ms) and options by name."""
 
-    windows: dict[str, int] = {}
-    options: dict[str, bool] = {}
+    windows: dict[str, int]
+    options: dict[str, bool]
+
+    def told(self, before: Sheet) -> list[str]:
+        """Each change, from what it was to what it is."""
+        found = [
+            f"{name} {duration_of(before.windows[name])} -> {duration_of(ms)}" for name, ms in self.windows.items()
+        ]
+        return found + [f"{name} {ONOFF[before.options[name]]} -> {ONOFF[on]}" for name, on in self.options.items()]
+
+    def sheet(self, plan: str) -> Sheet:
+        """The plan with these changes. Raises `OptionError` where they make it wrong."""
+        from config.plan_files import sheet_of
+
+        try:
+            return sheet_of(plan, self.windows, self.options)
+        except UserFacingError as error:
+            said = [f"{name}={duration_of(ms)}" for name, ms in self.windows.items()]
+            said += [f"{name}={ONOFF[wanted]}" for name, wanted in self.options.items()]
+            raise OptionError(f"--set {' --set '.join(said)}: with it, {error}") from None
+
+    def unread(self, plan: str, after: Sheet) -> list[str]:
+        """The changed windows that no condition reads, with all that is changed."""
+        found = []
+        for name in self.windows:
+            others = Changes({other: ms for other, ms in self.windows.items() if other != name}, self.options)
+            with suppress(OptionError):  # without it the plan is wrong: it is read
+                before = others.sheet(plan)
+                if before.windows[name] != after.windows[name] and before.plan == after.plan:
+                    found.append(name)
+        return found
+
+
+def duration_of(ms: int) -> str:
+    """A length of time as a plan has it."""
+    from lifestage.plan import duration
+
+    return duration(ms)
+
+
+def changes_of(given: Sequence[str], plan: Sheet) -> Changes:
+    """The windows and options of `--set NAME=LENGTH` and `--set NAME=on`. Raises `OptionError` for what is neither."""
+    changes = Changes({}, {})
     for one in given:
         name, equals, value = (part.strip() for part in one.partition("="))
         if not name or not equals or not value:
-            raise UserFacingError(f"--set {one!r}: expected WINDOW=LENGTH, such as at_risk=60d, or OPTION=on")
-        if name in windows or name in options:
-            raise UserFacingError(f"--set {one!r}: {name!r} is set a second time; once is enough")
-        if value in ONOFF:
-            options[name] = value == "on"
-            continue
-        try:
-            windows[name] = duration(Word(value, "amount", Place("--set", 1, 1)))
-        except PlanError as error:
-            raise UserFacingError(f"--set {one!r}: {error.problem}; {error.suggestion}") from None
-    return windows, options
+            raise OptionError(f"--set {one!r}: expected WINDOW=LENGTH, such as at_risk=60d, or OPTION=on")
+        if name in changes.windows or name in changes.options:
+            raise OptionError(f"--set {one!r}: {name!r} is set a second time; once is enough")
+        if name in plan.options:
+            if value not in ONOFF:
+                raise OptionError(f"--set {one!r}: {name!r} is an option; write {name}=on or {name}=off")
+            changes.options[name] = value == "on"
+        elif name in plan.windows:
+            changes.windows[name] = _length(one, name, value)
+        else:
+            raise OptionError(f"--set {one!r}: the plan has no window or option {name!r}{meant(name, [*plan.windows, *plan.options])}")  # fmt: skip
+    return changes
+
+
+def _length(given: str, name: str, value: str) -> int:
+    from lifestage.language_words import Place, PlanError, Word, duration
+
+    if value in ONOFF:
+        raise OptionError(f"--set {given!r}: {name!r} is a window; write a length of time, such as {name}=60d")
+    try:
+        return duration(Word(value, "amount", Place("--set", 1, 1)))
+    except PlanError as error:
+        raise OptionError(f"--set {given!r}: {error.problem}; {error.suggestion}") from None

@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 from commands.main import application
 from commands.whatif import changes_of
-from config.errors import UserFacingError
-from config.plan_files import shipped
+from config.errors import OptionError
+from config.plan_files import sheet_of, shipped
 from config.settings import Settings
 from lifestage.backtest import standings
 from lifestage.facts import Fact
@@ -150,7 +150,7 @@ def test_an_option_is_tried_as_well(run: Callable[..., Result]) -> None:
     said = done.stdout.splitlines()
     assert said[0] == "1 of 1 customer stands elsewhere at the end: up to 2024-02-29T12:00:00Z, the newest event"
     assert said[1] == "  reach -> acquisition                1"
-    assert "changes: engaged_visitor off -> on\n" in done.stdout
+    assert "after   1 change: engaged_visitor off -> on\n" in done.stdout
     wrong = run("whatif", "e.jsonl", "--set", "engaged_visitr=on")
     assert "engaged_visitor" in str(wrong.exception)
 
@@ -192,26 +192,44 @@ def test_nobody_in_a_stage_differs_from_somebody(run: Callable[..., Result]) -> 
         ("at_risk=", "--set 'at_risk=': expected WINDOW=LENGTH, such as at_risk=60d, or OPTION=on"),
         ("at_risk=60", "--set 'at_risk=60': '60' is no length of time; write days, hours, minutes or seconds: 90d, 12h, 30m, 45s"),
         ("at_risk=2w", "--set 'at_risk=2w': '2w' is no length of time; weeks, months and years are written in days: 7d, 30d, 365d"),
+        ("at_risk=on", "--set 'at_risk=on': 'at_risk' is a window; write a length of time, such as at_risk=60d"),
+        ("engaged_visitor=maybe", "--set 'engaged_visitor=maybe': 'engaged_visitor' is an option; write engaged_visitor=on or engaged_visitor=off"),
+        ("engaged_visitor=60d", "--set 'engaged_visitor=60d': 'engaged_visitor' is an option; write engaged_visitor=on or engaged_visitor=off"),
         ("at_risk=-3d", "--set 'at_risk=-3d': '-3d' is no length of time; write days, hours, minutes or seconds: 90d, 12h, 30m, 45s"),
     ],
 )  # fmt: skip
 def test_a_wrong_window_is_one_line(given: str, said: str) -> None:
-    """What is no window and length says what was meant."""
-    with pytest.raises(UserFacingError) as refused:
-        changes_of([given])
+    """What is no window and length, or no option and switch, says what was meant."""
+    with pytest.raises(OptionError) as refused:
+        changes_of([given], sheet_of("clm5"))
     assert str(refused.value) == said
 
 
-def test_a_window_that_the_plan_has_not_names_those_it_has(run: Callable[..., Result]) -> None:
-    """An unknown window, one that is set twice, and one that makes a stage impossible are refused before any event is read."""
+def test_a_change_that_the_plan_cannot_take_is_refused(run: Callable[..., Result]) -> None:
+    """An unknown name, one that is set twice, and a window that makes a stage impossible end before any event is read."""
     write("e.jsonl", event())
-    unknown = run("whatif", "e.jsonl", "--set", "boredom=60d")
-    assert unknown.exit_code == 1
-    assert "no window 'boredom' to change; known: churned, at_risk, " in str(unknown.exception)
-    near = run("whatif", "e.jsonl", "--set", "at_rsk=60d")
-    assert str(near.exception).endswith("no window 'at_rsk' to change; did you mean 'at_risk'?")
-    twice = run("whatif", "e.jsonl", "--set", "at_risk=60d", "--set", "at_risk=70d")
-    assert str(twice.exception) == "--set 'at_risk=70d': 'at_risk' is set a second time; once is enough"
-    never = run("whatif", "e.jsonl", "--set", "churned=30d")
-    assert "clm5.plan:" in str(never.exception)
-    assert "this stage is never reached" in str(never.exception)
+    for words, said in (
+        ("boredom=60d", "--set 'boredom=60d': the plan has no window or option 'boredom'; known: churned, at_risk, "),
+        ("at_rsk=on", "--set 'at_rsk=on': the plan has no window or option 'at_rsk'; did you mean 'at_risk'?"),
+        ("at_risk=60d --set at_risk=70d", "--set 'at_risk=70d': 'at_risk' is set a second time; once is enough"),
+        ("churned=30d", f"--set churned=30d: with it, {shipped()['clm5']}:28:7: this stage is never reached"),
+        (
+            "at_risk=200d --set engaged_visitor=on",
+            f"--set at_risk=200d --set engaged_visitor=on: with it, {shipped()['clm5']}:28:7: this stage is never",
+        ),
+    ):
+        done = run("whatif", "e.jsonl", "--set", *words.split())
+        assert isinstance(done.exception, OptionError)
+        assert str(done.exception).startswith(said)
+        assert done.stdout == ""
+
+
+def test_a_window_that_no_condition_reads_is_warned_of(run: Callable[..., Result]) -> None:
+    """`engaged` counts only with the option that asks for it; a window that is read is never warned of."""
+    write("e.jsonl", event())
+    warning = "warning: --set engaged: no condition reads the window 'engaged', so its length changes nothing\n"
+    assert warning in run("whatif", "e.jsonl", "--set", "engaged=10d").stderr
+    for words in ("engaged=10d --set engaged_visitor=on", "at_risk=200d --set churned=400d", "at_risk=90d"):
+        done = run("whatif", "e.jsonl", "--set", *words.split())
+        assert done.exit_code == 0, done.exception
+        assert "warning: --set" not in done.stderr
