@@ -26,6 +26,8 @@ def sheet_of(plan: str, windows: Mapping[str, int] | None = None, options: Mappi
     `windows` (ms) and `options` take the place of those of the same name. Raises `UserFacingError` with one line: there
     is no such plan, window or option, or the place that is wrong.
     """
+    if not plan.strip():
+        raise UserFacingError(f"no plan is named; give a plan file, or one of: {', '.join(shipped())}")
     path = Path(plan)
     if not path.exists():
         if plan not in shipped():

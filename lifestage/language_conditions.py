@@ -44,6 +44,9 @@ def condition(cursor: Cursor, names: Names, depth: int = 0) -> Node:
             raise PlanError(word.place, f"{word.text!r} after {joint!r} can be read in two ways", "put brackets around one of them")  # fmt: skip
         joint = word.text
         parts.append(_term(cursor, names, depth))
+    shouted = cursor.peek()
+    if shouted is not None and shouted.text.lower() in {"and", "or"}:
+        raise PlanError(shouted.place, f"{shouted.text!r} in capitals", f"write {shouted.text.lower()}")
     if joint is None:
         return first
     return Node(_joined(parts, joint == "and"), first.place, tuple(parts))
@@ -69,6 +72,8 @@ def _term(cursor: Cursor, names: Names, depth: int) -> Node:
         part = _term(cursor, names, depth if cursor.next_is("(") else depth + 1)
         inner = part.condition
         return Node(not inner if isinstance(inner, bool) else Not(inner), word.place, (part,))
+    if word.text.lower() == "not":
+        raise PlanError(word.place, f"{word.text!r} in capitals", "write not")
     if word.text == "(":
         found = condition(cursor, names, depth + 1)
         cursor.expect(")")

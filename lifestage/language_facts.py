@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import NamedTuple, cast
 
 from lifestage.language_words import (
@@ -65,7 +66,20 @@ def comparison(cursor: Cursor, word: Word, names: Names) -> Compare:
         return Compare(operand.name, "==", 1)
     op = _op(cursor)
     value, of = _VALUES[operand.unit](cursor, operand, op, names.windows)
-    return Compare(operand.name, cast("Op", op.text), value, window, of)
+    found = Compare(operand.name, cast("Op", op.text), value, window, of)
+    late = cursor.take_if("in")
+    if late is not None:
+        raise _late_window(late, cursor.take("a window"), found)
+    return found
+
+
+def _late_window(word: Word, length: Word, said: Compare) -> PlanError:
+    if OPERANDS[said.operand].window == "no":
+        return PlanError(word.place, f"{said.operand!r} has no window", "it is as of now; leave out: in WINDOW")
+    if said.window is not None:
+        return PlanError(word.place, f"a second window of {said.operand!r}", "one is enough")
+    write = f"write: {said.operand} in {length.text} {said.op} {constant(said)}"
+    return PlanError(word.place, "the window stands before the comparison", write)
 
 
 def _unknown(word: Word, names: Names) -> PlanError:
@@ -74,7 +88,11 @@ def _unknown(word: Word, names: Names) -> PlanError:
     if word.kind != "word":
         return PlanError(word.place, f"{word.text!r} where a fact is expected", "a comparison begins with its fact")
     hint = meant(word.text, [*FACTS, *names.options])
-    return PlanError(word.place, f"unknown fact {word.text!r}", hint if len(hint) < 100 else "`lifestage check` shows those of a plan, docs/plans.md all")  # fmt: skip
+    hint = hint if len(hint) < 100 else "`lifestage check` shows those of a plan, docs/plans.md all"
+    if not get_close_matches(word.text.lower(), [*FACTS, *names.options], n=1, cutoff=0.8):
+        # nothing is near: it may well be an option, whose line is gone
+        hint += f" an option is listed under options: {word.text} off" if hint.endswith("?") else f"; an option is listed under options: {word.text} off"  # fmt: skip
+    return PlanError(word.place, f"unknown fact {word.text!r}", hint)
 
 
 def _compares(cursor: Cursor) -> bool:
@@ -92,6 +110,9 @@ def _op(cursor: Cursor) -> Word:
 def _window(cursor: Cursor, fact: Word, operand: Operand, windows: Mapping[str, int]) -> int | None:
     word = cursor.take_if("in")
     if word is None:
+        following = cursor.peek()
+        if following is not None and following.text.lower() == "in":
+            raise PlanError(following.place, f"{following.text!r} in capitals", "write in")
         if operand.window == "must":
             raise PlanError(fact.place, f"{operand.name!r} needs a window", f"say in which time: {operand.name} in 30d")
         return None

@@ -56,6 +56,16 @@ MAIL = (
 )  # fmt: skip
 CHANNELS = {"mail": "email", "sms": "sms", "push": "push", "in_app": "in_app", "chat": "chat", "phone": "phone"}
 RATING_MAX = 5
+SAME = {
+    **dict.fromkeys(("buy", "buys", "purchase", "bought", "pay"), "order 40.00"),
+    **dict.fromkeys(("register", "registers"), "signup"),
+    **dict.fromkeys(("login", "logs"), "visit account"),
+    **dict.fromkeys(("click", "clicks"), "ad click, or mail clicked"),
+    **dict.fromkeys(("open", "opens"), "mail opened"),
+    **dict.fromkeys(("return", "returns"), "refund o1 25.00"),
+    **dict.fromkeys(("wait", "silence", "none"), "nothing"),
+}
+"""What people write for something that a story has another word for."""
 AFTER = frozenset({"by", "with", "at", "for", "session", "->"})
 """Words that go on with a happening, so they are no names."""
 
@@ -77,7 +87,8 @@ def happening(cursor: Cursor, scene: Scene) -> Fact | None:
         return None
     read = HAPPENINGS.get(word.text)
     if read is None:
-        raise PlanError(word.place, f"{word.text!r} is nothing that can happen", meant(word.text, [*HAPPENINGS, "nothing"]))  # fmt: skip
+        hint = f"write {SAME[word.text]}" if word.text in SAME else meant(word.text, [*HAPPENINGS, "nothing"])
+        raise PlanError(word.place, f"{word.text!r} is nothing that can happen", hint)
     return _with_more(cursor, read(cursor, scene, word), str(scene.common["id"]))
 
 

@@ -44,6 +44,9 @@ def _listed(blocks: list[Block], head: str, read: Callable[[Word, Cursor], Value
         for words in block.body:
             cursor = Cursor(words)
             word = cursor.take("")
+            if word.text.endswith(":") and len(words) == 2:
+                bare = word.text.removesuffix(":")
+                raise PlanError(word.place, f"a colon after {bare!r}", f"write: {bare} {words[1].text}")
             key = name(word, what)
             if key in found:
                 raise PlanError(word.place, f"a second {what} {key!r}", "give it another name")

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from lifestage.change import KINDS
-from lifestage.facts import Fact
+from lifestage.facts import Fact, OrderCancelled, OrderCompleted, OrderRefunded, OrderUpdated
 from lifestage.keys import ANONYMOUS
 from lifestage.language_happenings import Scene, email_key, happening
 from lifestage.language_policies import Block
@@ -117,7 +117,11 @@ class _Telling:
         self.last = at
         key, ids = _who(cursor)
         common: dict[str, object] = {"time": at, "source": "story", "id": f"{place.line:06}", **ids}
-        fact = happening(cursor, Scene(at, common, self.orders.setdefault(key, []), when))
+        orders = self.orders.setdefault(key, [])
+        before = list(orders)
+        fact = happening(cursor, Scene(at, common, orders, when))
+        if isinstance(fact, OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled):
+            _check_order(fact, words, before)
         told = None
         if cursor.take_if("->") is not None:
             told = self._told(cursor)
@@ -150,6 +154,22 @@ class _Telling:
         if word.text not in self.stages:
             raise PlanError(word.place, f"the plan has no stage {word.text!r}", meant(word.text, self.stages))
         return word.text
+
+
+def _check_order(
+    fact: OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled, words: list[Word], before: list[str]
+) -> None:
+    """Refuse a second order of one name, and what happens to an order that is not among those told `before`."""
+    id = fact.order_id
+    place = next((word.place for word in words if word.text == id), words[0].place)
+    if isinstance(fact, OrderCompleted):
+        if id in before:
+            raise PlanError(place, f"a second order {id!r} of this customer", f"give it another name, or write: order changed {id} 35.00")  # fmt: skip
+    elif id not in before:
+        # one without a name is called after its line, and nobody means that
+        named = [known for known in before if not known.startswith("order_0")]
+        hint = meant(id, named) or f"tell it in a line above, as in: order {id} 40.00"
+        raise PlanError(place, f"this customer has placed no order {id!r} yet", hint)
 
 
 def when(cursor: Cursor) -> int:

@@ -40,6 +40,7 @@ _MEANT = {
     "\xa0": "it looks like a space and is none: type the space anew",
 } | dict.fromkeys("'‘’“”„«»", 'texts stand between " and "')
 """What people write where the language has something else."""
+_TURNED = {"=>": ">=", "=<": "<="}
 
 
 class Place(NamedTuple):
@@ -83,8 +84,9 @@ class Line(NamedTuple):
 
 def lines_of(text: str, file: str) -> list[Line]:
     """The lines that say something: without blank ones and comments. Raises `PlanError` for what is no word."""
-    rows = text.removeprefix("\ufeff").split("\n")
-    found = [_line(row.removesuffix("\r"), Place(file, number, 1)) for number, row in enumerate(rows, 1)]
+    # a line may end as on any system, old ones included
+    rows = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    found = [_line(row, Place(file, number, 1)) for number, row in enumerate(rows, 1)]
     return [line for line in found if line.words]
 
 
@@ -98,13 +100,26 @@ def _line(row: str, start: Place) -> Line:
             continue
         lexeme = _LEXEME.match(row, at)
         if lexeme is None:
-            raise _no_word(row[at], place)
+            raise _no_word(row, at, place, [word.text for word in words])
         words.append(Word(lexeme[0], lexeme.lastgroup or "", place))
         at = lexeme.end()
     return Line(indent, words)
 
 
-def _no_word(character: str, place: Place) -> PlanError:
+def _no_word(row: str, at: int, place: Place, before: list[str]) -> PlanError:
+    """What is wrong where no word begins in a row; `before` are the words to the left of it."""
+    character = row[at]
+    if before and before[0] == "days":
+        offset = re.search(r"[+-][0-9]{2}:[0-9]{2}", row)
+        write = (
+            f"write UTC{offset[0]}" if offset else "the names of zones are not read: write a fixed offset: UTC+01:00"
+        )
+        return PlanError(place, f"unexpected character {character!r}", write)
+    said = row[at + 1 :].partition("#")[0].split()
+    if character in "=:" and len(before) == 1 and len(said) == 1 and said[0][0] not in "=<>":
+        return PlanError(place, f"unexpected character {character!r}", f"write: {before[0]} {said[0]}")
+    if row[at : at + 2] in _TURNED:
+        return PlanError(place, f"unexpected {row[at : at + 2]!r}", f"write {_TURNED[row[at : at + 2]]}")
     if character == "\t":
         return PlanError(place, "a tab", "write spaces: four for each step to the right")
     if character == '"':
@@ -172,6 +187,8 @@ class Cursor:
 
 def name(word: Word, what: str) -> str:
     """A name that the text gives: small letters, digits, underscores. `what` is named in the error."""
+    if NAME.fullmatch(word.text.removesuffix(":")) and word.text.endswith(":"):
+        raise PlanError(word.place, f"a colon after {word.text[:-1]!r}", "leave it out")
     if not NAME.fullmatch(word.text):
         article = "an" if what[0] in "aeiou" else "a"
         raise PlanError(

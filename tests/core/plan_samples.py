@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from lifestage.conditions import All, Any, Compare, Condition, Not, Op, Plan, Stage
 from lifestage.facts import Fact, WebVisit
 from lifestage.fold import fold
-from lifestage.language import ENTER_KINDS, LEAVE_KINDS, read
-from lifestage.language_words import RESERVED
+from lifestage.language import ENTER_KINDS, LEAVE_KINDS
+from lifestage.language_happenings import Scene, happening
+from lifestage.language_stories import CUSTOMER, when
+from lifestage.language_words import RESERVED, Cursor, lines_of
 from lifestage.operands import OPERANDS, Operand
 from lifestage.profile import Profile
 from lifestage.signals import keeping
-from lifestage.stories import facts_of
 from tests.core.effort import effort
 from tests.core.oracle import DAY
 
@@ -112,15 +113,27 @@ _when = st.tuples(_day, st.sampled_from((0, 1, 43_200_000)))
 def lives(draw: st.DrawFn, most: int = 8, happenings: tuple[str, ...] = HAPPENINGS) -> list[Fact]:
     """What happens to one customer, of all kinds that stories can tell, in order of time."""
     found = draw(st.lists(st.tuples(_when, st.sampled_from(happenings)), min_size=1, max_size=most))
-    lines = [f"    day {day} {more}ms {what}" for (day, more), what in sorted(found)]
-    text = 'plan p version 1\nstage s rank 1\n    when reached\nstory "a life"\n' + "\n".join(lines)
-    return [_unnamed(fact) for fact in facts_of(read(text).stories[0])]
+    return _facts([f"day {day} {more}ms {what}" for (day, more), what in sorted(found)])
 
 
 def happened(what: str) -> list[Fact]:
     """One happening on day 0."""
-    text = f'plan p version 1\nstage s rank 1\n    when reached\nstory "one"\n    day 0 {what}\n'
-    return [_unnamed(fact) for fact in facts_of(read(text).stories[0])]
+    return _facts([f"day 0 {what}"])
+
+
+def _facts(told: list[str]) -> list[Fact]:
+    """What happens in lines of a story; in any order, which a story that makes sense has not: a refund before its order."""
+    found: list[Fact] = []
+    orders: list[str] = []
+    for number, line in enumerate(told):
+        cursor = Cursor(lines_of(line, "life")[0].words)
+        at = when(cursor)
+        common: dict[str, object] = {"time": at, "source": "story", "id": f"{number:06}", "customer_id": CUSTOMER}
+        fact = happening(cursor, Scene(at, common, orders, when))
+        cursor.end()
+        if fact is not None:
+            found.append(_unnamed(fact))
+    return found
 
 
 def _unnamed(fact: Fact) -> Fact:

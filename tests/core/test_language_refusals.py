@@ -80,7 +80,7 @@ TEXTS: list[Wrong] = [
     (HEAD + "windows now\n    a 1d\n" + TAIL, 2, 9, "'now' is too much here"),
     (HEAD + "windows\n    a 1d\n    a 2d\n" + TAIL, 4, 5, "a second window 'a'"),
     (HEAD + "windows\n    a\n" + TAIL, 3, 6, "after 'a' a length of time is missing"),
-    (HEAD + "windows\n    a: 1d\n" + TAIL, 3, 5, "'a:' is no name of a window"),
+    (HEAD + "windows\n    a: 1d\n" + TAIL, 3, 5, "a colon after 'a'; write: a 1d"),
     (HEAD + "windows\n    in 1d\n" + TAIL, 3, 5, "'in' is a word of the language"),
     (HEAD + "windows\n  a 1d\n" + TAIL, 3, 3, "2 spaces before 'a'; 0, 4 or 8"),
     (HEAD + "windows\n\ta 1d\n" + TAIL, 3, 1, "a tab; write spaces"),
@@ -128,7 +128,7 @@ CONDITIONS: list[Wrong] = [
     when("order_days", 6, 20, "a comparison such as >= is missing"),
     when("order_days >=", 6, 23, "a whole number is missing"),
     when("order_days = 3", 6, 21, "unexpected character '='; write == to compare"),
-    when("order_days => 3", 6, 21, "unexpected character '='"),
+    when("order_days => 3", 6, 21, "unexpected '=>'; write >="),
     when("order_days is 3", 6, 21, "'is' where a comparison is expected"),
     when("reached && acquired", 6, 18, "write and"),
     when("!reached", 6, 10, "write not"),
@@ -298,6 +298,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
         (str(binary), f"lifestage: {binary}: not UTF-8 at byte 0; save it as UTF-8 text\n"),
         (str(tmp_path), f"lifestage: {tmp_path}: cannot be read (Is a directory); give a plan file\n"),
         ("clm5x", "lifestage: no plan 'clm5x'; did you mean 'clm5'?\n"),
+        ("", "lifestage: no plan is named; give a plan file, or one of: aida, clm5, clm7, hubspot8, saas\n"),
     ):
         done = check(argument)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", said)

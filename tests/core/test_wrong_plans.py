@@ -64,6 +64,14 @@ POLICIES: list[Wrong] = [
     policy("options\n    reached on", 5, "'reached' is the name of a fact", at=3),
     policy("options\n    A on", 5, "'A' is no name of an option", at=3),
     policy("optoins\n    a on", 5, "'a' belongs to nothing; only windows, options, stage and story", at=3),
+    policy("windows\n    at_risk = 60d", 13, "unexpected character '='; write: at_risk 60d", at=3),
+    policy("windows\n    at_risk: 60d", 5, "a colon after 'at_risk'; write: at_risk 60d", at=3),
+    policy("windows\n    at_risk:60d", 12, "unexpected character ':'; write: at_risk 60d", at=3),
+    policy("options\n    a: on", 5, "a colon after 'a'; write: a on", at=3),
+    policy("stage a: rank 2\n    when acquired", 7, "a colon after 'a'; leave it out"),
+    policy("days in Europe/Berlin", 15, "write a fixed offset: UTC+01:00"),
+    policy("days in +01:00", 9, "unexpected character '+'; write UTC+01:00"),
+    policy("days in -01:30", 12, "write UTC-01:30"),
     policy('title ""', 7, "an empty text"),
     policy(f'title "{"x" * 201}"', 7, "more than 200 characters"),
 ]  # fmt: skip
@@ -72,6 +80,19 @@ UNITS: list[Wrong] = [
     when("visit_days >= 2", 10, "'visit_days' needs a window; say in which time: visit_days in 30d"),
     when("sessions >= 3", 10, "say in which time: sessions in 30d"),
     when("visits in 0d >= 3", 20, "a window of no length"),
+    when("standing_orders => 1", 26, "unexpected '=>'; write >="),
+    when("visits =< 1", 17, "unexpected '=<'; write <="),
+    when("visits = 1", 17, "write == to compare"),
+    when("reached AND acquired", 18, "'AND' in capitals; write and"),
+    when("visits >= 1 Or acquired", 22, "'Or' in capitals; write or"),
+    when("reached and NOT acquired", 22, "'NOT' in capitals; write not"),
+    when("visits IN 3d >= 1", 17, "'IN' in capitals; write in"),
+    when("order_days >= 3 in 365d", 26, "the window stands before the comparison; write: order_days in 365d >= 3"),
+    when("net_revenue >= 5.00 EUR in 30d", 34, "write: net_revenue in 30d >= 5.00 EUR"),
+    when("visits in 3d >= 3 in 4d", 28, "a second window of 'visits'; one is enough"),
+    when("since_last_visit >= 3d in 4d", 33, "'since_last_visit' has no window"),
+    when("order_days >= 3 in", 28, "after 'in' a window is missing"),
+    when("engaged_visitor and reached", 10, "an option is listed under options: engaged_visitor off"),
     when("nps >= 9.1234", 17, "'9.1234' is no number"),
     when("nps >= nine", 17, "'nine' is no number"),
     when("nps >= 9d", 17, "'nps' is a number, not the length of time 9d"),
@@ -170,6 +191,13 @@ STORIES: list[Wrong] = [
     story("day 0 order 40.00 XYZ", 23, "'XYZ' is no currency"),
     story("day 0 refund 10.00", 11, "there is no order yet; name it"),
     story("day 0 cancel", 11, "there is no order yet"),
+    story("day 0 cancel o2", 18, "this customer has placed no order 'o2' yet; tell it in a line above, as in: order o2"),
+    story("day 0 order o1 5.00\n    day 1 cancel o2", 18, "has placed no order 'o2' yet; did you mean 'o1'?", at=6),
+    story("day 0 order o1 5.00\n    day 1 refund oo1 5.00", 18, "has placed no order 'oo1' yet; did you mean 'o1'?", at=6),
+    story("day 0 ben: order o1 5.00\n    day 1 ann: refund o1 5.00", 23, "has placed no order 'o1' yet", at=6),
+    story("day 0 order changed o1 5.00", 25, "has placed no order 'o1' yet; tell it in a line above"),
+    story("day 0 order o1 5.00\n    day 1 order o1 6.00", 17, "a second order 'o1' of this customer; give it another name, or write: order changed o1", at=6),
+    story("day 0 buy 40.00", 11, "'buy' is nothing that can happen; write order 40.00"),
     story("day 0 mail openned", 16, "unknown event of a message 'openned'; did you mean 'opened'?"),
     story("day 0 nps 11", 15, "'11' is no score; write a number from 0 to 10"),
     story("day 0 review 6", 18, "'6' is no rating"),
@@ -205,6 +233,16 @@ def test_a_wrong_plan_is_refused_with_its_place(text: str, line: int, column: in
     assert str(error).startswith(f"wrong.plan:{line}:{column}: ")
     assert said in str(error)
     assert "\n" not in str(error)
+
+
+def test_lines_may_end_as_on_any_system() -> None:
+    """A plan whose lines end with CR, or with CR and LF, is the same plan, and what is wrong has the same place."""
+    text = SHIPPED[0].read_text(encoding="utf-8")
+    for end in ("\r", "\r\n"):
+        assert parse(text.replace("\n", end)) == parse(text)
+        with pytest.raises(PlanError) as refused:
+            parse(f"{HEAD}stage s rank 1\n    when vists >= 1\n".replace("\n", end))
+        assert (refused.value.line, refused.value.column) == (3, 10)
 
 
 def spoiled(text: str, chance: random.Random) -> str:
