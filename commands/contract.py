@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from commands.options import ConfigFile, settings_of
-from config.errors import UserFacingError
+from config.errors import OptionError
 
 
 def run(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(metavar="[WHAT]", help="asyncapi, schemas (all in one object), or a type such as web.visit."),
-    ] = "asyncapi",
+    ] = None,
     *,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FOLDER", help="Write asyncapi.json, events/ and changes/ there.")
@@ -29,6 +29,11 @@ def run(
 
     With --against: every difference from an earlier contract, one a line, and exit code 1 if one breaks senders or consumers.
     """
+    for option, given in (("--output", output), ("--against", against)):
+        if given is not None and what is not None:
+            raise OptionError(f"{option} is for the whole contract: leave out {what!r}")
+    if against is not None and output is not None:
+        raise OptionError("--against compares, --output writes: give one of them")
     if against is not None:
         _compare(against)
         return
@@ -41,7 +46,7 @@ def run(
         write(files, output)
         typer.echo(f"{len(files)} files in {output}")
         return
-    typer.echo(_text(what, contract(settings, VERSION)), nl=False)
+    typer.echo(_text(what or "asyncapi", contract(settings, VERSION)), nl=False)
 
 
 def _text(what: str, files: dict[str, str]) -> str:
@@ -57,7 +62,7 @@ def _text(what: str, files: dict[str, str]) -> str:
     if what == "schemas":
         return text({name: loads(content) for name, content in types.items()})
     if what not in types:
-        raise UserFacingError(f"no contract {what!r}{meant(what, ['asyncapi', 'schemas', *types])}")
+        raise OptionError(f"no contract {what!r}{meant(what, ['asyncapi', 'schemas', *types])}")
     return types[what]
 
 

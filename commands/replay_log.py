@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
-from commands.offline import writing
+from commands.offline import counted, writing
 from config.errors import UserFacingError
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def summary(done: Done, seconds: float) -> str:
     """What a person reads at the end."""
     rate = done.records / seconds if seconds else 0
     said = [
-        f"{done.records:,} records of {done.partitions} partitions in {seconds:.1f} s ({rate:,.0f} a second)",
-        f"{done.changes:,} changes",
+        f"{counted(done.records, 'record')} of {counted(done.partitions, 'partition')} in {seconds:.1f} s ({rate:,.0f} a second)",
+        counted(done.changes, "change"),
     ]
     by_count = sorted(done.moves.items(), key=lambda pair: (-pair[1], pair[0]))
     for name, count in by_count:

@@ -28,6 +28,7 @@ Give = Callable[[Values, dict[str, str]], object]
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_DELIMITERS = {";": ";", "\t": "\\t", "|": "|", ",": ","}
 _NAMED = re.compile(r"\{([^{}]*)\}")
 _PLACE = re.compile(r"\$\.([A-Za-z_.]+)")
 
@@ -133,7 +134,9 @@ class _Maker:
         if self._names.count(name) == 1:
             return self._names.index(name)
         problem = "two columns" if name in self._names else "no column"
-        raise UserFacingError(f"{piece.name}:1: {problem} {name!r}, which the mapping has for {field!r}{meant(name, self._names)}")  # fmt: skip
+        other = _other_delimiter(self._names)
+        remedy = f"; its columns seem to be separated by {other}: put  delimiter = {other}  on top of the mapping" if other else meant(name, self._names)  # fmt: skip
+        raise UserFacingError(f"{piece.name}:1: {problem} {name!r}, which the mapping has for {field!r}{remedy}")
 
     def _template(self, template: str, piece: Piece, field: str) -> Give:
         places = {name: self._at(name, piece, field) for name in _NAMED.findall(template) if name not in OWN}
@@ -142,6 +145,12 @@ class _Maker:
             return _NAMED.sub(lambda found: own[found[1]] if found[1] in own else cells[places[found[1]]], template)
 
         return give
+
+
+def _other_delimiter(names: list[str]) -> str | None:
+    """What seems to separate the columns of a header that was read as one column, as TOML has it."""
+    found = max(_DELIMITERS, key=names[0].count) if len(names) == 1 else None
+    return f'"{_DELIMITERS[found]}"' if found is not None and found in names[0] else None
 
 
 def _cell(at: int, name: str, column: Column) -> Give:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from datetime import timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, get_args
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from lifestage import events
 
 SHIPPED = Path(__file__).parents[1] / "config" / "mappings"
 MAPPING_BYTES_MAX = 1_000_000
+_SOME_TIME = datetime(2024, 2, 28, 22, 30, tzinfo=UTC)
 OWN = ("row", "line", "file")
 """What a template may name besides columns: rows from 0, the line, the file's name without folder and ending."""
 
@@ -146,6 +147,17 @@ def _check_format(mapping: Mapping, text: _Text) -> None:
             text.refuse("columns", name, f"no zone {column.zone!r}; UTC, +02:00, or a name such as Europe/Berlin")
         if column.time is not None and "%" not in column.time:
             text.refuse("columns", name, f"{column.time!r} is no format of a time; such as %Y-%m-%d %H:%M")
+        if column.time is not None and (problem := _wrong_format(column.time)):
+            text.refuse("columns", name, f"{column.time!r} is no format of a time: {problem}; such as %Y-%m-%d %H:%M")
+
+
+def _wrong_format(form: str) -> str | None:
+    """Why a time that is written by the format could not be read by it."""
+    try:
+        datetime.strptime(_SOME_TIME.strftime(form), form)  # noqa: DTZ007 - only whether it can be read
+    except ValueError as error:
+        return str(error).partition(" in format ")[0]
+    return None
 
 
 def zone_of(zone: str) -> tzinfo:

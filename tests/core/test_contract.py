@@ -305,10 +305,25 @@ def test_the_command_prints_asyncapi_or_schemas(tmp_path: Path) -> None:
 
 
 def test_a_type_that_there_is_not_gets_a_suggestion() -> None:
-    """One line on stderr, exit code 1."""
+    """One line on stderr, exit code 2."""
     done = lifestage("contract", "order.complete")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "lifestage: no contract 'order.complete'; did you mean 'order.completed'?\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("order.completed --output new", "--output is for the whole contract: leave out 'order.completed'"),
+        ("asyncapi --against new", "--against is for the whole contract: leave out 'asyncapi'"),
+        ("--output new --against new", "--against compares, --output writes: give one of them"),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused(words: str, said: str, tmp_path: Path) -> None:
+    """Nothing that was typed is passed over, and nothing is written."""
+    done = lifestage("contract", *(str(tmp_path / word) if word == "new" else word for word in words.split()))
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"lifestage: {said}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_writes_what_is_shipped(tmp_path: Path) -> None:

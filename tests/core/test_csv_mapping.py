@@ -169,6 +169,9 @@ def test_a_byte_order_mark_and_margins_are_no_part_of_a_name() -> None:
         (('Total = "total"', 'Total = "id"'), "m.toml:11:1: field 'id' is given a second time, first by columns.Nr"),
         (('zone = "Europe/Berlin"', 'zone = "Mars"'), "m.toml:10:1: no zone 'Mars'; UTC, +02:00, or a name such as Europe/Berlin"),
         (("%d.%m.%Y %H:%M", "date"), "m.toml:10:1: 'date' is no format of a time; such as %Y-%m-%d %H:%M"),
+        (("%d.%m.%Y %H:%M", "%Q"), "m.toml:10:1: '%Q' is no format of a time: 'Q' is a bad directive; such as %Y-%m-%d %H:%M"),
+        (("%d.%m.%Y %H:%M", "%d.%"), "m.toml:10:1: '%d.%' is no format of a time: stray %"),
+        (("%d.%m.%Y %H:%M", "%G-%V"), "m.toml:10:1: '%G-%V' is no format of a time: ISO year directive '%G' must be used with"),
         (("[templates]", "[template]"), "m.toml:13:1: unknown word 'template'; did you mean 'templates'?"),
         (('order_id = "o-{Nr}"', ""), "m.toml: nothing gives 'order_id', which order.completed needs; add a column, a constant or a template"),
         (('type = "order.completed"', ""), 'm.toml: nothing gives the type of the event; such as [constants] type = "order.completed"'),
@@ -189,6 +192,26 @@ def test_a_wrong_mapping_is_one_line(change: tuple[str, str], said: str) -> None
         rows(HEADER + "1,c1,01.07.2024 10:30,5\n", mapping)
     assert str(refused.value).startswith(said)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M", "%Y%m%d%H%M%S%f", "%b %d %y %I:%M %p", "%A %d %B %Y", "%j/%Y", "%a, %d %b %Y %H:%M:%S %z", "%G-W%V-%u", "%c", "%x %X", "%Y-%m-%dT%H:%M:%S %Z"])  # fmt: skip
+def test_a_format_that_reads_times_is_no_mistake(form: str) -> None:
+    """Every directive that a time can be read by is taken."""
+    Path("m.toml").write_text(ORDER.replace("%d.%m.%Y %H:%M", form))
+    column = mapping_of("m.toml").column("Placed at")
+    assert column.time == form
+
+
+@pytest.mark.parametrize(("sign", "said"), [(";", '";"'), ("\t", r'"\t"'), ("|", '"|"')])
+def test_another_delimiter_is_seen_in_the_header(sign: str, said: str) -> None:
+    """A header that is one column names what separates its columns, and where the mapping says so."""
+    with pytest.raises(UserFacingError) as refused:
+        rows(HEADER.replace(",", sign) + "1,c1,01.07.2024 10:30,5\n".replace(",", sign))
+    assert str(refused.value) == (
+        "rows.csv:1: no column 'Nr', which the mapping has for 'id'; its columns seem to be separated by "
+        f"{said}: put  delimiter = {said}  on top of the mapping"
+    )
+    assert len(rows(HEADER.replace(",", sign) + "1,c1,01.07.2024 10:30,5\n".replace(",", sign), f"delimiter = {said}\n{ORDER}")) == 1  # fmt: skip
 
 
 def test_no_such_mapping_names_the_shipped_ones() -> None:
