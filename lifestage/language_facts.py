@@ -30,6 +30,8 @@ TRAIT_NAME = re.compile(r"[a-z0-9_]{1,40}")
 """As events may name them."""
 FLAGS = {"true": 1, "false": 0}
 LENGTHS = ">= > <= <"
+NEAR = 0.65
+"""How alike an unknown fact and a known one are, of 1, for the one to be meant by the other."""
 UNIT_SAYS = {
     "flag": "true or false",
     "count": "number",
@@ -87,11 +89,12 @@ def _unknown(word: Word, names: Names) -> PlanError:
         return PlanError(word.place, "which trait?", 'write its name after a point: trait.plan == "pro"')
     if word.kind != "word":
         return PlanError(word.place, f"{word.text!r} where a fact is expected", "a comparison begins with its fact")
-    hint = meant(word.text, [*FACTS, *names.options])
-    hint = hint if len(hint) < 100 else "`lifestage check` shows those of a plan, docs/plans.md all"
-    if not get_close_matches(word.text.lower(), [*FACTS, *names.options], n=1, cutoff=0.8):
-        # nothing is near: it may well be an option, whose line is gone
-        hint += f" an option is listed under options: {word.text} off" if hint.endswith("?") else f"; an option is listed under options: {word.text} off"  # fmt: skip
+    known = [*FACTS, *names.options]
+    if get_close_matches(word.text.lower(), known, n=1, cutoff=NEAR):
+        hint = meant(word.text, known)
+    else:
+        # it may well be an option whose line is gone
+        hint = f"`lifestage check` shows those of a plan, docs/plans.md all; an option is listed under options: {word.text} off"
     return PlanError(word.place, f"unknown fact {word.text!r}", hint)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from lifestage.change import KINDS
 from lifestage.facts import Fact, OrderCancelled, OrderCompleted, OrderRefunded, OrderUpdated
 from lifestage.keys import ANONYMOUS
-from lifestage.language_happenings import Scene, email_key, happening
+from lifestage.language_happenings import MAIL, Scene, email_key, happening
 from lifestage.language_policies import Block
 from lifestage.language_words import (
     DURATION_MAX,
@@ -204,6 +204,8 @@ def _who(cursor: Cursor) -> tuple[str, dict[str, object]]:
     if following is not None and following.text.endswith(":"):
         given = cursor.take("")
         who = name(given._replace(text=given.text.removesuffix(":")), "customer")
+    elif word is not None and word.text == "email" and following is not None and following.text in MAIL:
+        raise PlanError(word.place, f"'email' before {following.text!r}", f"a message is a mail: write mail {following.text}")  # fmt: skip
     elif word is not None and not word.text.endswith(":"):
         raise PlanError(word.place, f"{word.text!r} without a name", f"write it as {how} x: visit, or {how}: visit")
     if how == "anonymous":

@@ -197,6 +197,7 @@ STORIES: list[Wrong] = [
     story("day 0 ben: order o1 5.00\n    day 1 ann: refund o1 5.00", 23, "has placed no order 'o1' yet", at=6),
     story("day 0 order changed o1 5.00", 25, "has placed no order 'o1' yet; tell it in a line above"),
     story("day 0 order o1 5.00\n    day 1 order o1 6.00", 17, "a second order 'o1' of this customer; give it another name, or write: order changed o1", at=6),
+    story("day 0 email opened", 11, "'email' before 'opened'; a message is a mail: write mail opened"),
     story("day 0 buy 40.00", 11, "'buy' is nothing that can happen; write order 40.00"),
     story("day 0 mail openned", 16, "unknown event of a message 'openned'; did you mean 'opened'?"),
     story("day 0 nps 11", 15, "'11' is no score; write a number from 0 to 10"),
