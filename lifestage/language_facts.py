@@ -29,7 +29,6 @@ TRAIT, TRAIT_NUMBER = "trait", "trait_number"
 TRAIT_NAME = re.compile(r"[a-z0-9_]{1,40}")
 """As events may name them."""
 FLAGS = {"true": 1, "false": 0}
-LENGTHS = ">= > <= <"
 NEAR = 0.65
 """How alike an unknown fact and a known one are, of 1, for the one to be meant by the other."""
 UNIT_SAYS = {
