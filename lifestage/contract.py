@@ -26,7 +26,7 @@ STRUCTURED: Final = f"{change.TYPE}.structured"
 BEYOND: Final = {
     "blocked ids": "An id that names nobody (empty, zeros and dashes, `null`, `guest`, …, and `intake.blocked_ids`) counts as absent; "
     "with no other id the event is refused (no_identity).",
-    "reserved ids": "A customer_id does not begin with `email:`, `anon:`, `order:` or `ticket:` (bad_id).",
+    "reserved ids": "A customer_id does not begin with `email:`, `anon:`, `order:`, `ticket:` or `company:` (bad_id).",
     "scales": "A score stands on its scale, a scale's minimum is below its maximum, a period begins before it ends (out_of_range).",
     "names": "Ids and names hold printable characters in Unicode form NFC; an integer id has at most 128 digits (bad_id, out_of_range).",
     "currencies": "A currency is a code of ISO 4217, not only three letters (bad_money).",

@@ -95,6 +95,7 @@ STRICTER: list[tuple[str, str, dict[str, Any], str]] = [
     ("blocked ids", "web.visit", {**NOBODY, "customer_id": "guest"}, "no_identity"),
     ("blocked ids", "web.visit", {**NOBODY, "anonymous_id": ""}, "no_identity"),
     ("reserved ids", "web.visit", {"customer_id": "email:ann"}, "bad_id"),
+    ("reserved ids", "web.visit", {"customer_id": "company:1"}, "bad_id"),
     ("names", "web.visit", {"id": "a\u200bb"}, "bad_id"),
     ("names", "web.visit", {"customer_id": 10**128}, "out_of_range"),
     ("currencies", "order.completed", {"currency": "ABC"}, "bad_money"),

@@ -208,6 +208,14 @@ def test_a_file_of_another_form_is_told_what_to_do(
     assert "looks like" not in replay("fine.jsonl").stderr
 
 
+def test_a_stream_of_another_form_is_told_what_to_do(replay: Callable[..., Result]) -> None:
+    """What came through a pipe cannot be looked at again: where it does not begin with JSON, what is expected is said."""
+    hint = "\n  events are JSON, one a line; --csv MAPPING reads rows of CSV\n"
+    assert hint in replay("-", stdin=b"id,time\n1,2\n").stderr
+    assert hint not in replay("-", stdin=json.dumps(event(time="never")).encode()).stderr
+    assert hint not in replay("-", stdin=b"").stderr
+
+
 @pytest.mark.parametrize("csv", [[], ["--csv", "cdnow"]])
 def test_a_packed_file_is_refused_with_what_unpacks_it(replay: Callable[..., Result], csv: list[str]) -> None:
     """Its bytes are not taken for lines."""
