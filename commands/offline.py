@@ -127,7 +127,7 @@ class Work:
         said = _accounted(result, seconds)
         if asked.csv is None and result.outcomes["rejected"] * 2 >= result.events > 0:
             found = hint(asked.files)
-            if found is None and ": unparsable: " in result.first_rejected()[0]:
+            if found is None and ": unparsable: " in "".join(result.first_rejected()[:1]):
                 found = "events are JSON, one a line; --csv MAPPING reads rows of CSV"
             said += [f"  {found}"] if found is not None else []
         if result.until is None and (result.newest or 0) > time.time() * 1000 + DAY_MS:
