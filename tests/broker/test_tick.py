@@ -105,7 +105,7 @@ def test_status_says_how_much_waits(deploy: Callable[..., Deployment]) -> None:
     produce(deployment.bootstrap, deployment.prefix + "visits", [(None, b"{}")] * 5)
     lines = deployment.run("status").output.splitlines()
     assert lines[0] == f"Kafka {deployment.bootstrap}, group {deployment.prefix}group"
-    assert [line.split()[-2:] for line in lines[1:]] == [["5", "waiting"], *[["0", "waiting"]] * 3]
+    assert [line.split()[-2:] for line in lines[1:]] == [["5", "waiting"], *[["0", "waiting"]] * 6]
 
 
 def test_where_the_clock_moves_time_there_is_no_tick(deploy: Callable[..., Deployment]) -> None:
