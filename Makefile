@@ -7,7 +7,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STAMP := .venv/.ready
 ARGS ?=
-CORE := $(wildcard tests/core tests/stories tests/agents tests/test_*.py)
+CORE := $(wildcard tests/core tests/stories tests/agents tests/test_*.py)  # tests/offline and tests/compiled start processes
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
