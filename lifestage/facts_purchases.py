@@ -5,8 +5,8 @@ from __future__ import annotations
 from lifestage.fact import Fact, Item
 
 
-class OrderCompleted(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=5):
-    """An order was paid. `total_minor` is what was paid, `net_minor` is without tax and shipping."""
+class OrderStated(Fact, frozen=True, array_like=True, kw_only=True, gc=False):
+    """What an order was said to be, in minor units. `total_minor` is what was paid, `net_minor` is without tax and shipping."""
 
     order_id: str
     currency: str
@@ -22,21 +22,12 @@ class OrderCompleted(Fact, frozen=True, array_like=True, kw_only=True, gc=False,
     referral_code: str | None = None
 
 
-class OrderUpdated(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=17):
+class OrderCompleted(OrderStated, frozen=True, array_like=True, kw_only=True, gc=False, tag=5):
+    """An order was paid."""
+
+
+class OrderUpdated(OrderStated, frozen=True, array_like=True, kw_only=True, gc=False, tag=17):
     """The fields of an order, which from this instant on replace those before."""
-
-    order_id: str
-    currency: str
-    total_minor: int
-    net_minor: int
-    tax_minor: int | None = None
-    shipping_minor: int | None = None
-    discount_minor: int | None = None
-    cost_of_goods_minor: int | None = None
-    coupon: str | None = None
-    items: tuple[Item, ...] = ()
-    channel: str | None = None
-    referral_code: str | None = None
 
 
 class OrderRefunded(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=6):
@@ -56,8 +47,8 @@ class OrderCancelled(Fact, frozen=True, array_like=True, kw_only=True, gc=False,
     reason: str | None = None
 
 
-class SubscriptionStarted(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=18):
-    """A subscription began. `mrr_minor` is per month; `effective_at` (ms) None: at once."""
+class SubscriptionAct(Fact, frozen=True, array_like=True, kw_only=True, gc=False):
+    """What happened to a subscription. `mrr_minor` is per month; `effective_at` (ms) None: at once."""
 
     subscription_id: str
     plan: str | None = None
@@ -67,37 +58,20 @@ class SubscriptionStarted(Fact, frozen=True, array_like=True, kw_only=True, gc=F
     reason: str | None = None
 
 
-class SubscriptionRenewed(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=19):
+class SubscriptionStarted(SubscriptionAct, frozen=True, array_like=True, kw_only=True, gc=False, tag=18):
+    """A subscription began."""
+
+
+class SubscriptionRenewed(SubscriptionAct, frozen=True, array_like=True, kw_only=True, gc=False, tag=19):
     """A subscription was renewed."""
 
-    subscription_id: str
-    plan: str | None = None
-    mrr_minor: int | None = None
-    currency: str | None = None
-    effective_at: int | None = None
-    reason: str | None = None
 
-
-class SubscriptionChanged(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=20):
+class SubscriptionChanged(SubscriptionAct, frozen=True, array_like=True, kw_only=True, gc=False, tag=20):
     """Plan or price of a subscription changed."""
 
-    subscription_id: str
-    plan: str | None = None
-    mrr_minor: int | None = None
-    currency: str | None = None
-    effective_at: int | None = None
-    reason: str | None = None
 
-
-class SubscriptionCancelled(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=21):
+class SubscriptionCancelled(SubscriptionAct, frozen=True, array_like=True, kw_only=True, gc=False, tag=21):
     """A subscription was cancelled; it ends at `effective_at`, or at once."""
-
-    subscription_id: str
-    plan: str | None = None
-    mrr_minor: int | None = None
-    currency: str | None = None
-    effective_at: int | None = None
-    reason: str | None = None
 
 
 class CostRecorded(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=32):

@@ -30,20 +30,20 @@ class FeedbackReceived(Fact, frozen=True, array_like=True, kw_only=True, gc=Fals
     text: str | None = None
 
 
-class ReferralSent(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=23):
+class Referral(Fact, frozen=True, array_like=True, kw_only=True, gc=False):
+    """What came of a recommendation by the customer, `referrer_id`."""
+
+    referral_id: str
+    referrer_id: str
+    referred_id: str | None = None
+
+
+class ReferralSent(Referral, frozen=True, array_like=True, kw_only=True, gc=False, tag=23):
     """The customer, `referrer_id`, recommended us to somebody."""
 
-    referral_id: str
-    referrer_id: str
-    referred_id: str | None = None
 
-
-class ReferralConverted(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=24):
+class ReferralConverted(Referral, frozen=True, array_like=True, kw_only=True, gc=False, tag=24):
     """Somebody whom the customer, `referrer_id`, recommended us to became a customer."""
-
-    referral_id: str
-    referrer_id: str
-    referred_id: str | None = None
 
 
 class ReviewPosted(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=25):
@@ -68,8 +68,8 @@ class LoyaltyPoints(Fact, frozen=True, array_like=True, kw_only=True, gc=False, 
     tier: str | None = None
 
 
-class TicketCreated(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=28):
-    """A support ticket was opened; `by` is agent, bot or customer."""
+class Ticket(Fact, frozen=True, array_like=True, kw_only=True, gc=False):
+    """What happened to a support ticket; `by` is agent, bot or customer."""
 
     ticket_id: str
     channel: str | None = None
@@ -77,31 +77,20 @@ class TicketCreated(Fact, frozen=True, array_like=True, kw_only=True, gc=False, 
     by: str | None = None
 
 
-class TicketReplied(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=29):
+class TicketCreated(Ticket, frozen=True, array_like=True, kw_only=True, gc=False, tag=28):
+    """A support ticket was opened."""
+
+
+class TicketReplied(Ticket, frozen=True, array_like=True, kw_only=True, gc=False, tag=29):
     """Somebody wrote in a ticket."""
 
-    ticket_id: str
-    channel: str | None = None
-    priority: str | None = None
-    by: str | None = None
 
-
-class TicketSolved(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=30):
+class TicketSolved(Ticket, frozen=True, array_like=True, kw_only=True, gc=False, tag=30):
     """A ticket was solved."""
 
-    ticket_id: str
-    channel: str | None = None
-    priority: str | None = None
-    by: str | None = None
 
-
-class TicketReopened(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=31):
+class TicketReopened(Ticket, frozen=True, array_like=True, kw_only=True, gc=False, tag=31):
     """A ticket was opened again."""
-
-    ticket_id: str
-    channel: str | None = None
-    priority: str | None = None
-    by: str | None = None
 
 
 class ProfileUpdated(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=33):

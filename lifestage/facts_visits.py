@@ -20,28 +20,25 @@ class WebVisit(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=1
     product_id: str | None = None
 
 
-class AdImpression(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=8):
+class Advertisement(Fact, frozen=True, array_like=True, kw_only=True, gc=False):
+    """What a campaign showed, and what came of it; one fact may stand for several."""
+
+    campaign_id: str
+    channel: str | None = None
+    count: int = 1
+
+
+class AdImpression(Advertisement, frozen=True, array_like=True, kw_only=True, gc=False, tag=8):
     """An advertisement was shown. Without an id of a person it belongs to the company."""
 
-    campaign_id: str
-    channel: str | None = None
-    count: int = 1
 
-
-class AdClick(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=2):
+class AdClick(Advertisement, frozen=True, array_like=True, kw_only=True, gc=False, tag=2):
     """An advertisement was clicked."""
 
-    campaign_id: str
-    channel: str | None = None
-    count: int = 1
 
-
-class SocialEngagement(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=9):
+class SocialEngagement(Advertisement, frozen=True, array_like=True, kw_only=True, gc=False, tag=9):
     """Somebody did something with a post: like, comment, share, follow, mention."""
 
-    campaign_id: str
-    channel: str | None = None
-    count: int = 1
     kind: str | None = None
 
 
@@ -55,22 +52,22 @@ class LeadCaptured(Fact, frozen=True, array_like=True, kw_only=True, gc=False, t
     score: float | None = None
 
 
-class TrialStarted(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=10):
+class Trial(Fact, frozen=True, array_like=True, kw_only=True, gc=False):
+    """A trial, its plan and its planned time (ms) where they were said."""
+
+    trial_id: str
+    plan: str | None = None
+    starts_at: int | None = None
+    ends_at: int | None = None
+
+
+class TrialStarted(Trial, frozen=True, array_like=True, kw_only=True, gc=False, tag=10):
     """A trial began; `starts_at` and `ends_at` in ms where they were said."""
 
-    trial_id: str
-    plan: str | None = None
-    starts_at: int | None = None
-    ends_at: int | None = None
 
-
-class TrialEnded(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=11):
+class TrialEnded(Trial, frozen=True, array_like=True, kw_only=True, gc=False, tag=11):
     """A trial is over, before or at its planned end."""
 
-    trial_id: str
-    plan: str | None = None
-    starts_at: int | None = None
-    ends_at: int | None = None
     converted: bool | None = None
 
 
@@ -93,21 +90,19 @@ class FeatureUsed(Fact, frozen=True, array_like=True, kw_only=True, gc=False, ta
     plan: str | None = None
 
 
-class CartUpdated(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=15):
+class Cart(Fact, frozen=True, array_like=True, kw_only=True, gc=False):
+    """What happened to a cart; its value then."""
+
+    cart_id: str
+    step: str | None = None
+    name: str | None = None
+    value_minor: int | None = None
+    currency: str | None = None
+
+
+class CartUpdated(Cart, frozen=True, array_like=True, kw_only=True, gc=False, tag=15):
     """A cart was filled or emptied; its value then."""
 
-    cart_id: str
-    step: str | None = None
-    name: str | None = None
-    value_minor: int | None = None
-    currency: str | None = None
 
-
-class CheckoutStep(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=16):
+class CheckoutStep(Cart, frozen=True, array_like=True, kw_only=True, gc=False, tag=16):
     """A step of the checkout was reached."""
-
-    cart_id: str
-    step: str | None = None
-    name: str | None = None
-    value_minor: int | None = None
-    currency: str | None = None

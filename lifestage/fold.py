@@ -15,6 +15,7 @@ from lifestage.facts import (
     OrderRefunded,
     OrderUpdated,
     ProfileUpdated,
+    SubscriptionAct,
     SubscriptionCancelled,
     SubscriptionChanged,
     SubscriptionRenewed,
@@ -77,7 +78,7 @@ def _enter(profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping,
     if isinstance(fact, OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled):
         order = ledger.find_order(profile, ledger.number(fact.source, fact.order_id, key))
         ledger.book(profile, order, fact, offset, key)
-    elif isinstance(fact, SubscriptionStarted | SubscriptionRenewed | SubscriptionChanged | SubscriptionCancelled):
+    elif isinstance(fact, SubscriptionAct):
         ledger.act(profile, fact, offset, key)
     elif isinstance(fact, AccountCreated | AccountClosed):
         ledger.keep_account(profile, fact)

@@ -17,6 +17,7 @@ from lifestage.facts import (
     OrderCompleted,
     OrderRefunded,
     OrderUpdated,
+    SubscriptionAct,
     SubscriptionCancelled,
     SubscriptionChanged,
     SubscriptionRenewed,
@@ -41,7 +42,6 @@ from lifestage.profile import (
 from lifestage.seen import id_hash
 
 OrderFact = OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled
-SubscriptionFact = SubscriptionStarted | SubscriptionRenewed | SubscriptionChanged | SubscriptionCancelled
 
 ACTS: dict[type[Fact], int] = {
     SubscriptionStarted: STARTED,
@@ -206,7 +206,7 @@ def order_instants(order: Order) -> list[int]:
     return instants + [version.time for version in order.later]
 
 
-def known_act(profile: Profile, fact: SubscriptionFact, key: bytes) -> int:
+def known_act(profile: Profile, fact: SubscriptionAct, key: bytes) -> int:
     """Whether an event is among a subscription's acts: `NEW` or `KNOWN`."""
     subscription = find_subscription(profile, number(fact.source, fact.subscription_id, key))
     return KNOWN if subscription is not None and any(a.event == fact.id for a in subscription.acts) else NEW
@@ -220,7 +220,7 @@ def find_subscription(profile: Profile, id: int) -> Subscription | None:
     return None
 
 
-def act(profile: Profile, fact: SubscriptionFact, offset: int, key: bytes) -> None:
+def act(profile: Profile, fact: SubscriptionAct, offset: int, key: bytes) -> None:
     """Enter an act of a subscription that is `NEW`."""
     id = number(fact.source, fact.subscription_id, key)
     subscription = find_subscription(profile, id)
