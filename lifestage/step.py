@@ -1,7 +1,7 @@
 """The step: one log record meets one profile. Every decision of the product is made here, by pure functions.
 
 `take` folds a fact, `fire` lets time pass. Both change the profile they are given, which is theirs alone, and report
-to a `Tally`. After either, the announced history equals the path up to h = max(last tick − 1 ms, newest fact).
+to a `Tally`. After either, the announced history equals the path up to h = max(last tick − grace − 1 ms, newest fact).
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ from lifestage.facts import (
     OrderCompleted,
     OrderRefunded,
     OrderUpdated,
-    SubscriptionCancelled,
-    SubscriptionChanged,
-    SubscriptionRenewed,
-    SubscriptionStarted,
+    SubscriptionAct,
 )
 from lifestage.fold import ACTIVITY, FACTS, fold
 from lifestage.keys import COMPANY
@@ -61,15 +58,12 @@ class Worth(NamedTuple):
 def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rules: Rules, tally: Tally) -> str:
     """Fold one fact and announce what follows. Returns its outcome: accepted, duplicate, `AMENDED` or late."""
     time = fact.time
-    ledger = type(fact) in _LEDGER
     horizon = clock.time - rules.lateness
     late = time < horizon
-    if late and not ledger and type(fact) is not CostRecorded:
+    if late and type(fact) not in _NEVER_LATE:
         return "late"
     hashed = id_hash(fact.source, fact.id, rules.id_key)
-    if has_seen(profile, hashed, horizon):
-        return "duplicate"
-    known = _known(profile, fact, rules) if ledger else NEW
+    known = _known(profile, fact, hashed, horizon, rules)
     if known == KNOWN:
         return "duplicate"
     # timers wait for the plan's grace, and so does what is announced of the time before the tick
@@ -85,11 +79,11 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
             timed = _timed(profile, time, rules)
         # a first fact that gives no stage still starts the time after which a visitor without a name is forgotten
         first = profile.newest is None
-        touched = _add(profile, fact, hashed, cause.offset, clock, horizon, rules, tally)
+        touched = _add(profile, fact, hashed, cause.offset, horizon, horizon, rules, tally)
         if first or timed != NOTHING_DUE or _calls_for_judgement(profile, touched, rules):
             _judge(profile, key, time, cause, clock, rules, tally, timed)
         return "accepted" if known == NEW else AMENDED
-    _add(profile, fact, hashed, cause.offset, clock, horizon, rules, tally)
+    _add(profile, fact, hashed, cause.offset, horizon, horizon, rules, tally)
     if key.startswith(COMPANY):
         return "accepted"
     if late:
@@ -108,16 +102,11 @@ def take_together(
     """
     outcomes: list[str] = []
     touched, why, timed, first = 0, None, NOTHING_DUE, False
+    horizon = clock.time - rules.lateness
     for fact in facts:
         hashed = id_hash(fact.source, fact.id, rules.id_key)
         seen_since = fact.time - rules.lateness
-        known = (
-            KNOWN
-            if has_seen(profile, hashed, seen_since)
-            else _known(profile, fact, rules)
-            if type(fact) in _LEDGER
-            else NEW
-        )
+        known = _known(profile, fact, hashed, seen_since, rules)
         if known == KNOWN:
             outcomes.append("duplicate")
             continue
@@ -126,7 +115,7 @@ def take_together(
             advance(profile, key, fact.time, cause, clock, rules, tally)
         if why is None:
             timed, first = _timed(profile, fact.time, rules), profile.newest is None
-        touches = _add(profile, fact, hashed, cause.offset, clock, seen_since, rules, tally)
+        touches = _add(profile, fact, hashed, cause.offset, horizon, seen_since, rules, tally)
         outcomes.append("accepted" if known == NEW else AMENDED)
         if why is None or touches & FACTS:
             why = fact
@@ -149,13 +138,15 @@ def _add(
     fact: Fact,
     hashed: bytes,
     offset: int,
-    clock: Clock,
+    horizon: int,
     seen_since: int,
     rules: Rules,
     tally: Tally,
 ) -> int:
-    """Add a fact that is no duplicate to the set; says what it touched. Ids from before `seen_since` (ms) may go."""
-    horizon = clock.time - rules.lateness
+    """Add a fact that is no duplicate to the set; says what it touched.
+
+    What is from before `horizon` (ms) need not be kept one by one, nor ids from before `seen_since` at all.
+    """
     if type(fact) in _ORDERS:
         touched = _fold_order(profile, cast("OrderFact", fact), offset, horizon, rules, tally)
     else:
@@ -213,16 +204,21 @@ def _judge(
 
 
 _LEDGER = frozenset(LEDGER)
+_NEVER_LATE = _LEDGER | {CostRecorded}
 _ORDERS = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
 # `isinstance` of a union takes 0.4 µs, this 0.03
 
 
-def _known(profile: Profile, fact: Fact, rules: Rules) -> int:
-    """What an act is to the ledger, which knows it for ever, not only within the horizon: `NEW`, `AMENDS` or `KNOWN`."""
+def _known(profile: Profile, fact: Fact, hashed: bytes, seen_since: int, rules: Rules) -> int:
+    """What a fact is to the profile: `NEW`, `AMENDS` or `KNOWN`. By its id since `seen_since` (ms); an act is known for ever."""
+    if has_seen(profile, hashed, seen_since):
+        return KNOWN
+    if type(fact) not in _LEDGER:
+        return NEW
     if type(fact) in _ORDERS:
         order = cast("OrderFact", fact)
         return known_order(find_order(profile, number(order.source, order.order_id, rules.id_key)), order, rules.id_key)
-    if isinstance(fact, SubscriptionStarted | SubscriptionRenewed | SubscriptionChanged | SubscriptionCancelled):
+    if isinstance(fact, SubscriptionAct):
         return known_act(profile, fact, rules.id_key)
     assert isinstance(fact, AccountCreated | AccountClosed)
     return known_account(profile, fact)
