@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from config.errors import UserFacingError
+from config.text_files import text_of
 from config.wording import meant
 from lifestage import language
 from lifestage.language import Sheet
 
 SHIPPED = Path(__file__).parent / "plans"
-PLAN_BYTES_MAX = 1_000_000
-"""A plan of 50 stages is 10 kB; beyond this it is some other file."""
 
 
 def shipped() -> dict[str, Path]:
@@ -35,20 +34,6 @@ def sheet_of(plan: str, windows: Mapping[str, int] | None = None, options: Mappi
             raise UserFacingError(f"no plan {plan!r}{meant(plan, names)}")
         path = shipped()[plan]
     try:
-        return language.checked(_text(path), str(path), windows, options)
+        return language.checked(text_of(path, "a plan file"), str(path), windows, options)
     except ValueError as error:
         raise UserFacingError(str(error)) from None
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            found = file.read(PLAN_BYTES_MAX + 1)
-    except OSError as error:
-        raise UserFacingError(f"{path}: cannot be read ({error.strerror}); give a plan file") from None
-    if len(found) > PLAN_BYTES_MAX:
-        raise UserFacingError(f"{path}: longer than {PLAN_BYTES_MAX} bytes; give a plan file")
-    try:
-        return found.decode()
-    except UnicodeDecodeError as error:
-        raise UserFacingError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8 text") from None

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from config.errors import UserFacingError
+from config.text_files import text_of
 from config.wording import meant
 from lifestage import events
 
 SHIPPED = Path(__file__).parents[1] / "config" / "mappings"
-MAPPING_BYTES_MAX = 1_000_000
 _SOME_TIME = datetime(2024, 2, 28, 22, 30, tzinfo=UTC)
 OWN = ("row", "line", "file")
 """What a template may name besides columns: rows from 0, the line, the file's name without folder and ending."""
@@ -82,7 +82,7 @@ def mapping_of(given: str) -> Mapping:
         if given not in shipped():
             raise UserFacingError(f"no mapping {given!r}{meant(given, [*shipped(), 'a TOML file'])}")
         path = shipped()[given]
-    text = _Text(str(path), _read(path))
+    text = _Text(str(path), text_of(path, "a TOML file"))
     try:
         given_words = tomllib.loads(text.text)
     except tomllib.TOMLDecodeError as error:
@@ -91,16 +91,6 @@ def mapping_of(given: str) -> Mapping:
     _check_format(mapping, text)
     _check_fields(mapping, text)
     return mapping
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAPPING_BYTES_MAX).decode()
-    except OSError as error:
-        raise UserFacingError(f"{path}: cannot be read ({error.strerror}); give a TOML file") from None
-    except UnicodeDecodeError as error:
-        raise UserFacingError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8 text") from None
 
 
 def _placed(path: Path, said: str) -> str:
