@@ -229,6 +229,7 @@ def _take(folded: Folded, offset: int, key: bytes | None, value: bytes) -> None:
     """Fold one record of the customer, or a tick; of a fact see whether it was accepted."""
     from msgspec import DecodeError
 
+    from commands.replay_log import foreign
     from lifestage import facts, log
 
     partition = folded.partition
@@ -241,8 +242,7 @@ def _take(folded: Folded, offset: int, key: bytes | None, value: bytes) -> None:
         if kind == log.FACT and profile is not None and profile.applied == offset:
             folded.facts.append(facts.decode(value[log.HEADER_SIZE :]))
     except (log.LogFormatError, DecodeError) as error:
-        place = f"{partition.topic}[{partition.number}]@{offset}"
-        raise UserFacingError(f"{place}: not a record that this version can read ({error})") from None
+        raise foreign(partition, offset, error) from None
 
 
 def _refused(partition: Partition) -> dict[str, int]:

@@ -95,7 +95,7 @@ def working_on(asked: Asked, plans: Sequence[Plan], names: Sequence[str] = ()) -
         aside = stack.enter_context(writing(asked.rejected)) if asked.rejected else None
         result = stack.enter_context(working(job, asked.files, shown, asked.processes))
         if aside is not None:
-            with _written(asked.rejected):
+            with written(asked.rejected):
                 _write_rejected(aside, result)
         yield Work(result, shown, out, asked)
 
@@ -110,7 +110,7 @@ class Work:
     def write(self, count: int) -> None:
         """Write all documents, of which there are `count`: to --output, else to stdout. Raises `UserFacingError`."""
         self._shown.begin("writing", count)
-        with _written(self._asked.output):
+        with written(self._asked.output):
             out = self._out or sys.stdout.buffer
             for number, line in enumerate(self.result.told(), 1):
                 out.write(line)
@@ -152,7 +152,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _written(path: Path | None) -> Iterator[None]:
+def written(path: Path | None) -> Iterator[None]:
     """Say which file could not be written, in one line. None is stdout, whose reader may have gone."""
     try:
         yield

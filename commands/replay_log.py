@@ -6,14 +6,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import typer
 
-from commands.offline import counted, writing
+from commands.offline import counted, population, ranked, writing, written
 from config.errors import UserFacingError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run_log(settings: Settings, plan: str | None = None, until: Iterable[str] = 
         out = stack.enter_context(writing(output)) if output else sys.stdout.buffer
         shown = stack.enter_context(progress())
         shown.begin("replaying", sum(ends.values()))
-        _write(out, replayed(reader, rules, ends, done, shown), str(output or "stdout"))
+        _write(out, replayed(reader, rules, ends, done, shown), output)
     typer.echo(summary(done, time.monotonic() - began), err=True)
 
 
@@ -127,30 +127,25 @@ def _folding(partition: Partition, run: list[tuple[int, bytes | None, bytes]]) -
     try:
         yield from partition.folding(run)
     except (LogFormatError, DecodeError) as error:
-        place = f"{partition.topic}[{partition.number}]@{partition.applied + 1}"
-        raise UserFacingError(f"{place}: not a record that this version can read ({error})") from None
+        raise foreign(partition, partition.applied + 1, error) from None
 
 
-def _write(out: IO[bytes], changes: Iterable[Announced], place: str) -> None:
-    """Write changes, one a line. Raises `UserFacingError` naming the place that takes no more."""
+def foreign(partition: Partition, offset: int, error: Exception) -> UserFacingError:
+    """The error of a log record that no version of this program wrote."""
+    place = f"{partition.topic}[{partition.number}]@{offset}"
+    return UserFacingError(f"{place}: not a record that this version can read ({error})")
+
+
+def _write(out: IO[bytes], changes: Iterable[Announced], path: Path | None) -> None:
+    """Write changes, one a line. Raises `UserFacingError` naming the file that takes no more."""
     from lifestage.change import encode_value
 
     for change in changes:
         line = encode_value(change) + b"\n"
-        with _writable(place):
+        with written(path):
             out.write(line)
-    with _writable(place):
+    with written(path):
         out.flush()
-
-
-@contextmanager
-def _writable(place: str) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UserFacingError(f"{place}: cannot be written ({error.strerror})") from None
 
 
 def summary(done: Done, seconds: float) -> str:
@@ -160,11 +155,8 @@ def summary(done: Done, seconds: float) -> str:
         f"{counted(done.records, 'record')} of {counted(done.partitions, 'partition')} in {seconds:.1f} s ({rate:,.0f} a second)",
         counted(done.changes, "change"),
     ]
-    by_count = sorted(done.moves.items(), key=lambda pair: (-pair[1], pair[0]))
-    for name, count in by_count:
+    for name, count in ranked(done.moves):
         before, after, kind = name.split("→")
         move = f"{before or '-'} -> {after or '-'} ({kind})"
         said.append(f"  {move:<40}{count:>9,}")
-    standing = sorted(done.population.items(), key=lambda pair: (-pair[1], pair[0]))
-    told = ", ".join(f"{stage} {count:,}" for stage, count in standing if count)
-    return "\n".join([*said, f"customers by stage: {told or 'none'}"])
+    return "\n".join([*said, f"customers by stage: {population(done.population)}"])
