@@ -18,30 +18,58 @@ async def targets(consumer: BatchConsumer, profiles: ProfilesTable, topics: Topi
     """
     thread = consumer._thread
     first, end = await thread.bounds(assigned)
-    committed = await thread.committed([tp for tp in assigned if tp.topic != topics.log.name])
+    committed = await thread.committed(assigned)
     found = {}
     for tp in assigned:
         if tp.topic == topics.log.name:
-            partition = profiles.partition(tp.partition)
-            wanted: int | None = partition.applied + 1 if partition.applied >= 0 else None
-            holder = "the changelog"
+            applied = profiles.partition(tp.partition).applied
+            wanted = applied + 1 if applied >= 0 else None
+            _check_log(tp, wanted, committed[tp], first[tp], end[tp])
         else:
-            wanted = committed.get(tp)
-            holder = "the group's commit"
-        if wanted is None:
-            if tp.topic == topics.log.name and first[tp] > 0:
-                fail_stop(f"{tp.topic}[{tp.partition}] starts at offset {first[tp]}, but no state has what came before")
-            found[tp] = first[tp]
-        elif wanted > end[tp]:
-            fail_stop(
-                f"{tp.topic}[{tp.partition}]: {holder} stands at offset {wanted}, but the topic ends at {end[tp]}: it was "
-                "created anew or cut. Start with a new kafka.group, or restore the topic"
-            )
-        elif wanted < first[tp]:
-            fail_stop(
-                f"{tp.topic}[{tp.partition}]: {holder} stands at offset {wanted}, but records before {first[tp]} are gone "
-                "(retention). They cannot be folded any more: start with a new kafka.group, or restore the topic"
-            )
-        else:
-            found[tp] = wanted
+            wanted = committed[tp]
+            _check_source(tp, wanted, first[tp], end[tp])
+        found[tp] = first[tp] if wanted is None else wanted
     return found
+
+
+def _check_log(tp: TP, wanted: int | None, committed: int | None, first: int, end: int) -> None:
+    """Stop unless the log has all that the state lacks, and all that it was ever said to have."""
+    place = f"{tp.topic}[{tp.partition}]"
+    if wanted is None and first > 0:
+        fail_stop(
+            f"{place} starts at offset {first}, but no state has what came before: the changelog has lost its records "
+            "and they cannot be made again. Restore the changelog, or start with a new topics.prefix and kafka.group"
+        )
+    if wanted is not None and wanted > end:
+        fail_stop(
+            f"{place}: the changelog stands at offset {wanted}, but the topic ends at {end}: it was created anew or cut. "
+            "Restore the topic, or start with a new topics.prefix and kafka.group"
+        )
+    if wanted is not None and wanted < first:
+        fail_stop(
+            f"{place}: the changelog stands at offset {wanted}, but records before {first} are gone (retention). They "
+            "cannot be folded any more: restore the topic, or start with a new topics.prefix and kafka.group"
+        )
+    if committed is not None and committed > end:
+        # The state says where to read. But nothing was ever committed that had not been in the log.
+        fail_stop(
+            f"{place}: the group's commit stands at offset {committed}, but the topic ends at {end}. If the commit was "
+            "set by hand, reset it to the earliest: the changelog says where to go on. If the topic was created anew or "
+            "cut, restore it, or start with a new topics.prefix and kafka.group"
+        )
+
+
+def _check_source(tp: TP, wanted: int | None, first: int, end: int) -> None:
+    """Stop unless the source has all that was not taken in yet."""
+    place = f"{tp.topic}[{tp.partition}]"
+    if wanted is not None and wanted > end:
+        fail_stop(
+            f"{place}: the group's commit stands at offset {wanted}, but the topic ends at {end}: it was created anew or "
+            "cut, or the commit was set by hand. Reset the group's offsets of this topic to the earliest: what was taken "
+            "in before is not taken in twice"
+        )
+    if wanted is not None and wanted < first:
+        fail_stop(
+            f"{place}: the group's commit stands at offset {wanted}, but records before {first} are gone (retention). "
+            "Restore them, or take the loss: reset the group's offsets of this topic to the earliest"
+        )
