@@ -8,6 +8,8 @@ from lifestage.cause import LONG_AGO
 
 MARKER_KEY = b"\x00marker"
 PREPARED_KEY = b"\x00prepared"
+FORMAT = 1
+"""Second field of an encoded marker: raised when an older program could not go on with what a newer one wrote."""
 SOURCES_MAX = 100
 """Distinct sources that are counted by name in a partition; the rest is `other`."""
 
@@ -17,7 +19,7 @@ class Marker(msgspec.Struct, array_like=True):
 
     offset: int = -1
     """The newest log record whose effects are all in the changelog."""
-    format: int = 1
+    format: int = FORMAT
     plan: str = ""
     """Hash of the plan that announced."""
     clock: int = LONG_AGO

@@ -16,16 +16,13 @@ from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
 from lifestage.facts import TYPES, decode
-from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker, encode_marker
+from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, encode_marker
 from lifestage.profile import Profile
+from lifestage.state import StateError, read_marker, read_profile
 from lifestage.step import AMENDED, fire, take
 
 SLICE = 500
 """Facts or timers between two pauses: about 10 ms of work."""
-
-
-class StateError(ValueError):
-    """What was kept cannot be gone on with. The message says why, and what to do."""
 
 
 def _fingerprint(rules: Rules) -> str:
@@ -40,6 +37,8 @@ class Checkpoint(NamedTuple):
     offset: int
     final: bool
     """False while re-reading up to a prepared marker: profiles may be kept, but no marker yet."""
+    gone: dict[bytes, int]
+    """Of each that is forgotten, the offset that it had applied."""
 
 
 class Partition:
@@ -51,6 +50,8 @@ class Partition:
         self.stored: dict[bytes, bytes] = {}
         self.dirty: dict[bytes, Profile] = {}
         self.prepared: Marker | None = None
+        self.gone: dict[bytes, int] = {}
+        """Customers that are known to be forgotten as of an offset that reading has not come to again."""
         self.due: list[tuple[int, bytes]] = []
         self.changes: list[Announced] = []
         self.applied = -1
@@ -221,42 +222,62 @@ class Partition:
 
     def _load(self, key: bytes) -> Profile:
         stored = self.stored.get(key)
-        return Profile() if stored is None else profiles.decode(stored)
+        if stored is not None:
+            return profiles.decode(stored)
+        return Profile(applied=self.gone.get(key, -1)) if self.gone else Profile()
 
     # -- keeping ---------------------------------------------------------------------------------
 
     def checkpoint(self) -> Checkpoint:
         """Encode all that changed since the last one. The caller keeps it durably before committing `offset`."""
         kept: dict[bytes, bytes | None] = {}
+        gone: dict[bytes, int] = {}
         for key, profile in self.dirty.items():
             if profile.newest is None:
                 self.stored.pop(key, None)
-                kept[key] = None
+                kept[key], gone[key] = None, profile.applied
             else:
                 kept[key] = self.stored[key] = profiles.encode(profile)
         self.dirty.clear()
+        if self.gone:
+            self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
         self.marker.offset = self.applied
-        return Checkpoint(kept, encode_marker(self.marker), self.applied, self.prepared is None)
+        return Checkpoint(kept, encode_marker(self.marker), self.applied, self.prepared is None, gone)
 
-    def restore(self, key: bytes, value: bytes | None) -> None:
+    def restore(self, key: bytes, value: bytes | None, applied: int = -1) -> None:
         """Take one changelog record; of two for a customer the one that has applied more wins, so that a late write of
-        a former owner does no harm. Call `recovered` once after the last."""
+        a former owner does no harm. Call `recovered` once after the last.
+
+        `applied` is what a tombstone says of itself; -1 where it says nothing, as those of older releases: it then has
+        applied at least what it removes. Raises `StateError` for a record that is none of ours, or of a newer release.
+        """
         if key == MARKER_KEY:
             if value is not None:
-                marker = decode_marker(value)
+                marker = read_marker(value, self.topic, self.number)
                 if marker.offset >= self.marker.offset:
                     self.marker = marker
         elif key == PREPARED_KEY:
-            prepared = None if value is None else decode_marker(value)
+            prepared = None if value is None else read_marker(value, self.topic, self.number)
             # the furthest counts: profiles of either keeping may be in here, and are all contained in it
             if prepared is not None and (self.prepared is None or prepared.offset >= self.prepared.offset):
                 self.prepared = prepared
         elif value is None:
-            self.stored.pop(key, None)
+            self._restore_gone(key, applied)
         else:
+            applied = read_profile(key, value, self.topic, self.number).applied
             known = self.stored.get(key)
-            if known is None or profiles.decode_head(value).applied >= profiles.decode_head(known).applied:
+            furthest = self.gone.get(key, -1) + 1 if known is None else profiles.decode_head(known).applied
+            if applied >= furthest:
                 self.stored[key] = value
+
+    def _restore_gone(self, key: bytes, applied: int) -> None:
+        known = self.stored.get(key)
+        furthest = self.gone.get(key, -1) if known is None else profiles.decode_head(known).applied
+        if applied < 0:
+            applied = furthest
+        if applied >= furthest:
+            self.stored.pop(key, None)
+            self.gone[key] = applied
 
     def recovered(self) -> None:
         """Make ready to fold after the last `restore`: clock, due index, and where to go on."""
@@ -270,6 +291,8 @@ class Partition:
         self.clock = Clock(self.marker.clock, self.marker.live)
         if self.prepared is not None and self.prepared.offset <= self.marker.offset:
             self.prepared = None
+        # a tombstone that a cut-off flush kept must hold until reading has come to where it was written
+        self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
         self._index_due()
 
     def _adopt_prepared(self) -> None:

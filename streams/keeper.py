@@ -21,7 +21,7 @@ from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.partition import Checkpoint, Partition
 from streams.batches import BatchConsumer
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
-from streams.profiles import ProfilesTable
+from streams.profiles import APPLIED, ProfilesTable
 from streams.stop import fail_stop
 from streams.topics import Topics
 
@@ -67,6 +67,8 @@ class Keeper:
         self._flushes: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._untold: defaultdict[int, Untold] = defaultdict(Untold)
         self._kick = asyncio.Event()
+        self.already: dict[int, dict[str, int]] = {}
+        """Partition → customer → the greatest seq that was out before its state was lost: up to it all would be repeats."""
         self.consumer: BatchConsumer | None = None
         self.open = False
         """Whether runs are folded: not between a drain and the next seek."""
@@ -77,7 +79,10 @@ class Keeper:
 
     async def tell(self, number: int, changes: Iterable[Announced]) -> None:
         """Send changes to `stage-changes` now; their acknowledgement is awaited by the flush that keeps their state."""
-        told = list(changes)
+        out = self.already.get(number, {})
+        told = (
+            [change for change in changes if change.data.seq > out.get(change.partitionkey, 0)] if out else [*changes]
+        )
         if not told:
             return
         recorded = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
@@ -127,6 +132,8 @@ class Keeper:
                 fail_stop(f"{self._topics.log.name}[{partition.number}]: profiles were dirty at a seek")
         for number in [n for n in self._untold if n not in self._profiles.owned]:
             del self._untold[number]
+        for number in [n for n in self.already if n not in self._profiles.owned]:
+            del self.already[number]
         self.open = True
 
     async def flush(self, number: int) -> None:
@@ -154,12 +161,17 @@ class Keeper:
             )
 
     async def _tell_newest(self, number: int, untold: Untold) -> None:
-        """`customer-stages` gets the newest change per customer; then everything told is awaited."""
-        futures = await self._outbox.send(self._topics.stages.name, number, untold.newest.values())
-        await acknowledged([*untold.futures, *futures], "stage changes")
+        """When all changes are acknowledged `customer-stages` gets the newest per customer: a seq that stands there is out."""
+        await acknowledged(untold.futures, "stage changes")
+        await acknowledged(
+            await self._outbox.send(self._topics.stages.name, number, untold.newest.values()), "customer stages"
+        )
 
     async def _keep(self, number: int, checkpoint: Checkpoint) -> None:
-        records: list[OutRecord] = [(key, value, NO_HEADERS) for key, value in checkpoint.profiles.items()]
+        records: list[OutRecord] = [
+            (key, value, NO_HEADERS if value is not None else [(APPLIED, b"%d" % checkpoint.gone[key])])
+            for key, value in checkpoint.profiles.items()
+        ]
         marker: OutRecord = (MARKER_KEY, checkpoint.marker, NO_HEADERS)
         if not checkpoint.final:
             await self._write(number, records)

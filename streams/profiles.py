@@ -16,6 +16,17 @@ from lifestage.cause import Rules
 from lifestage.partition import Partition
 from streams.stop import fail_stop
 
+APPLIED = "applied"
+"""Header of a tombstone: the log offset, in decimal digits, that the forgotten profile had applied."""
+
+
+def applied_of(headers: Iterable[tuple[str, bytes]]) -> int:
+    """What a tombstone says that it has applied; -1 where it says nothing, as those of older releases."""
+    for name, value in headers:
+        if name == APPLIED:
+            return int(value)
+    return -1
+
 
 class ProfilesTable(Table):
     """Profiles of the owned partitions, and how far each one's changelog has been read or written."""
@@ -78,7 +89,7 @@ class ProfilesTable(Table):
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Read runs of changelog records into the partitions. An error stops the process: half a state is none."""
-        number = -1
+        number = offset = -1
         try:
             for event in batch:
                 message = event.message
@@ -88,11 +99,16 @@ class ProfilesTable(Table):
                     # Buffered before it was revoked. Taken in, it would pass for a state that is known up to here.
                     continue
                 for record in message.records:
-                    partition.restore(record.key, record.value)
+                    offset = record.offset
+                    if record.value is None:
+                        partition.restore(record.key, None, applied_of(record.headers))
+                    else:
+                        partition.restore(record.key, record.value)
                 self.restored += len(message.records)
                 self.wrote(message.partition, message.records[-1].offset)
         except Exception as error:  # noqa: BLE001  # half a state is none
-            fail_stop(f"changelog {self.changelog_topic.get_topic_name()}[{number}] cannot be read", error)
+            topic = self.changelog_topic.get_topic_name()
+            fail_stop(f"changelog {topic}[{number}]@{offset} cannot be read", error)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """All changelog records are in: make the newly owned partitions ready to fold."""

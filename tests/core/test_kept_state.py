@@ -16,8 +16,9 @@ from config.settings import Clock, Settings
 from lifestage.cause import Rules
 from lifestage.clock import Source
 from lifestage.marker import MARKER_KEY, decode_marker, encode_marker
-from lifestage.partition import Checkpoint, Partition, StateError
+from lifestage.partition import Checkpoint, Partition
 from lifestage.plan import Compiled
+from lifestage.state import StateError
 from streams import ticking
 from streams.batches import BatchMessage, BatchSchema
 from streams.engine import faust_app

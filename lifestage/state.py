@@ -1,0 +1,63 @@
+"""What was kept is read again only where it is sure to be understood: of this release's formats, whole, and of our types."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lifestage import marker as markers
+from lifestage import profile as profiles
+from lifestage.marker import Marker
+from lifestage.profile import Profile
+
+
+class StateError(ValueError):
+    """What was kept cannot be gone on with. The message says why, and what to do."""
+
+
+def read_profile(key: bytes, value: bytes, topic: str, number: int) -> Profile:
+    """A kept profile, decoded to its last field, which takes 1 µs; `StateError` for what no release up to this one wrote."""
+    try:
+        found = profiles.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _refused(_profile_of(key, topic, number), _format(value, 2), profiles.FORMAT, str(error)) from error
+    if found.format > profiles.FORMAT or found.newest is None:
+        raise _refused(_profile_of(key, topic, number), found.format, profiles.FORMAT, "it says of no fact when it was")
+    return found
+
+
+def _profile_of(key: bytes, topic: str, number: int) -> str:
+    return f"{topic}[{number}]: the profile of {key.decode(errors='backslashreplace')!r}"
+
+
+def read_marker(value: bytes, topic: str, number: int) -> Marker:
+    """A kept marker; `StateError` for what no release up to this one wrote."""
+    what = f"{topic}[{number}]: the marker"
+    try:
+        found = markers.decode_marker(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _refused(what, _format(value, 1), markers.FORMAT, str(error)) from error
+    if found.format > markers.FORMAT or not found.plan:
+        raise _refused(what, found.format, markers.FORMAT, "it names no plan")
+    return found
+
+
+def _format(value: bytes, place: int) -> int:
+    """The format that a record names which cannot be read as ours; 0 where it names none."""
+    try:
+        found = msgspec.msgpack.decode(value, type=list[object])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return 0
+    named = found[place] if len(found) > place else 0
+    return named if isinstance(named, int) else 0
+
+
+def _refused(what: str, named: int, known: int, why: str) -> StateError:
+    if named > known:
+        return StateError(
+            f"{what} was kept in format {named} by a newer release, and this one reads formats up to {known}: "
+            "start that release again"
+        )
+    return StateError(
+        f"{what} in the changelog is corrupt ({why}): stop all workers, delete the changelog topic, and start again; "
+        "the profiles are then folded anew from the log"
+    )

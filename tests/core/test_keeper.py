@@ -1,0 +1,125 @@
+"""What is told and kept goes out in the one order that survives a crash at any point."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from config.settings import Settings
+from lifestage.marker import MARKER_KEY
+from lifestage.partition import Partition
+from streams.keeper import Keeper, Kept
+from streams.outbox import OutRecord
+from streams.profiles import applied_of
+from streams.topics import topics_of
+from tests.core.histories import Record, at_day, order, partition, records, visit
+
+TOPICS = topics_of(Settings())
+NUMBER = partition().number
+
+
+class Wire:
+    """Stands where the broker is: what was sent, in order, acknowledged at once or when `acknowledge` says so."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, OutRecord]] = []
+        self.waiting: list[asyncio.Future[Any]] = []
+        self.held: set[str] = set()
+        """Topics that are not acknowledged yet."""
+
+    async def send(self, topic: str, _: int, sent: Any) -> list[asyncio.Future[Any]]:
+        """Take records; one future for all of them."""
+        self.sent += [(topic, one) for one in sent]
+        future = asyncio.get_running_loop().create_future()
+        if topic in self.held:
+            self.waiting.append(future)
+        else:
+            future.set_result(SimpleNamespace(offset=len(self.sent)))
+        return [future]
+
+    def fits_one(self, _: Any) -> bool:
+        """All of it fits."""
+        return True
+
+    def acknowledge(self) -> None:
+        """Acknowledge all that waits."""
+        self.held.clear()
+        for future in self.waiting:
+            future.set_result(SimpleNamespace(offset=len(self.sent)))
+
+    def of(self, topic: str) -> list[OutRecord]:
+        """What was sent to a topic."""
+        return [one for to, one in self.sent if to == topic]
+
+
+class Desk:
+    """A keeper over one partition, with what it told of each flush."""
+
+    def __init__(self) -> None:
+        self.wire, self.folded, self.flushed = Wire(), partition(), list[Kept]()
+        table: Any = SimpleNamespace(owned={NUMBER: self.folded}, wrote=lambda *_: None)
+        wire: Any = self.wire
+        self.keeper = Keeper(table, wire, TOPICS, 1.0, 1000, self.flushed.append)
+
+    async def fold(self, history: list[Record]) -> Partition:
+        """Fold records and tell what follows."""
+        await self.keeper.tell(NUMBER, self.folded.fold(history))
+        return self.folded
+
+
+async def test_newest_stages_wait_for_the_changes() -> None:
+    """Not before the changes are acknowledged does `customer-stages` get the newest: a seq there is surely out."""
+    desk = Desk()
+    desk.wire.held.add(TOPICS.changes.name)
+    await desk.fold(records([visit(0, "a"), order(1, "b", "o1")]))
+    flush = asyncio.create_task(desk.keeper.flush(NUMBER))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert {topic for topic, _ in desk.wire.sent} == {TOPICS.changes.name}
+    desk.wire.acknowledge()
+    await flush
+    assert [topic for topic, _ in desk.wire.sent] == [
+        *[TOPICS.changes.name] * 2, TOPICS.stages.name, *[TOPICS.changelog.name] * 2,
+    ]  # fmt: skip
+
+
+async def test_a_tombstone_says_what_it_had_applied() -> None:
+    """The record of who is forgotten carries the log offset in a header; those of profiles and markers carry none."""
+    desk = Desk()
+    await desk.fold(records([visit(0, "a", "anon:v"), visit(0, "b"), at_day(31)]))
+    await desk.keeper.flush(NUMBER)
+    found = {key: (value is None, applied_of(headers)) for key, value, headers in desk.wire.of(TOPICS.changelog.name)}
+    assert found == {b"anon:v": (True, 2), b"c1": (False, -1), MARKER_KEY: (False, -1)}
+
+
+def test_what_a_tombstone_has_applied_is_read_from_its_header() -> None:
+    """The header counts among others; a tombstone of an older release has none."""
+    assert applied_of([("other", b"1"), ("applied", b"73")]) == 73
+    assert applied_of([]) == -1
+
+
+async def test_what_is_out_already_is_not_told_again() -> None:
+    """Up to the seq that is out nothing is sent, to neither topic; the next is, and the state is kept whole."""
+    desk = Desk()
+    history = records([visit(0, "a"), order(1, "b", "o1"), order(2, "c", "o2"), visit(0, "d", "c2")])
+    desk.keeper.already[NUMBER] = {"c1": 2}
+    await desk.fold(history)
+    await desk.keeper.flush(NUMBER)
+    told = [(key, dict(headers)["ce_id"]) for key, _, headers in desk.wire.of(TOPICS.changes.name)]
+    plain = partition()
+    ids = [(change.partitionkey.encode(), change.id.encode()) for change in plain.fold(history)]
+    assert told == ids[2:]
+    assert [key for key, _, _ in desk.wire.of(TOPICS.stages.name)] == [b"c1", b"c2"]
+    assert {key: value for key, value, _ in desk.wire.of(TOPICS.changelog.name)}[b"c1"] == plain.checkpoint().profiles[
+        b"c1"
+    ]
+    assert [change.data.seq for change in desk.flushed[0].changes] == [3, 1]
+
+
+async def test_what_was_out_is_forgotten_with_the_partition() -> None:
+    """When a partition is owned no more, what was out of it is not held for its next owner's sake."""
+    desk = Desk()
+    desk.keeper.already = {NUMBER: {"c1": 2}, NUMBER + 1: {"c9": 1}}
+    desk.keeper.reopen()
+    assert desk.keeper.already == {NUMBER: {"c1": 2}}
