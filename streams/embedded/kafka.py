@@ -97,8 +97,12 @@ class KafkaServer:
         port: int | None = None,
         listeners: Sequence[str] = (),
         extra: Mapping[str, str] | None = None,
+        cluster_id: str = "",
     ) -> None:
-        """Prepare a server; nothing runs before `start_again`. For the arguments see `start_kafka_server`."""
+        """Prepare a server; nothing runs before `start_again`. For the arguments see `start_kafka_server`.
+
+        Servers of one cluster have one `cluster_id`, and in `extra` ids of their own and each other's addresses.
+        """
         self.home = home / "kafka"
         self._data, self._owner = self.home / "data", os.getpid()
         self._java, self._jars, self._keep_data = java, jars, keep_data
@@ -106,7 +110,9 @@ class KafkaServer:
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         if port is not None:
             self._ports["PLAINTEXT"] = port
-        self._extra = dict(extra or {})
+        self.extra = dict(extra or {})
+        """Server properties that win over ours, as of the next start."""
+        self._cluster_id = cluster_id or new_cluster_id()
         # Of the cores that it shares with the workers this takes least: 0.3 to 0.9 s of CPU for 400,000 records where
         # the JVM's own choice took 0.8 to 2.0 s, at no lower rate, and it is ready half a second earlier.
         self._options = [f"-Xms{min(heap_mb, 128)}m", f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
@@ -128,7 +134,7 @@ class KafkaServer:
         """The server's process id while it runs."""
         return self._child.pid if self._child and self._child.returncode is None else None
 
-    def start_again(self) -> None:
+    def start_again(self, within_s: float = READY_S) -> None:
         """Start on the same ports with what data there is; returns when it serves. Raises `ServiceError`."""
         if self.pid is not None:
             return
@@ -139,7 +145,7 @@ class KafkaServer:
             self._format(properties)
         self._child = Child(self._command("kafka.Kafka", str(properties)), self.home / "server.log")
         atexit.register(self.stop)
-        self._child.wait_until(self._says_ready, "Kafka", READY_S)
+        self._child.wait_until(self._says_ready, "Kafka", within_s)
 
     def kill(self) -> None:
         """Kill it where it stands (SIGKILL); its data stay for `start_again`."""
@@ -180,7 +186,7 @@ class KafkaServer:
             "listeners": ",".join(f"{name}://{self.address(name)}" for name in self._ports),
             "advertised.listeners": ",".join(f"{name}://{self.address(name)}" for name in names),
             "listener.security.protocol.map": ",".join(f"{name}:{to}" for name, to in protocols.items()),
-            **self._extra,
+            **self.extra,
         }
 
     def _command(self, main: str, *arguments: str) -> list[str]:
@@ -189,10 +195,8 @@ class KafkaServer:
 
     def _format(self, properties: Path) -> None:
         """Give empty data directories their identity, as Kafka wants it before the first start."""
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # Kafka's own tool takes a leading dash for an option.
-        cluster = cluster.replace("-", "A", 1) if cluster.startswith("-") else cluster
-        command = self._command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
+        words = ("format", "-t", self._cluster_id, "-c", str(properties))
+        command = self._command("kafka.tools.StorageTool", *words)
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise ServiceError(f"Kafka could not prepare {self._data}: {(done.stderr or done.stdout).strip()}")
@@ -200,6 +204,13 @@ class KafkaServer:
     def _says_ready(self) -> bool:
         # Printed once the broker is registered and unfenced. A listener that accepts says less: it opens before that.
         return self._child is not None and "Kafka Server started" in self._child.printed()
+
+
+def new_cluster_id() -> str:
+    """An identity for a cluster that is to be."""
+    made = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # Kafka's own tool takes a leading dash for an option.
+    return made.replace("-", "A", 1) if made.startswith("-") else made
 
 
 def start_kafka_server(
