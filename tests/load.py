@@ -68,11 +68,23 @@ def _fill(event: dict[str, Any], number: int, chance: random.Random, orders: lis
 
 
 class Load:
-    """Sends `events(seed)` from a thread of its own at `rate` a second, from `with` to its end."""
+    """Sends events from a thread of its own at `rate` a second, from `with` to its end: `events(seed)`, or those given."""
 
-    def __init__(self, bootstrap: str, prefix: str, seed: int, rate: int) -> None:
-        self._events, self._rate, self._prefix = events(seed), rate, prefix
-        self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        seed: int,
+        rate: int,
+        given: Iterator[Sent] | None = None,
+        chunk: int = 1 << 30,
+    ) -> None:
+        """At most `chunk` events are under way at a time: how far apart in event time what is read together may be."""
+        self._events, self._rate, self._prefix, self._chunk = given or events(seed), rate, prefix, chunk
+        # A broker that is away for a minute and a half is waited for; a batch that is sent again is taken once.
+        self._producer = KafkaProducer(
+            bootstrap_servers=bootstrap, acks="all", linger_ms=5, enable_idempotence=True, delivery_timeout_ms=300_000
+        )
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
@@ -80,13 +92,15 @@ class Load:
 
     def send(self, count: int) -> None:
         """Send so many at once, and return when all are acknowledged."""
-        futures = [
-            self._producer.send(self._prefix + topic, key=key, value=value)
-            for topic, key, value in islice(self._events, count)
-        ]
-        for future in futures:
-            future.get(30)
-        self.sent += count
+        while count > 0:
+            futures = [
+                self._producer.send(self._prefix + topic, key=key, value=value)
+                for topic, key, value in islice(self._events, min(count, self._chunk))
+            ]
+            for future in futures:
+                future.get(300)
+            self.sent += len(futures)
+            count -= len(futures)
 
     def _run(self) -> None:
         started, before = time.monotonic(), self.sent
@@ -106,7 +120,7 @@ class Load:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(300)
         self.close()
         if self._failed and error is None:
             raise self._failed[0]

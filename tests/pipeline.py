@@ -151,8 +151,8 @@ class Deployment:
             time.sleep(0.1)
 
     def read(self, topic: str) -> list[Record]:
-        """All of a topic, to the high watermark."""
-        return read_all(self.bootstrap, topic)
+        """All of a topic, to the high watermark; a million records take half a minute."""
+        return read_all(self.bootstrap, topic, timeout_s=600)
 
 
 def samples(worker: Worker) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -229,8 +229,10 @@ class Written:
     profiles: dict[bytes, bytes] = field(default_factory=dict)
     markers: dict[int, Marker] = field(default_factory=dict)
     repeats: int = 0
-    differences: list[str] = field(default_factory=list)
-    """Where the output contradicts itself: gaps in seq, one id or seq with two contents."""
+    conflicts: list[str] = field(default_factory=list)
+    """Where one id or one seq of a customer stands for two contents."""
+    gaps: list[str] = field(default_factory=list)
+    """Where seq does not go on by one."""
 
 
 def written_by(made: Deployment) -> Written:
@@ -243,15 +245,15 @@ def written_by(made: Deployment) -> Written:
         assert record.value is not None
         key, seq, ce_id = record.key.decode(), msgspec.json.decode(record.value)["seq"], dict(record.headers)["ce_id"]
         if of_id.setdefault(ce_id, (key, seq)) != (key, seq):
-            written.differences.append(f"id {ce_id!r} stands for {of_id[ce_id]} and {key, seq}")
+            written.conflicts.append(f"id {ce_id!r} stands for {of_id[ce_id]} and {key, seq}")
         if (key, seq) in seen:
             written.repeats += 1
             if seen[key, seq] != (ce_id, record.value):
-                written.differences.append(f"{key} seq {seq} has two contents")
+                written.conflicts.append(f"{key} seq {seq} has two contents")
             continue
         seen[key, seq] = (ce_id, record.value)
         if seq != len(written.changes[key]) + 1:
-            written.differences.append(f"{key}: seq {seq} follows {len(written.changes[key])}")
+            written.gaps.append(f"{key}: seq {seq} follows {len(written.changes[key])}")
         written.changes[key].append(record.value)
     for record in made.read(made.topics.stages.name):
         assert record.key is not None
@@ -277,28 +279,50 @@ def _keep(written: Written, record: Record) -> None:
         written.profiles[record.key] = record.value
 
 
-def differences(made: Deployment) -> list[str]:
-    """What is wrong with the workers' output: empty when all of it is exactly what the log says."""
-    truth, written = truth_of(made), written_by(made)
-    found = list(written.differences)
+@dataclass
+class Findings:
+    """Where the workers' output is not what the log says, in words."""
+
+    wrong: list[str] = field(default_factory=list)
+    """Profiles, counts, newest stages, and source records that are not in the log once."""
+    missing: list[str] = field(default_factory=list)
+    """Changes that are not there, or not due."""
+    conflicting: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[str]:
+        """Everything, the worst first."""
+        return [*self.conflicting, *self.gaps, *self.missing, *self.wrong]
+
+
+def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
+    """Compare what was written with what the fold of the log gives."""
+    found = Findings(conflicting=list(written.conflicts), gaps=list(written.gaps))
     for key in truth.changes.keys() | written.changes.keys():
         if truth.changes.get(key, []) != written.changes.get(key, []):
             at, due, told = _first_difference(truth.changes.get(key, []), written.changes.get(key, []))
-            found.append(f"changes of {key} differ from seq {at + 1}: {due!r} became {told!r}")
-    found += [
+            found.missing.append(f"changes of {key} differ from seq {at + 1}: {due!r} became {told!r}")
+    found.wrong += [
         f"customer-stages of {key} is not its newest change"
         for key in truth.changes.keys() | written.newest.keys()
         if truth.changes.get(key, [b""])[-1] != written.newest.get(key, b"")
     ]
-    found += [
+    found.wrong += [
         f"profile of {key!r} differs"
         for key in truth.profiles.keys() | written.profiles.keys()
         if truth.profiles.get(key) != written.profiles.get(key)
     ]
     for partition in truth.partitions:
         if partition.applied >= 0:
-            found += _marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
-    return found + lost_events(made, truth)
+            found.wrong += _marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
+    found.wrong += lost_events(made, truth)
+    return found
+
+
+def differences(made: Deployment) -> list[str]:
+    """What is wrong with the workers' output: empty when all of it is exactly what the log says."""
+    return findings(made, truth_of(made), written_by(made)).all
 
 
 def _first_difference(truth: list[bytes], told: list[bytes]) -> tuple[int, bytes, bytes]:

@@ -1,26 +1,59 @@
-"""Where faults happen: deployments on one real Kafka, a load, and two judges of what came of it."""
+"""Where faults happen: deployments on one real Kafka, loads, and two judges of what came of it."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
+from commands.progress import Progress
+from tests.chaos.naive import Naive
+from tests.chaos.shop import CHUNK, latecomers, shop
 from tests.chaos.table import Row
-from tests.pipeline import Deployment, deployment, differences, truth_of, written_by
+from tests.chaos.verdict import slips
+from tests.load import Load
+from tests.pipeline import Deployment, deployment, findings, truth_of, written_by
 from tests.workers import Worker
 
-END_MS = 1_300_000_000_000
-"""Later than any event of a load: everybody's timers fire."""
+END_MS = 1_700_000_000_000
+"""2023-11-14, later than any event of a load of 1.6 million: everybody's timers fire."""
+TOLD_MAX = 20
+"""Findings of one run that are told in words; the rest is counted."""
+
+
+class Trade(Load):
+    """A load from `tests.chaos.shop`, and its own account of what it sent."""
+
+    def __init__(self, made: Deployment, seed: int, rate: int) -> None:
+        """`rate` a second from `with` to its end; use `send` alone for so many at once."""
+        self._seed, self.late = seed, 0
+        given = ((said.topic, said.customer.encode(), said.value) for said in shop(seed))
+        super().__init__(made.bootstrap, made.prefix, seed, rate, given, CHUNK)
+
+    def send_late(self, count: int) -> None:
+        """When all time has passed: send `count` visits that come too late."""
+        said = islice(latecomers(self._seed, count), self.late, None)
+        self._events = ((one.topic, one.customer.encode(), one.value) for one in said)
+        self.send(count - self.late)
+        self.sent -= count - self.late
+        self.late = count
+
+    def naive(self) -> Naive:
+        """What must have become of all that was sent."""
+        return Naive().hear(islice(shop(self._seed), self.sent)).hear(latecomers(self._seed, self.late))
 
 
 class Arena:
     """Makes deployments that nobody else uses, and judges them. All chance in it comes from one seed."""
 
-    def __init__(self, kafka_bootstrap: str, home: Path, seed: int) -> None:
+    def __init__(self, kafka_bootstrap: str, home: Path, seed: int, progress: Progress | None = None) -> None:
+        """`progress` is told of each fault, if it is given and has begun."""
         self.bootstrap, self.home, self.seed = kafka_bootstrap, home, seed
+        self._progress = progress
         self._made = 0
+        self._loads: dict[str, Trade] = {}
 
     def chance(self, name: str) -> random.Random:
         """Chance of one's own: the same for the same seed and name, whatever else is run."""
@@ -34,22 +67,44 @@ class Arena:
         with deployment(self.bootstrap, f"{own}.", self.home / own, **settings) as made:
             yield made
 
+    def load(self, made: Deployment, rate: int) -> Trade:
+        """A load whose every event is known to the second judge: `with` it at `rate` a second, or `send`."""
+        found = self._loads[made.prefix] = Trade(made, self.chance(made.prefix.split("-")[0]).randrange(1 << 32), rate)
+        return found
+
     def say(self, row: Row, done: int, words: str = "") -> None:
         """Report that `done` of the row's faults are done."""
+        if self._progress is not None:
+            self._progress.reach(done, words or row.name)
 
-    def finish(self, made: Deployment, workers: Sequence[Worker], timeout_s: float = 120) -> None:
-        """Let everything be folded, then all time pass; stop the workers in an orderly way."""
+    def finish(self, made: Deployment, workers: Sequence[Worker], timeout_s: float = 300) -> None:
+        """Let everything be folded, then all time pass, then a few come too late; stop the workers in an orderly way."""
         made.wait_done(timeout_s, alive=workers)
         made.end_tick(END_MS)
         made.wait_done(timeout_s, alive=workers)
+        load = self._loads.get(made.prefix)
+        if load is not None:
+            load.send_late(100)
+            made.wait_done(timeout_s, alive=workers)
         for worker in workers:
             status = worker.terminate()
             assert status == 0, f"{worker.name} ended with {status}:\n{worker.log()[-2000:]}"
 
     def judge(self, made: Deployment, row: Row) -> None:
-        """Add to the row what both judges find: the fold of the log, and the load's own account of what it sent."""
+        """Add to the row what both judges find: the fold of the log, and the load's own account of what it sent.
+
+        Call it when the workers have stopped. Without a load of `load` the second judge has nothing to say.
+        """
         truth, written = truth_of(made), written_by(made)
         row.events += truth.accounted.total()
         row.profiles += len(truth.profiles)
         row.repeats += written.repeats
-        row.failures += differences(made)
+        found = findings(made, truth, written)
+        load = self._loads.get(made.prefix)
+        if load is not None:
+            found.wrong += slips(load.naive(), made, written)
+        row.wrong += len(found.wrong)
+        row.missing += len(found.missing)
+        row.conflicting += len(found.conflicting)
+        row.gaps += len(found.gaps)
+        row.failures += [f"{made.prefix} {words}" for words in found.all[:TOLD_MAX]]
