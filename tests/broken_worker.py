@@ -136,15 +136,24 @@ def committed() -> None:
 
 
 def recovering() -> None:
-    """A part of the changelog has been read back."""
-    apply = ProfilesTable.apply_changelog_batch
+    """A part of the changelog has been read back: one run of records, and as many more as ARM says; or else all of it."""
+    apply, completed = ProfilesTable.apply_changelog_batch, ProfilesTable.on_recovery_completed
+    runs = 0
 
     def dying(self: ProfilesTable, batch: Iterable[Any]) -> None:
+        nonlocal runs
         apply(self, batch)
-        if arm.exists() and self.restored:
+        runs += 1
+        if arm.exists() and self.restored and runs > int(arm.read_text() or 0):
             die()
 
+    async def dying_last(self: ProfilesTable, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        if arm.exists() and self.restored:
+            die()
+        await completed(self, active_tps, standby_tps)
+
     ProfilesTable.apply_changelog_batch = dying  # type: ignore[method-assign]
+    ProfilesTable.on_recovery_completed = dying_last  # type: ignore[method-assign]
 
 
 # -- breaks ------------------------------------------------------------------------------------------------------------
@@ -206,9 +215,8 @@ def commit_ahead() -> None:
             self.consumer.positions.reach(TP(self._topics.log.name, partition.number), partition.applied + 1)
         await folded(self, partition)
 
-    async def trusting(consumer: Any, profiles: Any, topics: Any, assigned: set[TP]) -> dict[TP, int]:
-        committed = await consumer._thread.committed(assigned)
-        found = await targets(consumer, profiles, topics, assigned)
+    async def trusting(*given: Any) -> dict[TP, int]:
+        found, committed = await targets(*given), given[-1]
         return {tp: offset if committed[tp] is None else committed[tp] for tp, offset in found.items()}
 
     import agents.app
@@ -216,7 +224,7 @@ def commit_ahead() -> None:
 
     agents.lifecycle.check_next = lambda *_: None
     Keeper.folded = hasty  # type: ignore[method-assign]
-    agents.app.targets = trusting  # type: ignore[attr-defined]
+    agents.app.targets = trusting  # type: ignore[attr-defined, assignment]
 
 
 def source_commit_ahead() -> None:

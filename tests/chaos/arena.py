@@ -15,6 +15,7 @@ from tests.chaos.table import Row
 from tests.chaos.verdict import slips
 from tests.load import Load
 from tests.pipeline import Deployment, deployment, findings, truth_of, written_by
+from tests.wire import produce
 from tests.workers import Worker
 
 END_MS = 1_700_000_000_000
@@ -32,12 +33,10 @@ class Trade(Load):
         given = ((said.topic, said.customer.encode(), said.value) for said in shop(seed))
         super().__init__(made.bootstrap, made.prefix, seed, rate, given, CHUNK)
 
-    def send_late(self, count: int) -> None:
-        """When all time has passed: send `count` visits that come too late."""
-        said = islice(latecomers(self._seed, count), self.late, None)
-        self._events = ((one.topic, one.customer.encode(), one.value) for one in said)
-        self.send(count - self.late)
-        self.sent -= count - self.late
+    def send_late(self, made: Deployment, count: int) -> None:
+        """When all time has passed, and this load is closed or not: `count` visits that come too late."""
+        late = [(one.customer.encode(), one.value) for one in latecomers(self._seed, count)]
+        produce(made.bootstrap, made.prefix + "visits", late)
         self.late = count
 
     def naive(self) -> Naive:
@@ -84,7 +83,7 @@ class Arena:
         made.wait_done(timeout_s, alive=workers)
         load = self._loads.get(made.prefix)
         if load is not None:
-            load.send_late(100)
+            load.send_late(made, 100)
             made.wait_done(timeout_s, alive=workers)
         for worker in workers:
             status = worker.terminate()
