@@ -19,6 +19,7 @@ from streams.batches import BatchConsumer, BatchSchema
 from streams.collector import WorkerMetrics
 from streams.doorway import Doorway, decoder_of
 from streams.engine import faust_app
+from streams.fence import Fence
 from streams.forwarding import SETTLE_S, Forwarder
 from streams.keeper import Keeper, Kept
 from streams.outbox import Outbox
@@ -26,6 +27,7 @@ from streams.profiles import ProfilesTable
 from streams.provision import check_topics
 from streams.read_model import REREAD, ReadModel
 from streams.reading import targets
+from streams.rebuild import Rebuilds
 from streams.rules import rules_of
 from streams.sources import Sources
 from streams.stop import fail_stop
@@ -43,10 +45,12 @@ class Worker:
         rules = rules_of(settings)
         self.metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
         self.app = faust_app(settings, bootstrap, data)
+        self.fence = Fence(settings.kafka.session_timeout_s)
         self.outbox = Outbox(
             connections.aiokafka(settings) | {"bootstrap_servers": bootstrap},
             settings.kafka.compression,
             settings.kafka.request_timeout_s,
+            self.fence,
         )
         self.profiles = self._table(rules)
         self.view = WorkerView(self.profiles, self.topics)
@@ -75,6 +79,15 @@ class Worker:
         self.view.ticker = self.ticker
         self.read_model: ReadModel | None = None
         self._redis_url = redis_url
+        self.rebuilds = Rebuilds(
+            connections.aiokafka(settings) | {"bootstrap_servers": bootstrap},
+            settings.kafka.request_timeout_s,
+            self.topics,
+            self.profiles,
+            self.outbox,
+            self.keeper.already,
+        )
+        self.profiles.on_recover(self.rebuilds.prepare)
         self._accounted: dict[int, dict[tuple[str, str, str], int]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.profiles.lost = self._lost
@@ -145,16 +158,17 @@ class Worker:
 
     def attach(self, consumer: BatchConsumer) -> None:
         """Give the consumer what it asks for at a seek and before a revocation."""
-        for user in (self.forwarder, self.keeper, self.view):
+        for user in (self.forwarder, self.keeper, self.view, self.rebuilds):
             user.consumer = consumer
         self.view.remaining = self.app.tables.recovery.active_remaining_total
+        consumer.fence = self.fence
         consumer.targets = self._targets
         consumer.reopen = self._reopen
         consumer.drain = self._drain
 
-    async def _targets(self, assigned: set[TP]) -> dict[TP, int]:
+    async def _targets(self, assigned: set[TP], committed: dict[TP, int | None]) -> dict[TP, int]:
         assert self.keeper.consumer is not None
-        return await targets(self.keeper.consumer, self.profiles, self.topics, assigned)
+        return await targets(self.keeper.consumer, self.profiles, self.topics, assigned, committed)
 
     def _reopen(self, found: dict[TP, int]) -> None:
         owned = set(self.profiles.owned)
@@ -183,6 +197,7 @@ class Worker:
     def _lost(self, number: int) -> None:
         # At once, not after the recovery: a customer who cannot be looked up any more would be written as gone.
         self._accounted.pop(number, None)
+        self.rebuilds.lost(number)
         if self.read_model is not None:
             self.read_model.drop(number)
 
@@ -197,6 +212,7 @@ class Worker:
 
     def _kept(self, kept: Kept) -> None:
         partition, counts = kept.partition, self.metrics.counts
+        self.rebuilds.passed(partition)
         self.metrics.flush_seconds.observe(kept.seconds)
         for change in kept.changes:
             counts.change(change.data.previous_stage, change.data.stage, change.data.kind)

@@ -23,7 +23,8 @@ def readiness(worker: Worker) -> tuple[bool, str]:
     """Whether events are being processed, and if not, why."""
     recovering, done, total = worker.view.recovery()
     if not recovering:
-        return True, ""
+        rebuilding = worker.rebuilds.readiness()
+        return not rebuilding, rebuilding
     return False, f"recovering {100 * done // total} %" if total > done else "joining the group, or about to go on"
 
 

@@ -24,6 +24,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from streams.fence import Fence
 from streams.stop import fail_stop
 
 RUN_MAX = 1_000
@@ -85,6 +86,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     epoch = 0
     """Raised by each seek, so that no record from before a seek comes after it."""
+
+    async def on_start(self) -> None:
+        """Connect, with the fence told of each answer of the group from the first on."""
+        await super().on_start()
+        if self.consumer.fence is not None:
+            self.consumer.fence.watch(self._ensure_consumer()._coordinator)
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -184,12 +191,14 @@ class BatchConsumer(driver.Consumer):
         self.positions = Positions()
         self.full: set[TP] = set()
         """Partitions whose agent has enough: not fetched until it takes them out."""
-        self.targets: Callable[[set[TP]], Awaitable[dict[TP, int]]] | None = None
-        """Where to go on reading after a recovery; set by the app."""
+        self.targets: Callable[[set[TP], dict[TP, int | None]], Awaitable[dict[TP, int]]] | None = None
+        """Where to go on reading after a recovery, given what is assigned and committed; set by the app."""
         self.reopen: Callable[[dict[TP, int]], None] = lambda _: None
         """Called once positions are those of the state: agents may take runs again; set by the app."""
         self.revocations = 0
         """Raised by each revocation: a seek that one has overtaken must not let anything go on."""
+        self.fence: Fence | None = None
+        """Told when the group has confirmed this worker; set by the app before the start."""
         self.drain: Callable[[], Awaitable[None]] | None = None
         """Finish and make durable all that was taken; set by the app."""
         super().__init__(*args, **kwargs)
@@ -240,9 +249,9 @@ class BatchConsumer(driver.Consumer):
         assigned = {tp for tp in ensure_TPset(self.assignment()) if not self._is_changelog_tp(tp)}
         assert self.targets is not None
         revocations = self.revocations
-        targets = await self.targets(assigned)
         # After a crash the commit may be behind the marker: without a new record nothing else would ever bring it up.
-        committed = await self._thread.committed(targets)
+        committed = await self._thread.committed(assigned)
+        targets = await self.targets(assigned, committed)
         await self._thread.seek_all(targets)
         if self.revocations != revocations:
             return

@@ -28,7 +28,10 @@ def faust_app(settings: Settings, bootstrap: str, data: Path) -> faust.App:
         broker_heartbeat_interval=kafka.session_timeout_s / 4,
         broker_request_timeout=max(kafka.request_timeout_s, kafka.session_timeout_s),
         broker_max_poll_records=4_000,
-        broker_max_poll_interval=300.0,
+        # The watchdogs see to a worker that reads nothing; upstream would leave the group in the middle of an outage.
+        broker_max_poll_interval=604_800.0,
+        # Twice what a drain may take: a member that is still draining must not be taken for gone.
+        broker_rebalance_timeout=max(60.0, 2 * kafka.request_timeout_s),
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=kafka.instance_id or None,
         producer_request_timeout=kafka.request_timeout_s,

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import aiokafka
+from aiokafka.errors import KafkaTimeoutError
 
+from streams.fence import Fence, FencedClient, clock
 from streams.stop import fail_stop
 
 BATCH_BYTES = 900_000
@@ -19,9 +21,11 @@ OutRecord = tuple[bytes | None, bytes | None, Headers]
 
 
 class Outbox:
-    """The one producer of a worker."""
+    """The one producer of a worker. With a `fence` it writes nothing while that is closed, and waits instead."""
 
-    def __init__(self, connection: dict[str, Any], compression: str, request_timeout_s: float) -> None:
+    def __init__(
+        self, connection: dict[str, Any], compression: str, request_timeout_s: float, fence: Fence | None = None
+    ) -> None:
         self._options = connection | {
             "acks": "all",
             "enable_idempotence": True,
@@ -31,12 +35,23 @@ class Outbox:
             "request_timeout_ms": int(request_timeout_s * 1000),
             "linger_ms": 0,
         }
+        self._fence = fence
         self._producer: Any = None
+        self._unanswered: dict[object, float] = {}
+        """Batches that are not acknowledged, oldest first, with the time since when."""
 
     async def start(self) -> None:
         """Connect. Raises `aiokafka.errors.KafkaConnectionError` when no broker answers."""
         self._producer = aiokafka.AIOKafkaProducer(**self._options)
+        if self._fence is not None:
+            sender = self._producer._sender
+            sender.client = FencedClient(sender.client, self._fence)
         await self._producer.start()
+
+    @property
+    def waits_s(self) -> float:
+        """For how long the oldest batch has not been acknowledged; 0 when there is none."""
+        return clock() - min(self._unanswered.values(), default=clock())
 
     async def stop(self) -> None:
         """Send what is queued and disconnect."""
@@ -67,7 +82,19 @@ class Outbox:
 
     async def _submit(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
         batch.close()
-        future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+        ticket = object()
+        self._unanswered[ticket] = clock()
+        while True:
+            try:
+                future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+                break
+            except KafkaTimeoutError:
+                # No place in the queue: Kafka is away, or the fence is closed. What is taken is bounded, so wait.
+                continue
+            except BaseException:
+                del self._unanswered[ticket]
+                raise
+        future.add_done_callback(lambda _: self._unanswered.pop(ticket, None))
         return future
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from faust.types import TP
 
 from streams.batches import BatchConsumer
@@ -10,15 +12,19 @@ from streams.stop import fail_stop
 from streams.topics import Topics
 
 
-async def targets(consumer: BatchConsumer, profiles: ProfilesTable, topics: Topics, assigned: set[TP]) -> dict[TP, int]:
+async def targets(
+    consumer: BatchConsumer,
+    profiles: ProfilesTable,
+    topics: Topics,
+    assigned: set[TP],
+    committed: Mapping[TP, int | None],
+) -> dict[TP, int]:
     """The next offset to read of each assigned partition: log partitions after their marker, sources after the commit.
 
     A position before the first record kept, or behind the end, means that records are gone or the topic is another
     one: going on would lose or skip without a word, so the process stops and says which.
     """
-    thread = consumer._thread
-    first, end = await thread.bounds(assigned)
-    committed = await thread.committed(assigned)
+    first, end = await consumer._thread.bounds(assigned)
     found = {}
     for tp in assigned:
         if tp.topic == topics.log.name:

@@ -64,6 +64,11 @@ class OrderedTables(TableManager):
 
     _ordered: OrderedRecovery | None = None
 
+    async def on_start(self) -> None:
+        """As upstream, without its second of waiting for tables that may yet be added: ours is there before the start."""
+        await self._update_channels()
+        await self.recovery.start()
+
     @property
     def recovery(self) -> OrderedRecovery:
         """The recovery service of this app."""
