@@ -1,0 +1,70 @@
+"""Brokers that are restarted in good order and killed, under load, with two workers: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import time
+
+from tests.chaos.arena import Arena
+from tests.chaos.cluster import Cluster
+from tests.chaos.siege import Crew, Siege, Watch, patiently
+from tests.chaos.table import Row
+from tests.workers import Worker
+
+RATE = 400
+DOWN_S = (0.0, 4.0)
+LONG_EVERY, LONG_S = 7, 25.0
+"""Every seventh outage lasts much longer than a session."""
+
+
+def broker_faults(arena: Arena, times: int) -> Row:
+    """The only broker is stopped and killed in turn."""
+    return _faults(arena, Row("broker_faults", times), 1)
+
+
+def broker_faults_of_three(arena: Arena, times: int) -> Row:
+    """Of three brokers with two copies in sync at least, one after the other is stopped and killed in turn."""
+    return _faults(arena, Row("broker_faults_of_three", times), 3)
+
+
+def _faults(arena: Arena, row: Row, brokers: int) -> Row:
+    with Cluster(arena.home / row.name, brokers, seed=arena.seed) as cluster:
+        own = Arena(cluster.bootstrap, arena.home, arena.seed)
+        chance = arena.chance(row.name)
+        with (
+            own.deployment(row.name, topics__replication=str(brokers)) as made,
+            Watch(made) as watch,
+            Crew(made, {name: lambda log: Worker(made.given, made.home, log) for name in ("a", "b")}) as crew,
+        ):
+            crew.wait_ready()
+            siege = Siege(made, row)
+            with own.load(made, RATE) as load:
+                for number in range(times := row.asked):
+                    siege.wait_work()
+                    node, killed = chance.choice(cluster.nodes), number % 2 == 1
+                    was = node.pid
+                    node.kill() if killed else node.stop()
+                    assert was is not None
+                    assert node.pid is None
+                    time.sleep(LONG_S if number % LONG_EVERY == LONG_EVERY - 1 else chance.uniform(*DOWN_S))
+                    cluster.start()
+                    assert node.pid not in {None, was}
+                    siege.catch_up()
+                    row.proven += 1
+                    arena.say(row, row.proven, f"{'kill -9' if killed else 'restart'} {row.proven} of {times}")
+                siege.wait_work()
+            finish(own, row, siege, crew, watch)
+            if sum(patiently(lambda: made.ends(made.sources)).values()) < load.sent:
+                row.failures.append("acknowledged events are no longer in their topics")
+            own.judge(made, row)
+    return row
+
+
+def finish(own: Arena, row: Row, siege: Siege, crew: Crew, watch: Watch) -> None:
+    """Let everything be folded and all time pass, stop the workers, and say what was seen on the way."""
+    siege.catch_up()
+    patiently(lambda: own.finish(siege.made, []))
+    row.failures += crew.dismiss() + watch.ahead
+    if not watch.looks:
+        row.failures.append("the watch never got an answer")
+    row.notes.append(f"{len(crew.ends)} workers ended and were started again, {watch.looks} looks at what is durable")
+    row.notes += [f"{count} × {words}" for words, count in crew.why().items()]
