@@ -91,7 +91,7 @@ class ReadModel:
         self._server: tuple[str, str] | None = None
         self._checked = float("-inf")
         self._told: deque[bytes] = deque(maxlen=recent)
-        self._wake, self._idle = asyncio.Event(), asyncio.Event()
+        self._wake, self._idle, self._written = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         """The writing task: it ends by `stop` only."""
         self.connected = False
@@ -109,11 +109,12 @@ class ReadModel:
         self.task = asyncio.get_running_loop().create_task(self._run(), name="read-model")
 
     async def stop(self, grace_s: float = 2.0) -> None:
-        """Write what waits for at most `grace_s` seconds, then end and close the client."""
+        """Write what was submitted for at most `grace_s` seconds, then end and close the client."""
         if self.task is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
-                    await self._idle.wait()
+                    # Not for a refill under way: it takes longer, and whoever owns the partition next completes it.
+                    await self._written.wait()
             # redis-py may swallow a cancellation in the middle of an exchange: ask until it is done.
             while not self.task.done():
                 self.task.cancel()
@@ -167,6 +168,7 @@ class ReadModel:
 
     def _stir(self) -> None:
         self._idle.clear()
+        self._written.clear()
         self._wake.set()
 
     async def _run(self) -> None:
@@ -223,17 +225,19 @@ class ReadModel:
             CUSTOMERS_PER_PIPELINE // 2 if filling else CUSTOMERS_PER_PIPELINE, CHANGES_PER_PIPELINE
         )
         batch.drained = {partition for partition in batch.drained if partition not in self._refill}
-        finished = self._refill.fill(batch, CUSTOMERS_PER_PIPELINE - batch.size(), self._buffer)
-        if batch:
-            try:
+        finished: int | None = None
+        try:
+            finished = self._refill.fill(batch, CUSTOMERS_PER_PIPELINE - batch.size(), self._buffer)
+            if batch:
                 await self._write(batch)
-            except BaseException:
-                self._buffer.put_back(batch, self._owned)
-                if finished is not None and finished in self._owned:
-                    self._buffer.count(finished, self._owned[finished])
-                raise
-        if finished is not None and finished in self._owned:
-            self._buffer.count(finished, self._owned[finished])  # the next pipeline says that it is complete
+        except BaseException:
+            self._buffer.put_back(batch, self._owned)
+            raise
+        finally:
+            if finished is not None and finished in self._owned:
+                self._buffer.count(finished, self._owned[finished])  # the next pipeline says that it is complete
+        if not self._buffer:
+            self._written.set()
         return bool(self._buffer) or bool(self._refill)
 
     async def _check(self) -> None:
