@@ -29,6 +29,7 @@ COMMANDS = {
     "provision": "Create the topics, or say what would be created.",
     "send": "Put one event in.",
     "tail": "Follow a topic.",
+    "dead-letters": "See what was rejected and why, and send it back once the cause is mended.",
     "check": "Check a plan, and say what it holds.",
     "contract": "Print what may come in and what goes out, as JSON Schemas and AsyncAPI.",
     "replay": "Compute the stage changes of files of events, without Kafka.",
@@ -40,7 +41,8 @@ COMMANDS = {
     "tick": "Move the log's clock to an instant, where data moves it.",
     "config": "Show the settings in force; secrets as `…`.",
 }
-"""Each command is the function `run` in the module of its name. Modules are imported when their command is called."""
+"""Each command is the function `run` in the module of its name, or several of them the `app` there. Modules are imported
+when their command is called."""
 
 CLIENTS = ("aiokafka", "kafka", "redis")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,11 +55,22 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that `args` begin with, in place of its stub."""
         if args and args[0] in self.commands:
-            real = typer.Typer(add_completion=False, rich_markup_mode=None)
-            run = importlib.import_module(f"commands.{args[0]}").run
-            real.command(args[0], help=run.__doc__ or COMMANDS[args[0]])(run)
-            self.commands[args[0]] = typer.main.get_command(real)
+            self.commands[args[0]] = typer.main.get_command(_typer(args[0]))
         return super().resolve_command(ctx, args)
+
+
+def _module(name: str) -> str:
+    return f"commands.{name.replace('-', '_')}"
+
+
+def _typer(name: str) -> typer.Typer:
+    module = importlib.import_module(_module(name))
+    if hasattr(module, "app"):
+        several: typer.Typer = module.app
+        return several
+    one = typer.Typer(add_completion=False, rich_markup_mode=None)
+    one.command(name, help=module.run.__doc__ or COMMANDS[name])(module.run)
+    return one
 
 
 def _version(wanted: bool) -> None:
@@ -85,7 +98,7 @@ def application() -> typer.Typer:
     )
     app.callback()(_root)
     for name, meaning in COMMANDS.items():
-        if find_spec(f"commands.{name}"):
+        if find_spec(_module(name)):
             app.command(name, help=meaning)(_stub())
     return app
 

@@ -13,7 +13,10 @@ from config.settings import Settings, load
 
 def _from_root(context: typer.Context, value: Path | None) -> Path | None:
     """`lifestage --config F worker` means the same as `lifestage worker --config F`; the nearer one wins."""
-    return value or context.find_root().params.get("config")
+    parent = context.parent
+    while value is None and parent is not None:
+        value, parent = parent.params.get("config"), parent.parent
+    return value
 
 
 ConfigFile = Annotated[

@@ -62,13 +62,13 @@ def tell(record: Record, carries: Carries, origins: Mapping[int, str] = MappingP
     """
     try:
         return _tell_log(record, origins) if carries == "log" else _TELL[carries](record)
-    except (ValueError, TypeError, KeyError, msgspec.MsgspecError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError) as error:
         size = len(record.value or b"")
         return Told(iso(record.timestamp), _key(record), f"unreadable, {size} bytes at {_place(record)}: {error}")
 
 
-def document(record: Record, carries: Carries) -> bytes:
-    """A record as one line of JSON: its place, time, key and headers, and its value as JSON, text or base64."""
+def document(record: Record, carries: Carries, **more: str | None) -> bytes:
+    """A record as one line of JSON: its place, time, key and headers, `more`, and its value as JSON, text or base64."""
     return msgspec.json.encode(
         {
             "topic": record.topic,
@@ -77,6 +77,7 @@ def document(record: Record, carries: Carries) -> bytes:
             "timestamp": iso(record.timestamp),
             "key": _text(record.key),
             "headers": {name: _text(value) for name, value in record.headers.items()},
+            **more,
             "value": _log_value(record) if carries == "log" else _value(record.value),
         }
     )
@@ -87,7 +88,7 @@ def _value(value: bytes | None) -> Any:
         return None
     try:
         msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _text(value)
     return msgspec.Raw(value.strip().replace(b"\n", b" ").replace(b"\r", b" "))
 
@@ -172,6 +173,13 @@ def _log_value(record: Record) -> Any:
 
 
 def _tell_dead_letter(record: Record) -> Told:
+    mark = dead_letters.mark(record.headers, record.value)
+    if mark is not None:
+        words = "redriven" if mark.sent else "about to be redriven"
+        places = ", ".join(f"[{record.partition}]@{one.offset}" for one in mark.letters[:3])
+        return Told(
+            iso(record.timestamp), "-", f"{len(mark.letters)} {words}: {places}{' …' * (len(mark.letters) > 3)}"
+        )
     why = dead_letters.why(record.headers)
     return Told(
         iso(record.timestamp), _key(record), f"{why.reason}  {why.topic}[{why.partition}]@{why.offset}  {why.message}"

@@ -1,0 +1,291 @@
+"""Rejected events are listed with their reasons, shown with the place of the mistake, and go back once what was wrong is mended."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from kafka import KafkaProducer
+from typer.testing import CliRunner, Result
+
+from commands.main import application
+from lifestage.refusal import REASONS
+from streams import redriving
+from streams.dead_letters import REDRIVEN, Why, headers
+from streams.embedded.kafka import KafkaServer
+from streams.letters import LetterReader, Scan, Wanted
+from streams.redriving import Plan, Redriver, Told
+from tests.broker.test_bad_input import BAD, order
+from tests.core.poison import GOOD as VISIT
+from tests.pipeline import Deployment, deployment, differences, truth_of
+
+pytestmark = pytest.mark.broker
+
+ALONE = {"kafka__instance_id": "one"}
+MORE: dict[str, tuple[bytes | None, str, str]] = {
+    "bad id": (order(id="e\x7f1"), "bad_id", "$.id"),
+    "no number": (order(total_minor=-1, total=...), "out_of_range", "$.total_minor"),
+}
+KINDS = BAD | MORE
+"""At least one record for each reason that a letter can have."""
+
+
+class Shell:
+    """A person's shell in a deployment."""
+
+    def __init__(self, made: Deployment) -> None:
+        self.made = made
+
+    def run(self, *words: str) -> Result:
+        """Run `lifestage dead-letters …` to its end; `output` is stdout and stderr."""
+        return CliRunner().invoke(application(), ["dead-letters", *words])
+
+    def done(self, *words: str) -> str:
+        """What a command says that is to end well."""
+        ended = self.run(*words)
+        assert ended.exit_code == 0, (words, ended.output, ended.exception)
+        return ended.stdout
+
+
+@pytest.fixture
+def shell(kafka: KafkaServer, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A shell in a deployment of its own, whose settings stand in the environment."""
+    for name in [name for name in os.environ if name.startswith("LIFESTAGE_")]:
+        monkeypatch.delenv(name)
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path, **ALONE) as made:
+        for name, value in made.given.items():
+            monkeypatch.setenv(f"LIFESTAGE_{name.replace('.', '_').upper()}", value)
+        yield Shell(made)
+
+
+def send(made: Deployment, source: str, values: dict[str, bytes | None]) -> None:
+    """Send values to one partition of a source, each with a key and a header that say which it is."""
+    producer = KafkaProducer(bootstrap_servers=made.bootstrap, acks="all", max_request_size=2_000_000)
+    for name, value in values.items():
+        headers = [("trace", name.encode())]
+        producer.send(made.prefix + source, key=name.encode(), value=value, headers=headers, partition=1)
+    producer.flush(60)
+    producer.close(5)
+
+
+def worked_off(made: Deployment, name: str) -> None:
+    """Let a worker do all there is to do."""
+    with made.worker(name) as worker:
+        made.wait_done(alive=[worker.wait_ready()])
+        assert worker.terminate() == 0
+
+
+def outcomes(made: Deployment) -> Counter[str]:
+    """Events by what became of them, as accounted for."""
+    found: Counter[str] = Counter()
+    for (_, _, outcome), count in truth_of(made).accounted.items():
+        found[outcome] += count
+    return found
+
+
+def listed(shell: Shell, *words: str) -> dict[str, dict[str, Any]]:
+    """The letters that `list --json` shows, by the name in their key."""
+    letters = [json.loads(line) for line in shell.done("list", "--all", "--json", *words).splitlines()]
+    return {letter["key"]: letter for letter in letters}
+
+
+def place(letter: dict[str, Any]) -> str:
+    """Where a listed letter is, as a person writes it."""
+    return f"{letter['topic']}[{letter['partition']}]@{letter['offset']}"
+
+
+def test_every_reason_is_listed_shown_and_taken_out_as_it_came(shell: Shell) -> None:
+    """A letter of each reason is counted, found by its filters, shown with its place marked, and given out byte for byte."""
+    made = shell.made
+    assert {reason for _, reason, _ in KINDS.values()} == REASONS - {"test"}
+    send(made, "purchases", {name: value for name, (value, _, _) in KINDS.items()})
+    worked_off(made, "w1")
+    letters = listed(shell)
+    assert {name: letter["headers"]["lifestage-reason"] for name, letter in letters.items()} == {
+        name: reason for name, (_, reason, _) in KINDS.items()
+    }
+    told = shell.done("list", "--limit", "3").splitlines()
+    assert len([line for line in told if line.startswith("20")]) == 3
+    assert f"{len(KINDS)} rejected events" in told
+    for reason, count in Counter(reason for _, reason, _ in KINDS.values()).items():
+        assert f"  {reason:<20}{count:>9}" in told
+        assert len(listed(shell, "--reason", reason)) == count
+    assert listed(shell, "--source", "visits") == {}
+    assert listed(shell, "--since", "2999-01-01") == {}
+    assert len(listed(shell, "--since", "2001-01-01", "--source", "purchases")) == len(KINDS)
+    for name, letter in letters.items():
+        value, reason, _ = KINDS[name]
+        assert CliRunner().invoke(application(), ["dead-letters", "show", place(letter), "--raw"]).stdout_bytes == (
+            value or b""
+        )
+        text = shell.done("show", place(letter))
+        assert f"reason     {reason}" in text
+        assert f"header     trace: {name}" in text
+        assert f"came in    {letter['headers']['lifestage-topic']}[1]@" in text
+        assert len(text) < 8_000
+    shown = shell.done("show", place(letters["negative amount"])).splitlines()
+    at = next(number for number, line in enumerate(shown) if "^" in line)
+    assert shown[at - 1][shown[at].index("^") : shown[at].rindex("^") + 1] == '"-1.00"'
+    assert "\n000000  7b 22" in shell.done("show", place(letters["not UTF-8"])), "what is no text is not in hex"
+    source = f"purchases[1]@{letters['deep']['headers']['lifestage-offset']}"
+    assert shell.done("show", source) == shell.done("show", place(letters["deep"])), "not found by its source"
+
+
+def test_what_was_mended_goes_back_and_counts_once(shell: Shell) -> None:
+    """A redriven event is accepted once, also when it is sent back twice by mistake; its rejection stays counted."""
+    made = shell.made
+    nobody: dict[str, bytes | None] = {
+        f"n{at}": order(customer_id="null", id=f"e{at}", order_id=f"o{at}") for at in range(3)
+    }
+    wrong: dict[str, bytes | None] = {"wrong": order(total="-1.00", id="e9"), "no JSON": b"{"}
+    send(made, "purchases", nobody | wrong)
+    worked_off(made, "w1")
+    before = outcomes(made)
+    assert before == {"rejected": 5}
+    ended = shell.run("redrive", "--all", "--yes")
+    assert ended.exit_code == 1, "what is as wrong as before was said to be sent"
+    assert ended.output.count("would be rejected again") == 5
+    mended = ("redrive", "--reason", "no_identity", "--fix", "customer_id=ann")
+    assert "nobody can be asked here" in str(shell.run(*mended).exception)
+    assert shell.done(*mended, "--dry-run").count("would go to") == 3
+    assert outcomes(made) == before, "a dry run has sent something"
+    assert shell.done(*mended, "--yes").count("->") == 3
+    assert shell.done(*mended, "--yes").count("left: was redriven before, to ") == 3
+    worked_off(made, "w2")
+    assert outcomes(made) == {"rejected": 5, "accepted": 3}
+    assert shell.done(*mended, "--yes", "--again").count("->") == 3
+    worked_off(made, "w3")
+    assert outcomes(made) == {"rejected": 5, "accepted": 3, "duplicate": 3}
+    check_redriven(shell, nobody)
+    assert differences(made) == []
+
+
+def check_redriven(shell: Shell, nobody: dict[str, bytes | None]) -> None:
+    """Beside the fix a record went back as it came, and list and show say where to."""
+    made = shell.made
+    records = [record for record in made.read(made.prefix + "purchases") if record.key == b"n0"]
+    assert len(records) == 3
+    original, mended, again = records
+    assert msgspec.json.decode(mended.value or b"") == msgspec.json.decode(nobody["n0"] or b"") | {"customer_id": "ann"}
+    assert mended.value == again.value
+    letter = listed(shell)["n0"]
+    assert mended.headers == (*original.headers, (REDRIVEN, place(letter).encode()))
+    there = f"{made.prefix}purchases[1]@{again.offset}"
+    assert letter["redriven"] == there
+    assert f"redriven   to {there}" in shell.done("show", place(letter))
+    assert f"redriven to {there}]" in shell.done("list")
+    assert "5 rejected events, 3 redriven" in shell.done("list")
+
+
+def test_bytes_go_back_untouched_and_a_second_rejection_names_the_first(shell: Shell) -> None:
+    """Without a fix key, value and headers are the same; --unchecked sends what is rejected once more, and both are seen."""
+    made = shell.made
+    raw = b"\x00\xff" + VISIT
+    send(made, "visits", {"raw": raw})
+    worked_off(made, "w1")
+    (first,) = listed(shell).values()
+    assert "->" in shell.done("redrive", place(first), "--unchecked")
+    worked_off(made, "w2")
+    original, again = made.read(made.prefix + "visits")
+    assert (again.key, again.value) == (original.key, raw)
+    assert again.headers == (*original.headers, (REDRIVEN, place(first).encode()))
+    assert outcomes(made) == {"rejected": 2}
+    second = next(letter for letter in _all(shell) if letter["offset"] != first["offset"])
+    assert second["headers"][REDRIVEN] == place(first)
+    assert f"redriven from {place(first)}" in shell.done("show", place(second))
+
+
+def _all(shell: Shell) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in shell.done("list", "--all", "--json").splitlines()]
+
+
+def redriven(made: Deployment, doubt_s: float = 60, **how: Any) -> list[Told]:
+    """Send back all there is, from within."""
+    with Redriver(made.settings, made.bootstrap) as redriver, LetterReader(made.settings, made.bootstrap) as reader:
+        redriver.doubt_s = doubt_s
+        scan = Scan(reader, Wanted())
+        letters = list(scan.letters())
+        return list(redriver.send(letters, Plan(scan.marks, sources=frozenset(made.sources), **how)))
+
+
+def put_aside(made: Deployment, count: int) -> None:
+    """Letters as a worker writes them, of events that named nobody."""
+    producer = KafkaProducer(bootstrap_servers=made.bootstrap, acks="all")
+    topic = made.prefix + "purchases"
+    for at in range(count):
+        why = Why("no_identity", "$: expected a customer_id", topic, 1, at)
+        told = headers(why, [("trace", b"%d" % at)])
+        producer.send(made.topics.dead_letters.name, value=order(id=f"e{at}"), headers=told, partition=1)
+    producer.flush(60)
+    producer.close(5)
+
+
+def half_done(made: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redrive of 40 that dies when 20 are sent, and 10 of them are marked as sent."""
+    with monkeypatch.context() as broken:
+        mark, calls = Redriver._mark, list[Any]()
+
+        def dying(self: Redriver, *of: Any, **how: Any) -> None:
+            calls.append(how)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            mark(self, *of, **how)
+
+        broken.setattr(Redriver, "_mark", dying)
+        with pytest.raises(KeyboardInterrupt):
+            redriven(made)
+
+
+def sent(made: Deployment) -> Counter[bytes]:
+    """How often each letter was sent back."""
+    return Counter(dict(record.headers)[REDRIVEN] for record in made.read(made.prefix + "purchases"))
+
+
+def test_a_redrive_that_dies_half_way_is_gone_on_with_exactly(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a redrive sent before it died is found by its header and not sent again; the rest is."""
+    made = shell.made
+    put_aside(made, 40)
+    monkeypatch.setattr(redriving, "RUN_MAX", 10)
+    half_done(made, monkeypatch)
+    assert Counter(told.left.partition(":")[0].partition(", to")[0] for told in redriven(made)) == {
+        "was redriven before": 10, "another redrive has begun with it just now": 10, "": 20,
+    }  # fmt: skip
+    assert Counter(told.before for told in redriven(made, doubt_s=0)) == {True: 40}
+    assert len(sent(made)) == 40
+    assert set(sent(made).values()) == {1}, "sent twice, or not at all"
+
+
+def test_without_the_look_for_what_went_out_it_goes_out_twice(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same redrive goes wrong where the source is not asked, so the test before would see it."""
+    made = shell.made
+    put_aside(made, 40)
+    monkeypatch.setattr(redriving, "RUN_MAX", 10)
+    half_done(made, monkeypatch)
+    monkeypatch.setattr(Redriver, "_went_out", lambda *_: {})
+    redriven(made, doubt_s=0)
+    assert Counter(sent(made).values()) == {1: 30, 2: 10}
+
+
+def test_of_two_redrives_at_a_time_one_sends(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redrive whose mark comes second leaves the letter to the one whose mark came first."""
+    made = shell.made
+    put_aside(made, 5)
+    mark, others = Redriver._mark, list[Told]()
+
+    def overtaken(self: Redriver, *of: Any, **how: Any) -> None:
+        if not others:
+            others.append(Told(of[0].ready[0][0]))
+            others.extend(redriven(made))
+        mark(self, *of, **how)
+
+    monkeypatch.setattr(Redriver, "_mark", overtaken)
+    left = [told.left for told in redriven(made)]
+    assert len(left) == 5
+    assert all(words.startswith("another redrive has it in hand") for words in left)
+    assert Counter(sent(made).values()) == {1: 5}
