@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean system compiled
+.PHONY: help setup demo test check bench chaos lock clean system compiled
 
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -34,6 +34,9 @@ lint: $(STAMP)
 
 bench: $(STAMP) system compiled  ## events per second, against plain Faust on the same Kafka
 	@PYTHONPATH="$(CURDIR)" $(BIN)/python -P -m benchmarks $(ARGS)
+
+chaos: $(STAMP) compiled  ## a hundred kills and more, with what came of them in a table (ARGS="--seed 19 --only kills --scale 0.1")
+	@PYTHONPATH="$(CURDIR)" $(BIN)/python -P -m tests.chaos $(ARGS)
 
 # No index address is written into a lock: pip asks whichever index it is set up for, and the hashes decide.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -14,7 +14,8 @@ from kafka import KafkaProducer
 from streams.dead_letters import Why, why
 from streams.embedded.kafka import KafkaServer
 from tests.broken_worker import DIED
-from tests.broker.test_teeth import ALONE, Fragile
+from tests.chaos.crew import Fragile
+from tests.chaos.kills import ALONE
 from tests.pipeline import Deployment, deployment, differences, truth_of
 
 pytestmark = pytest.mark.broker

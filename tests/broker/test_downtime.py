@@ -13,7 +13,7 @@ import pytest
 from lifestage import facts, log
 from lifestage.moments import iso
 from streams.embedded.kafka import KafkaServer
-from tests.broker.test_teeth import Fragile
+from tests.chaos.crew import Fragile
 from tests.pipeline import Written, deployment, differences, written_by
 from tests.wire import Record
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from commands.progress import Progress
@@ -20,6 +21,8 @@ from tests.workers import Worker
 
 END_MS = 1_700_000_000_000
 """2023-11-14, later than any event of a load of 1.6 million: everybody's timers fire."""
+PROGRESS = 1_000
+"""What a progress that an arena reports to begins with as its total."""
 TOLD_MAX = 20
 """Findings of one run that are told in words; the rest is counted."""
 
@@ -33,11 +36,11 @@ class Trade(Load):
         given = ((said.topic, said.customer.encode(), said.value) for said in shop(seed))
         super().__init__(made.bootstrap, made.prefix, seed, rate, given, CHUNK)
 
-    def send_late(self, made: Deployment, count: int) -> None:
-        """When all time has passed, and this load is closed or not: `count` visits that come too late."""
-        late = [(one.customer.encode(), one.value) for one in latecomers(self._seed, count)]
+    def send_late(self, made: Deployment, visits: int) -> None:
+        """When all time has passed, and this load is closed or not: so many `visits` that come too late."""
+        late = [(one.customer.encode(), one.value) for one in latecomers(self._seed, visits)]
         produce(made.bootstrap, made.prefix + "visits", late)
-        self.late = count
+        self.late = visits
 
     def naive(self) -> Naive:
         """What must have become of all that was sent."""
@@ -50,8 +53,8 @@ class Arena:
     def __init__(self, kafka_bootstrap: str, home: Path, seed: int, progress: Progress | None = None) -> None:
         """`progress` is told of each fault, if it is given and has begun."""
         self.bootstrap, self.home, self.seed = kafka_bootstrap, home, seed
-        self._progress = progress
-        self._made = 0
+        self._progress, self._began = progress, time.monotonic()
+        self._numbers = count(1)
         self._loads: dict[str, Trade] = {}
 
     def chance(self, name: str) -> random.Random:
@@ -61,8 +64,7 @@ class Arena:
     @contextmanager
     def deployment(self, name: str, **settings: str) -> Iterator[Deployment]:
         """A deployment with topics and a folder of its own; `settings` as `Deployment` takes them."""
-        self._made += 1
-        own = f"{name}-{self._made}-{random.SystemRandom().randrange(1 << 32):08x}"
+        own = f"{name}-{next(self._numbers)}-{random.SystemRandom().randrange(1 << 32):08x}"
         with deployment(self.bootstrap, f"{own}.", self.home / own, **settings) as made:
             yield made
 
@@ -74,7 +76,9 @@ class Arena:
     def say(self, row: Row, done: int, words: str = "") -> None:
         """Report that `done` of the row's faults are done."""
         if self._progress is not None:
-            self._progress.reach(done, words or row.name)
+            rate = 60 * done / (time.monotonic() - self._began)
+            said = f"{done} of {row.asked}, {rate:.1f} a minute"
+            self._progress.reach(PROGRESS * done // max(row.asked, 1), f"{said}, {words}" if words else said)
 
     def finish(self, made: Deployment, workers: Sequence[Worker], timeout_s: float = 300) -> None:
         """Let everything be folded, then all time pass, then a few come too late; stop the workers in an orderly way."""

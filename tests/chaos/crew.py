@@ -133,6 +133,11 @@ class Watch:
         )
         return time.monotonic() - undone.at
 
+    def wait_moving(self, alive: Sequence[Worker]) -> None:
+        """Return when all that is in the log now is durably folded: every partition moves."""
+        before = self.stands()
+        until(lambda: all(now.committed >= before[n].end for n, now in self.stands().items()), "moving again", alive)
+
     def wait_owned_by(self, name: str, alive: Sequence[Worker]) -> None:
         """Return when one member owns all of the log."""
         until(lambda: len(self.owners().get(name, ())) == self._made.topics.log.partitions, f"all with {name}", alive)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import count
 
 from tests.broken_worker import DIED, POINTS
@@ -42,7 +42,7 @@ def kills(arena: Arena, times: int) -> Row:
                 undone_in_all += undone
                 row.proven += undone > 0
                 row.slowest(seconds)
-                arena.say(row, row.proven, f"{row.name}, {load.sent:,} events")
+                arena.say(row, row.proven, f"{load.sent:,} events")
                 if row.proven == times:
                     break
             until(lambda: not full or load.sent >= times * EVENTS_PER_KILL, "all sent", tuple(crew.values()), 3_600)
@@ -74,13 +74,14 @@ def named_points(arena: Arena, times: int) -> Row:
     """Workers die between two steps of intake, flush, commit or recovery: at every named point, for each of so many seeds."""
     row = Row("named_points", times * len(POINTS))
     with ThreadPoolExecutor(3) as pool:
-        for done in [pool.submit(_die_at_each, arena, row, number) for number in range(times)]:
-            done.result()
+        for run in as_completed([pool.submit(_die_at_each, arena, number) for number in range(times)]):
+            row.add(run.result())
+            arena.say(row, row.proven)
     return row
 
 
-def _die_at_each(arena: Arena, row: Row, number: int) -> None:
-    points = sorted(POINTS)
+def _die_at_each(arena: Arena, number: int) -> Row:
+    row, points = Row(f"points {number}", len(POINTS)), sorted(POINTS)
     arena.chance(f"points{number}").shuffle(points)
     with arena.deployment(f"points{number}", **OFTEN, **ALONE) as made:
         load = arena.load(made, 0)
@@ -88,10 +89,10 @@ def _die_at_each(arena: Arena, row: Row, number: int) -> None:
         for point in points:
             die_at(made, load, point, point)
             row.proven += 1
-            arena.say(row, row.proven)
         load.close()
         finish(arena, made, "")
         arena.judge(made, row)
+    return row
 
 
 def die_at(made: Deployment, load: Load, words: str, name: str) -> None:

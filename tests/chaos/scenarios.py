@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.chaos.arena import Arena
+from tests.chaos.kills import kills, kills_in_recovery, named_points
+from tests.chaos.members import rebalances, rolling_restart
 from tests.chaos.table import Row
+from tests.chaos.teeth import teeth
 
 
 class Scenario(NamedTuple):
@@ -19,5 +22,12 @@ class Scenario(NamedTuple):
     """In the tests."""
 
 
-SCENARIOS: dict[str, Scenario] = {}
+SCENARIOS: dict[str, Scenario] = {
+    "kills": Scenario(kills, 100, 20),
+    "named_points": Scenario(named_points, 10, 1),
+    "kills_in_recovery": Scenario(kills_in_recovery, 20, 4),
+    "rebalances": Scenario(rebalances, 50, 10),
+    "rolling_restart": Scenario(rolling_restart, 30, 3),
+    "teeth": Scenario(teeth, 3, 1),
+}
 """In the order in which they are run and stand in the table."""

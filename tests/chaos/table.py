@@ -50,6 +50,14 @@ class Row:
         """Remember a time if it is the longest so far."""
         self.slowest_s = max(self.slowest_s, seconds)
 
+    def add(self, other: Row) -> None:
+        """Take in what a part of the scenario, run by itself, came to."""
+        for name in ("proven", "events", "profiles", "wrong", "missing", "conflicting", "gaps", "repeats"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.slowest(other.slowest_s)
+        self.notes += other.notes
+        self.failures += other.failures
+
     def cells(self) -> list[str]:
         """The row as texts, in the order of `COLUMNS`."""
         counts = (
