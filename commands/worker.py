@@ -25,6 +25,7 @@ def run(config: ConfigFile = None) -> None:
     from config.checks import require_secret
     from streams.connections import UnreachableError, check_kafka, check_redis
     from streams.endpoint import Endpoint
+    from streams.patience import AtIntervals
     from streams.pins import check_pins
     from streams.running import bootstrap_of, default_home, redis_of
 
@@ -33,6 +34,8 @@ def run(config: ConfigFile = None) -> None:
     check_pins()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("lifestage").setLevel(logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(AtIntervals("aiokafka"))  # a broker that is away would be said 100 times a second
     # A commit that takes longer than its interval is no news: the next one follows it.
     logging.getLogger("mode.timers").setLevel(logging.ERROR)
     bootstrap = bootstrap_of(settings)

@@ -10,6 +10,7 @@ import aiokafka
 from aiokafka.errors import KafkaTimeoutError
 
 from streams.fence import Fence, FencedClient, clock
+from streams.patience import ask_at_intervals, never_expire
 from streams.stop import fail_stop
 
 BATCH_BYTES = 900_000
@@ -43,6 +44,8 @@ class Outbox:
     async def start(self) -> None:
         """Connect. Raises `aiokafka.errors.KafkaConnectionError` when no broker answers."""
         self._producer = aiokafka.AIOKafkaProducer(**self._options)
+        ask_at_intervals(self._producer.client)
+        never_expire(self._producer)
         if self._fence is not None:
             sender = self._producer._sender
             sender.client = FencedClient(sender.client, self._fence)

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
 from lifestage.clock import Source
+from streams.patience import ask_at_intervals
 
 
 class Sources:
@@ -24,6 +25,8 @@ class Sources:
         """Connect."""
         self._observer = aiokafka.AIOKafkaConsumer(**self._connection, group_id=None, enable_auto_commit=False)
         self._admin = AIOKafkaAdminClient(**self._connection)
+        for client in (self._observer, self._admin):
+            ask_at_intervals(client._client)
         await self._observer.start()
         await self._admin.start()
 
