@@ -13,7 +13,7 @@ from commands.progress import Progress
 from tests.chaos.naive import Naive
 from tests.chaos.shop import CHUNK, latecomers, shop
 from tests.chaos.table import Row
-from tests.chaos.verdict import slips
+from tests.chaos.verdict import letters_of, slips
 from tests.load import Load
 from tests.pipeline import Deployment, deployment, findings, truth_of, written_by
 from tests.wire import produce
@@ -105,7 +105,7 @@ class Arena:
         found = findings(made, truth, written)
         load = self._loads.get(made.prefix)
         if load is not None:
-            found.wrong += slips(load.naive(), made, written)
+            found.wrong += slips(load.naive(), written, letters_of(made.read(made.topics.dead_letters.name)))
         row.wrong += len(found.wrong)
         row.missing += len(found.missing)
         row.conflicting += len(found.conflicting)
