@@ -12,8 +12,8 @@ from tests.workers import Worker
 
 RATE = 400
 DOWN_S = (0.0, 4.0)
-LONG_EVERY, LONG_S = 7, 25.0
-"""Every seventh outage lasts much longer than a session."""
+LONG_EVERY, LONG_S = 7, 35.0
+"""Every seventh outage is longer than a session and than `kafka.request_timeout_s`."""
 
 
 def broker_faults(arena: Arena, times: int) -> Row:
@@ -39,6 +39,7 @@ def _faults(arena: Arena, row: Row, brokers: int) -> Row:
             siege = Siege(made, row)
             with own.load(made, RATE) as load:
                 for number in range(times := row.asked):
+                    crew.wait_ready()
                     siege.wait_work()
                     node, killed = chance.choice(cluster.nodes), number % 2 == 1
                     was = node.pid
@@ -53,7 +54,7 @@ def _faults(arena: Arena, row: Row, brokers: int) -> Row:
                     arena.say(row, row.proven, f"{'kill -9' if killed else 'restart'} {row.proven} of {times}")
                 siege.wait_work()
             finish(own, row, siege, crew, watch)
-            if sum(patiently(lambda: made.ends(made.sources)).values()) < load.sent:
+            if sum(patiently(made, lambda: made.ends(made.sources)).values()) < load.sent:
                 row.failures.append("acknowledged events are no longer in their topics")
             own.judge(made, row)
     return row
@@ -62,7 +63,7 @@ def _faults(arena: Arena, row: Row, brokers: int) -> Row:
 def finish(own: Arena, row: Row, siege: Siege, crew: Crew, watch: Watch) -> None:
     """Let everything be folded and all time pass, stop the workers, and say what was seen on the way."""
     siege.catch_up()
-    patiently(lambda: own.finish(siege.made, []))
+    own.finish(siege.made, [])
     row.failures += crew.dismiss() + watch.ahead
     if not watch.looks:
         row.failures.append("the watch never got an answer")

@@ -34,6 +34,7 @@ def cuts(arena: Arena, times: int) -> Row:
             siege = Siege(made, row)
             with own.load(made, RATE) as load:
                 for kind, seconds, ways in planned(arena.chance(row.name), times):
+                    crew.wait_ready()
                     siege.wait_work()
                     cut(kind, seconds, [cluster.lanes[way] for way in ways], row)
                     took = siege.catch_up()
@@ -42,7 +43,7 @@ def cuts(arena: Arena, times: int) -> Row:
                     arena.say(row, row.proven, words)
                 siege.wait_work()
             finish(own, row, siege, crew, watch)
-            if sum(patiently(lambda: made.ends(made.sources)).values()) < load.sent:
+            if sum(patiently(made, lambda: made.ends(made.sources)).values()) < load.sent:
                 row.failures.append("acknowledged events are no longer in their topics")
             own.judge(made, row)
     return row

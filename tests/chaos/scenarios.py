@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.chaos.arena import Arena
+from tests.chaos.brokers import broker_faults, broker_faults_of_three
+from tests.chaos.cuts import cuts
 from tests.chaos.kills import kills, kills_in_recovery, named_points
 from tests.chaos.members import rebalances, rolling_restart
 from tests.chaos.table import Row
@@ -28,6 +30,9 @@ SCENARIOS: dict[str, Scenario] = {
     "kills_in_recovery": Scenario(kills_in_recovery, 20, 4),
     "rebalances": Scenario(rebalances, 50, 10),
     "rolling_restart": Scenario(rolling_restart, 30, 3),
+    "broker_faults": Scenario(broker_faults, 20, 2),
+    "broker_faults_of_three": Scenario(broker_faults_of_three, 20, 2),
+    "cuts": Scenario(cuts, 20, 4),
     "teeth": Scenario(teeth, 3, 1),
 }
 """In the order in which they are run and stand in the table."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Self, TypeVar
 
+import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
@@ -16,6 +17,7 @@ from lifestage import profile as profiles
 from lifestage.marker import MARKER_KEY, decode_marker
 from tests.chaos.table import Row
 from tests.pipeline import Deployment
+from tests.services import http_status
 from tests.workers import Worker
 
 CATCH_UP_S = 240.0
@@ -25,8 +27,8 @@ AGAIN_S = 1.0
 Answer = TypeVar("Answer")
 
 
-def patiently(ask: Callable[[], Answer], timeout_s: float = 90) -> Answer:
-    """Ask a broker until it answers: the client needs a while to see that it is back."""
+def patiently(made: Deployment, ask: Callable[[], Answer], timeout_s: float = 90) -> Answer:
+    """Ask the brokers until they answer, each time with new clients: kafka-python's never look for another coordinator."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -34,6 +36,9 @@ def patiently(ask: Callable[[], Answer], timeout_s: float = 90) -> Answer:
         except (kafka_errors.KafkaError, KeyError, OSError):
             if time.monotonic() > deadline:
                 raise
+            made.close()
+            for name in ("_consumer", "_admin"):
+                made.__dict__.pop(name, None)
             time.sleep(0.2)
 
 
@@ -79,8 +84,6 @@ class Crew:
             time.sleep(0.1)
 
     def _ready(self, name: str) -> bool:
-        from tests.services import http_status
-
         return http_status(f"{self.workers[name].url}/readyz") == 200
 
     def why(self) -> Counter[str]:
@@ -147,7 +150,10 @@ class Watch:
                 self._look()
                 self.looks += 1
             except (kafka_errors.KafkaError, KeyError, OSError):
-                continue  # no broker answers just now: what became durable meanwhile is seen at the next look
+                # No broker answers just now: what became durable meanwhile is seen at the next look.
+                if self._admin is not None:
+                    self._admin.close()
+                    self._admin = None
 
     def _connect(self) -> None:
         if self._consumer is None:
@@ -193,8 +199,6 @@ class Watch:
     def _take(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         if topic == self.made.topics.changes.name:
             # A customer's changes are in order of seq; one that is told again adds nothing.
-            import msgspec
-
             self._told[key] = max(self._told[key], msgspec.json.decode(value or b"")["seq"])
         elif key == MARKER_KEY and value is not None:
             self._marked[partition] = max(self._marked.get(partition, -1), decode_marker(value).offset)
@@ -223,8 +227,8 @@ class Siege:
         """Return when `least` source records more are committed than at the last fault, and some are in the middle."""
         deadline = time.monotonic() + timeout_s
         while True:
-            done = patiently(self._done)
-            if done >= self._before + least and patiently(self._in_flight) > 0:
+            done = patiently(self.made, self._done)
+            if done >= self._before + least and patiently(self.made, self._in_flight) > 0:
                 self._before = done
                 return
             assert time.monotonic() < deadline, f"{done} done, {self._before} at the last fault: no work since"
@@ -241,9 +245,9 @@ class Siege:
         """Return when all that waited is read, folded, durable and committed; the seconds that it took."""
         started = time.monotonic()
         for names in (self.made.sources, [self.made.topics.log.name]):
-            ends = patiently(lambda: self.made.ends(names))  # noqa: B023 - called before the loop goes on
+            ends = patiently(self.made, lambda: self.made.ends(names))  # noqa: B023 - called before the loop goes on
             while True:
-                committed = patiently(self.made.committed)
+                committed = patiently(self.made, self.made.committed)
                 waiting = sum(max(0, end - max(committed.get(tp, 0), 0)) for tp, end in ends.items())
                 if not waiting:
                     break

@@ -1,0 +1,137 @@
+"""Bad networks between workers and broker; and what the watch on durability sees when a guard is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from streams.patience import SAY_S, AtIntervals, ask_at_intervals
+from tests.chaos.arena import Arena
+from tests.chaos.cluster import Cluster, Lane
+from tests.chaos.crew import Fragile
+from tests.chaos.cuts import cuts, planned
+from tests.chaos.proxy import Kind
+from tests.chaos.siege import Watch
+from tests.chaos.table import plain
+from tests.wire import create_topic, read_all
+
+pytestmark = pytest.mark.broker
+
+BROKEN = ("commit_ahead", "state_before_changes")
+PATIENCE_S = 120.0
+
+
+def test_cuts_lose_and_double_nothing(arena: Arena) -> None:
+    """Four kinds of bad network on the ways of two workers: no event, change or profile is lost, doubled or early."""
+    row = cuts(arena, 4)
+    assert row.ok, plain([row])
+
+
+def test_every_kind_is_planned_as_often_as_any_other(arena: Arena) -> None:
+    """Of 24 cuts each kind has three, one lasts 90 s, and both ways and each alone are hit."""
+    plan = planned(arena.chance("plan"), 24)
+    assert sorted(kind for kind, _, _ in plan) == sorted([*Kind] * 3)
+    assert max(seconds for _, seconds, _ in plan) == 90
+    assert min(seconds for _, seconds, _ in plan) >= 1
+    assert {tuple(ways) for _, _, ways in plan} == {("left", "right"), ("left",), ("right",)}
+
+
+def test_the_watch_sees_what_becomes_durable_too_early(arena: Arena, tmp_path: Path) -> None:
+    """On a slow network a commit before its state, and state before its changes, are seen; of a sound worker nothing."""
+    with Cluster(tmp_path / "cluster", 1, ("slow",)) as cluster, ExitStack() as stack:
+        own = Arena(cluster.bootstrap, tmp_path, arena.seed)
+        watches: dict[str, Watch] = {}
+        for words in ("", *BROKEN):
+            made = stack.enter_context(own.deployment(words or "sound"))
+            made.given["kafka.bootstrap"] = cluster.lanes["slow"].bootstrap
+            worker = stack.enter_context(Fragile(made, words, "w"))
+            watches[words] = stack.enter_context(Watch(made))
+            worker.wait_ready(PATIENCE_S)
+            stack.enter_context(own.load(made, 50))
+        cluster.lanes["slow"].fault(Kind.DELAY)
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(watches[words].ahead for words in BROKEN) or watches[""].looks < 10:
+            assert time.monotonic() < deadline, {words: watch.ahead for words, watch in watches.items()}
+            time.sleep(0.1)
+        assert cluster.lanes["slow"].done().proves(Kind.DELAY)
+        cluster.lanes["slow"].restore()
+    assert watches[""].ahead == []
+    assert watches["commit_ahead"].ahead[0].startswith("commit ")
+    assert watches["state_before_changes"].ahead[0].startswith("profile ")
+
+
+class Lines(logging.Handler):
+    """Counts how often an aiokafka client could not get the cluster's state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line more."""
+        self.count += record.getMessage().startswith("Unable to update metadata")
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """What aiokafka says during a test."""
+    handler, logger = Lines(), logging.getLogger("aiokafka")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+async def asked_while_away(lane: Lane, producer: AIOKafkaProducer, lines: Lines) -> int:
+    """How often the cluster's state is asked for in 3 s with nobody listening; what was sent then is written after it."""
+    await asyncio.to_thread(lane.fault, Kind.REFUSE)
+    before = lines.count
+    sent = await producer.send("t", b"waits")
+    await asyncio.sleep(3)
+    asked = lines.count - before
+    await asyncio.to_thread(lane.restore)
+    await asyncio.wait_for(sent, PATIENCE_S)
+    return asked
+
+
+async def test_a_broker_that_is_away_is_asked_for_at_intervals(tmp_path: Path, lines: Lines) -> None:
+    """With nobody listening a client asks ten times a second at most, and gives up nothing; aiokafka's own never rests."""
+    with Cluster(tmp_path, 1, ("way",)) as cluster:
+        create_topic(cluster.bootstrap, "t")
+        lane, asked = cluster.lanes["way"], {}
+        for calm in (True, False):
+            producer = AIOKafkaProducer(bootstrap_servers=lane.bootstrap, enable_idempotence=True)
+            if calm:
+                ask_at_intervals(producer.client)
+            async with producer:
+                asked[calm] = await asked_while_away(lane, producer, lines)
+        assert 0 < asked[True] <= 31
+        assert asked[False] > 3 * asked[True]
+        assert [r.value for r in await asyncio.to_thread(read_all, cluster.bootstrap, "t")] == [b"waits"] * 2
+
+
+def test_the_same_line_is_written_once_in_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of aiokafka's lines with the same words one in ten seconds passes, and says how many did not; all others pass."""
+    now = 0.0
+    monkeypatch.setattr("streams.patience.time.monotonic", lambda: now)
+    passes = AtIntervals("aiokafka")
+
+    def says(logger: str, words: str, *args: object) -> str:
+        record = logging.LogRecord(logger, logging.ERROR, "", 0, words, args, None)
+        return record.getMessage() if passes.filter(record) else ""
+
+    assert says("aiokafka.client", "no node %s", 1) == "no node 1"
+    assert says("aiokafka.client", "no node %s", 2) == ""
+    assert says("aiokafka.client", "another %s", 2) == "another 2"
+    assert says("lifestage", "no node %s", 2) == "no node 2"
+    assert says("lifestage", "no node %s", 2) == "no node 2"
+    now = SAY_S
+    assert says("aiokafka.client", "no node %s", 3) == "no node 3 (and 1 lines like it before)"
+    now = 2 * SAY_S
+    assert says("aiokafka.client", "no node %s", 4) == "no node 4"
