@@ -17,8 +17,10 @@ from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
 from lifestage.facts import TYPES, decode
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, encode_marker
+from lifestage.pages import PAGED, is_page, join
 from lifestage.profile import Profile
-from lifestage.state import StateError, read_marker, read_profile
+from lifestage.shelf import Shelf
+from lifestage.state import StateError, corrupt, read_marker, read_page, read_profile
 from lifestage.step import AMENDED, fire, take
 
 SLICE = 500
@@ -30,8 +32,10 @@ def _fingerprint(rules: Rules) -> str:
 
 
 class Checkpoint(NamedTuple):
-    """What one flush keeps: profiles by key (None = forgotten), and the marker as of the same offset."""
+    """What one flush keeps, in this order: pages by key (None = named no more), profiles by key (None = forgotten), and
+    the marker as of the same offset."""
 
+    pages: dict[bytes, bytes | None]
     profiles: dict[bytes, bytes | None]
     marker: bytes
     offset: int
@@ -48,6 +52,7 @@ class Partition:
         self.rules, self.topic, self.number = rules, topic, number
         self.marker = Marker(plan=rules.plan.hash, ids=_fingerprint(rules))
         self.stored: dict[bytes, bytes] = {}
+        self.shelf = Shelf()
         self.dirty: dict[bytes, Profile] = {}
         self.prepared: Marker | None = None
         self.gone: dict[bytes, int] = {}
@@ -223,7 +228,7 @@ class Partition:
     def _load(self, key: bytes) -> Profile:
         stored = self.stored.get(key)
         if stored is not None:
-            return profiles.decode(stored)
+            return self.shelf.load(key, stored) if key in self.shelf.named else profiles.decode(stored)
         return Profile(applied=self.gone.get(key, -1)) if self.gone else Profile()
 
     # -- keeping ---------------------------------------------------------------------------------
@@ -232,17 +237,20 @@ class Partition:
         """Encode all that changed since the last one. The caller keeps it durably before committing `offset`."""
         kept: dict[bytes, bytes | None] = {}
         gone: dict[bytes, int] = {}
+        unnamed = self.shelf.begin()
         for key, profile in self.dirty.items():
             if profile.newest is None:
                 self.stored.pop(key, None)
+                self.shelf.drop(key)
                 kept[key], gone[key] = None, profile.applied
             else:
-                kept[key] = self.stored[key] = profiles.encode(profile)
+                kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
+        pages = self.shelf.take(unnamed)
         if self.gone:
             self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
         self.marker.offset = self.applied
-        return Checkpoint(kept, encode_marker(self.marker), self.applied, self.prepared is None, gone)
+        return Checkpoint(pages, kept, encode_marker(self.marker), self.applied, self.prepared is None, gone)
 
     def restore(self, key: bytes, value: bytes | None, applied: int = -1) -> None:
         """Take one changelog record; of two for a customer the one that has applied more wins, so that a late write of
@@ -261,23 +269,42 @@ class Partition:
             # the furthest counts: profiles of either keeping may be in here, and are all contained in it
             if prepared is not None and (self.prepared is None or prepared.offset >= self.prepared.offset):
                 self.prepared = prepared
+        elif is_page(key):
+            self.shelf.restore(key, None if value is None else read_page(key, value, self.topic, self.number))
         elif value is None:
             self._restore_gone(key, applied)
         else:
-            applied = read_profile(key, value, self.topic, self.number).applied
-            known = self.stored.get(key)
-            furthest = self.gone.get(key, -1) + 1 if known is None else profiles.decode_head(known).applied
-            if applied >= furthest:
-                self.stored[key] = value
+            self._restore_profile(key, value)
+
+    def _restore_profile(self, key: bytes, value: bytes) -> None:
+        found = read_profile(key, value, self.topic, self.number)
+        furthest = self._furthest(key)
+        if found.applied < furthest or (found.applied == furthest and key not in self.stored):
+            return
+        if found.format == PAGED or key in self.shelf.named:
+            main = value if found.format == PAGED else None
+            if not self.shelf.name(key, main, found.applied):
+                return
+        self.stored[key] = value
+        # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
+        if found.due is not None:
+            heappush(self.due, (found.due, key))
+            if len(self.due) > 3 * len(self.stored) + 10_000:
+                self._index_due()
 
     def _restore_gone(self, key: bytes, applied: int) -> None:
-        known = self.stored.get(key)
-        furthest = self.gone.get(key, -1) if known is None else profiles.decode_head(known).applied
+        furthest = self._furthest(key)
         if applied < 0:
             applied = furthest
         if applied >= furthest:
             self.stored.pop(key, None)
+            self.shelf.name(key, None)
             self.gone[key] = applied
+
+    def _furthest(self, key: bytes) -> int:
+        """What is known of a customer has applied the log up to here."""
+        known = self.stored.get(key)
+        return self.gone.get(key, -1) if known is None else profiles.decode_head(known).applied
 
     def recovered(self) -> None:
         """Make ready to fold after the last `restore`: clock, due index, and where to go on."""
@@ -293,7 +320,13 @@ class Partition:
             self.prepared = None
         # a tombstone that a cut-off flush kept must hold until reading has come to where it was written
         self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
-        self._index_due()
+        for key, torn in self.shelf.torn.items():
+            # beyond the marker it is a former owner's, whose pages a new one took away: the log will be folded to there
+            if self._furthest(key) < torn <= self.applied:
+                raise corrupt(key, self.topic, self.number, "pages that it names are missing")
+        self.shelf.recovered()
+        if len(self.due) > len(self.stored) * 3 // 2:
+            self._index_due()
 
     def _adopt_prepared(self) -> None:
         """Every count at this offset is a function of the log up to it, so the cut-off flush's counts are right; those
@@ -308,11 +341,18 @@ class Partition:
 
     def profile(self, key: bytes) -> Profile | None:
         """A copy of a customer's profile, or None."""
+        live = self.shown(key)
+        return None if live is None else profiles.decode(profiles.encode(live))
+
+    def shown(self, key: bytes) -> Profile | None:
+        """A customer's profile, to be looked at before the next record is folded, or None."""
         live = self.dirty.get(key)
-        if live is not None:
-            return profiles.decode(profiles.encode(live))
-        stored = self.stored.get(key)
-        return None if stored is None else profiles.decode(stored)
+        return self._load(key) if live is None and key in self.stored else live
+
+    def whole(self) -> Iterator[tuple[bytes, bytes]]:
+        """Each customer's key, and the encoded profile as of the last checkpoint, put together where it is kept in pages."""
+        for key, value in self.stored.items():
+            yield key, join(key, value, self.shelf.pages) if key in self.shelf.named else value
 
     def keys(self) -> Iterator[bytes]:
         """The keys of all customers, once each."""

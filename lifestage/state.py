@@ -7,6 +7,7 @@ import msgspec
 from lifestage import marker as markers
 from lifestage import profile as profiles
 from lifestage.marker import Marker
+from lifestage.pages import NAME, PAGED, Paged, decode_paged, name_of, owner
 from lifestage.profile import Profile
 
 
@@ -14,15 +15,43 @@ class StateError(ValueError):
     """What was kept cannot be gone on with. The message says why, and what to do."""
 
 
-def read_profile(key: bytes, value: bytes, topic: str, number: int) -> Profile:
-    """A kept profile, decoded to its last field, which takes 1 µs; `StateError` for what no release up to this one wrote."""
+def read_profile(key: bytes, value: bytes, topic: str, number: int) -> Profile | Paged:
+    """A kept profile, decoded to its last field, which takes 1 µs, or what stands in its place where it is kept in pages.
+
+    `StateError` for what no release up to this one wrote.
+    """
     try:
         found = profiles.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _refused(_profile_of(key, topic, number), _format(value, 2), profiles.FORMAT, str(error)) from error
+        named = _format(value, 2)
+        if named == PAGED:
+            return _read_paged(key, value, topic, number)
+        raise _refused(_profile_of(key, topic, number), named, PAGED, str(error)) from error
     if found.format > profiles.FORMAT or found.newest is None:
-        raise _refused(_profile_of(key, topic, number), found.format, profiles.FORMAT, "it says of no fact when it was")
+        raise _refused(_profile_of(key, topic, number), found.format, PAGED, "it says of no fact when it was")
     return found
+
+
+def _read_paged(key: bytes, value: bytes, topic: str, number: int) -> Paged:
+    try:
+        found = decode_paged(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise corrupt(key, topic, number, str(error)) from error
+    if len(found.names) % NAME or found.depth < 0:
+        raise corrupt(key, topic, number, "it names no pages")
+    return found
+
+
+def read_page(key: bytes, value: bytes, topic: str, number: int) -> bytes:
+    """What a page holds; `StateError` where its bytes are not those that it is named after."""
+    if key[-NAME - 1 :] != b"\0" + name_of(value):
+        raise corrupt(owner(key), topic, number, "a page of it holds other bytes than were kept")
+    return value
+
+
+def corrupt(key: bytes, topic: str, number: int, why: str) -> StateError:
+    """What to say of a customer whose profile cannot be had."""
+    return _refused(_profile_of(key, topic, number), 0, PAGED, why)
 
 
 def _profile_of(key: bytes, topic: str, number: int) -> str:

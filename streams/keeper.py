@@ -169,8 +169,11 @@ class Keeper:
 
     async def _keep(self, number: int, checkpoint: Checkpoint) -> None:
         records: list[OutRecord] = [
-            (key, value, NO_HEADERS if value is not None else [(APPLIED, b"%d" % checkpoint.gone[key])])
-            for key, value in checkpoint.profiles.items()
+            *((page, content, NO_HEADERS) for page, content in checkpoint.pages.items()),
+            *(
+                (key, value, NO_HEADERS if value is not None else [(APPLIED, b"%d" % checkpoint.gone[key])])
+                for key, value in checkpoint.profiles.items()
+            ),
         ]
         marker: OutRecord = (MARKER_KEY, checkpoint.marker, NO_HEADERS)
         if not checkpoint.final:

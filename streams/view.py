@@ -68,7 +68,7 @@ class WorkerView:
         if key.startswith(COMPANY):
             return None
         partition = self._profiles.owned.get(number)
-        profile = partition.profile(key.encode()) if partition is not None else None
+        profile = partition.shown(key.encode()) if partition is not None else None
         if partition is None or profile is None or profile.newest is None:
             return None
         return customer_view(partition, key, profile)

@@ -6,6 +6,7 @@ with everything that the workers wrote.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 import urllib.request
@@ -24,6 +25,7 @@ from config.settings import Settings, load
 from lifestage import log
 from lifestage.change import encode_value
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
+from lifestage.pages import MissingError, is_page, join
 from lifestage.partition import Partition
 from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
@@ -215,7 +217,7 @@ def truth_of(made: Deployment) -> Truth:
             truth.changes[change.partitionkey].append(encode_value(change.data))
             truth.ids[change.partitionkey, change.data.seq] = change.id
         partition.checkpoint()
-        truth.profiles.update(partition.stored)
+        truth.profiles.update(partition.whole())
         truth.partitions.append(partition)
     return truth
 
@@ -227,6 +229,7 @@ class Written:
     changes: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     newest: dict[str, bytes] = field(default_factory=dict)
     profiles: dict[bytes, bytes] = field(default_factory=dict)
+    pages: dict[bytes, bytes] = field(default_factory=dict)
     markers: dict[int, Marker] = field(default_factory=dict)
     repeats: int = 0
     conflicts: list[str] = field(default_factory=list)
@@ -263,6 +266,7 @@ def written_by(made: Deployment) -> Written:
             written.newest[record.key.decode()] = record.value
     for record in made.read(made.topics.changelog.name):
         _keep(written, record)
+    _join(written)
     return written
 
 
@@ -273,10 +277,19 @@ def _keep(written: Written, record: Record) -> None:
         written.markers[record.partition] = decode_marker(record.value)
     elif record.key == PREPARED_KEY:
         return
-    elif record.value is None:
-        written.profiles.pop(record.key, None)
     else:
-        written.profiles[record.key] = record.value
+        kept = written.pages if is_page(record.key) else written.profiles
+        if record.value is None:
+            kept.pop(record.key, None)
+        else:
+            kept[record.key] = record.value
+
+
+def _join(written: Written) -> None:
+    """Put profiles that are kept in pages together; one whose pages are not all there stays a record that is no profile."""
+    for key, value in written.profiles.items():
+        with contextlib.suppress(MissingError):
+            written.profiles[key] = join(key, value, written.pages)
 
 
 @dataclass

@@ -47,8 +47,9 @@ class Kept(NamedTuple):
 
 def records_of(kept: Checkpoint) -> list[Kept]:
     """The records of a flush, each tombstone with what it had applied, the marker last."""
+    pages = [Kept(key, value) for key, value in kept.pages.items()]
     found = [Kept(key, value, kept.gone.get(key, -1)) for key, value in kept.profiles.items()]
-    return [*found, Kept(MARKER_KEY, kept.marker)]
+    return [*pages, *found, Kept(MARKER_KEY, kept.marker)]
 
 
 def flushes(history: list[Record], every: int, kind: Callable[[], Partition] = partition) -> list[list[Kept]]:
@@ -67,6 +68,13 @@ def read(kept: list[Kept], kind: Callable[[], Partition] = partition) -> Partiti
         made.restore(key, value, applied)
     made.recovered()
     return made
+
+
+def due(made: Partition) -> list[tuple[int, bytes]]:
+    """When time will move whom; the index may hold older instants of a customer, too, which fire nothing."""
+    return [
+        one for one in sorted(set(made.due)) if profiles.decode_head(made.stored.get(one[1], b"\x90")).due == one[0]
+    ]
 
 
 @st.composite
@@ -120,7 +128,7 @@ def test_the_furthest_writer_counts(case: tuple[list[Record], list[Kept], list[K
     whole, found = read(owner), read(changelog)
     assert found.stored == whole.stored
     assert found.marker == whole.marker
-    assert sorted(found.due) == sorted(whole.due)
+    assert due(found) == due(whole)
 
 
 COMES_AGAIN = records([
