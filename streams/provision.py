@@ -13,7 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from config.settings import Settings
 from streams.connections import Reached, UnreachableError, reach_kafka
 from streams.provision_plan import Action, Existing, ProvisionError, decide
-from streams.topics import topics_of
+from streams.topics import Topics, topics_of
 
 __all__ = ["Action", "ProvisionError", "apply", "check_topics", "plan", "topic_ids"]
 
@@ -65,14 +65,23 @@ def check_topics(settings: Settings, bootstrap: str) -> dict[str, str]:
         if missing:
             raise ProvisionError(f"topics are missing on {bootstrap}: {', '.join(missing)}; type  lifestage provision")
         found = {topic["name"]: topic for topic in admin.describe_topics([topic.name for topic in topics.all()])}
-    for topic in topics.all()[len(topics.sources) :]:
-        count = len(found[topic.name]["partitions"])
-        if count != topic.partitions:
-            raise ProvisionError(
-                f"{topic.name} has {count} partitions, topics.partitions is {topic.partitions}: a key would be looked "
-                "for where it is not; set topics.partitions to what the topic has"
-            )
+    _check_counts(topics, {name: len(topic["partitions"]) for name, topic in found.items()})
     return {name: str(topic.get("topic_id") or "") for name, topic in found.items()}
+
+
+def _check_counts(topics: Topics, counts: Mapping[str, int]) -> None:
+    """Our own topics have as many partitions as the settings say, else `ProvisionError`."""
+    ours, wanted = topics.all()[len(topics.sources) :], topics.log.partitions
+    wrong = [topic.name for topic in ours if counts[topic.name] != wanted]
+    if not wrong:
+        return
+    told = f"{wrong[0]} has {counts[wrong[0]]} partitions, topics.partitions is {wanted}: a key would be looked for where it is not; "
+    if len(wrong) == len(ours):
+        raise ProvisionError(f"{told}set topics.partitions to what the topics have")
+    raise ProvisionError(
+        f"{told}partitions were added to it, and Kafka cannot take them back: start with another topics.prefix and "
+        "kafka.group, and send the events again"
+    )
 
 
 def topic_ids(settings: Settings, bootstrap: str) -> dict[str, str]:
