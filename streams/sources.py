@@ -6,6 +6,7 @@ from typing import Any
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from lifestage.clock import Source
@@ -40,14 +41,23 @@ class Sources:
         """Every source partition: first the ends, then the commits, so that what lags is never taken for read."""
         # Asked every time: a source may be given more partitions while we run, and what waits there holds the clock.
         described = await self._admin.describe_topics(list(self._topics))
+        known = {d["topic"] for d in described if not d["error_code"] and d["partitions"]}
+        if unknown := sorted(set(self._topics) - known):
+            # Taken for a topic without partitions it would not hold the clock, whatever waits in it.
+            raise KafkaError(f"the broker does not say what is in {', '.join(unknown)}")
         partitions = [TopicPartition(d["topic"], p["partition"]) for d in described for p in d["partitions"]]
         # Records that retention has taken were never to be read: they must not hold the clock.
         starts = await self._observer.beginning_offsets(partitions)
         ends = await self._observer.end_offsets(partitions)
         committed = await self._admin.list_consumer_group_offsets(self._group, partitions=partitions)
+        if missing := [tp for tp in partitions if tp not in committed]:
+            # A coordinator that is moving or loading answers with an error that aiokafka leaves out, and with nothing else.
+            raise KafkaError(
+                f"the group's coordinator does not say what is committed of {len(missing)} source partitions"
+            )
         found = []
         for tp in partitions:
-            offset, metadata = committed.get(tp, (0, ""))
+            offset, metadata = committed[tp]
             metadata = metadata or ""  # librdkafka's in-memory cluster has none where Kafka has an empty one
             reached = int(metadata) if metadata.lstrip("-").isdigit() else None
             if reached is not None and reached < -(1 << 59):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+from streams.embedded.kafka import KafkaServer
 from tests.chaos.arena import Arena
 from tests.chaos.cluster import Cluster
-from tests.chaos.siege import Crew, Siege, Watch, patiently
+from tests.chaos.siege import Crew, Siege, Watch, patiently, stale
 from tests.chaos.table import Row
 from tests.workers import Worker
 
@@ -41,14 +43,9 @@ def _faults(arena: Arena, row: Row, brokers: int) -> Row:
                 for number in range(times := row.asked):
                     crew.wait_ready()
                     siege.wait_work()
-                    node, killed = chance.choice(cluster.nodes), number % 2 == 1
-                    was = node.pid
-                    node.kill() if killed else node.stop()
-                    assert was is not None
-                    assert node.pid is None
-                    time.sleep(LONG_S if number % LONG_EVERY == LONG_EVERY - 1 else chance.uniform(*DOWN_S))
-                    cluster.start()
-                    assert node.pid not in {None, was}
+                    killed = number % 2 == 1
+                    seconds = LONG_S if number % LONG_EVERY == LONG_EVERY - 1 else chance.uniform(*DOWN_S)
+                    outage(cluster, chance.choice(cluster.nodes), seconds, killed=killed)
                     siege.catch_up()
                     row.proven += 1
                     arena.say(row, row.proven, f"{'kill -9' if killed else 'restart'} {row.proven} of {times}")
@@ -60,9 +57,24 @@ def _faults(arena: Arena, row: Row, brokers: int) -> Row:
     return row
 
 
+def outage(cluster: Cluster, node: KafkaServer, seconds: float, *, killed: bool) -> None:
+    """Stop or kill a broker, and start it again after `seconds`. Raises when its process did not go or did not come."""
+    was = node.pid
+    if was is None:
+        raise RuntimeError(f"{node.home} does not run")
+    node.kill() if killed else node.stop()
+    if Path(f"/proc/{was}").exists():
+        raise RuntimeError(f"process {was} of {node.home} is still there")
+    time.sleep(seconds)
+    cluster.start()
+    if node.pid in {None, was}:
+        raise RuntimeError(f"{node.home} did not come back")
+
+
 def finish(own: Arena, row: Row, siege: Siege, crew: Crew, watch: Watch) -> None:
     """Let everything be folded and all time pass, stop the workers, and say what was seen on the way."""
     siege.catch_up()
+    row.failures += patiently(siege.made, lambda: stale(siege.made))[:20]
     own.finish(siege.made, [])
     row.failures += crew.dismiss() + watch.ahead
     if not watch.looks:

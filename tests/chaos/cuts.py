@@ -64,7 +64,7 @@ def planned(chance: Random, times: int) -> list[tuple[Kind, float, Sequence[str]
     kinds: list[Kind] = []
     while len(kinds) < times:
         kinds += chance.sample(list(Kind), len(Kind))
-    found = []
+    found: list[tuple[Kind, float, Sequence[str]]] = []
     for number, kind in enumerate(kinds[:times]):
         # Long ones are rarer than short ones, and the longest is sure to be there.
         seconds = most if number == times // 2 else LEAST_S + (most - LEAST_S) * chance.random() ** 2

@@ -199,7 +199,7 @@ class Watch:
     def _take(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         if topic == self.made.topics.changes.name:
             # A customer's changes are in order of seq; one that is told again adds nothing.
-            self._told[key] = max(self._told[key], msgspec.json.decode(value or b"")["seq"])
+            self._told[key] = max(self._told[key], seq_of(value))
         elif key == MARKER_KEY and value is not None:
             self._marked[partition] = max(self._marked.get(partition, -1), decode_marker(value).offset)
         elif b"\0" not in key and value is not None:
@@ -215,6 +215,29 @@ class Watch:
         for client in (self._consumer, self._admin):
             if client is not None:
                 client.close()
+
+
+def stale(made: Deployment) -> list[str]:
+    """Customers of whom `customer-stages` holds an older change than `stage-changes`, as a late writer would leave it.
+
+    To be asked before all time passes: then everybody changes once more, and what was stale is written over.
+    """
+    told: Counter[bytes | None] = Counter()
+    newest: dict[bytes | None, int] = {}
+    for record in made.read(made.topics.changes.name):
+        told[record.key] = max(told[record.key], seq_of(record.value))
+    for record in made.read(made.topics.stages.name):
+        newest[record.key] = told[record.key] if record.value is None else seq_of(record.value)
+    return [
+        f"customer-stages of {key!r} has seq {newest.get(key)}, {seq} is out"
+        for key, seq in told.items()
+        if newest.get(key) != seq
+    ]
+
+
+def seq_of(change: bytes | None) -> int:
+    """The seq of a change document."""
+    return int(msgspec.json.decode(change or b"")["seq"])
 
 
 class Siege:
