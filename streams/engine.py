@@ -8,13 +8,14 @@ from typing import cast
 import faust
 
 from config.settings import Settings
-from streams import connections
+from streams import connections, lenient
 from streams.batches import BatchTransport
 from streams.recovery import OrderedTables
 
 
 def faust_app(settings: Settings, bootstrap: str, data: Path) -> faust.App:
     """Faust's app, set up: every setting explicit, nothing from the environment under generic names."""
+    lenient.install()
     kafka = settings.kafka
     app = faust.App(
         kafka.group,

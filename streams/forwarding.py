@@ -16,11 +16,18 @@ from streams.merging import Merge, Ranked
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
 from streams.topics import Topics
 
-ROUND_MAX = 4_000
-"""Records of one round: about 30 ms of sending work between two looks at everything else."""
+ROUND_MAX, ROUND_BYTES = 4_000, 8 << 20
+"""Records and bytes of one round: about 30 ms of sending work between two looks at everything else."""
 ROUNDS_IN_FLIGHT = 4
-FULL, ROOM = 10_000, 5_000
-"""A source partition with this many records waiting is not fetched, until it has fewer than `ROOM`."""
+FULL = 10_000
+"""A source partition of which so many records are held is not fetched, until it is half that."""
+HELD_BYTES, SHARE_LEAST = 128 << 20, 1 << 20
+"""What a worker holds of what it has not sent, in all: its source partitions have equal shares, each at least the least.
+
+A share of its own, because the merge needs a word of each partition: one that floods must not keep the others out.
+"""
+RECORD_BYTES = 300
+"""What a record takes beside its bytes: measured, as objects of the merge and of the log's record."""
 PATIENCE_S, PATIENCE_FOR_ORDER_S = 0.5, 5.0
 """How long the merge waits for a partition that should have more, before it goes on without its word; the longer one
 where data moves the clock, and order counts for more than latency."""
@@ -29,6 +36,42 @@ where data moves the clock, and order counts for more than latency."""
 SETTLE_S = 2 * FETCH_WAIT_MS / 1000
 """Where data moves the clock, a record waits this long for what other partitions still have to say of the time before
 it: within that, each idle partition has been asked again. Where the wall clock rules, latency counts for more."""
+
+
+class Held:
+    """How much of each source partition is held here: came in, and is not handed to the producer yet."""
+
+    def __init__(self) -> None:
+        self._records: dict[TP, int] = {}
+        self._bytes: dict[TP, int] = {}
+
+    def add(self, tp: TP, records: int, size: int) -> None:
+        """Count a run in, or with negative numbers out."""
+        self._records[tp] = self._records.get(tp, 0) + records
+        self._bytes[tp] = self._bytes.get(tp, 0) + size
+
+    def clear(self) -> None:
+        """Nothing is held any more."""
+        self._records.clear()
+        self._bytes.clear()
+
+    def over(self, tp: TP, records: int, size: int) -> bool:
+        """Whether a partition has that many records, or bytes."""
+        return self._records.get(tp, 0) >= records or self._bytes.get(tp, 0) >= size
+
+    @property
+    def total(self) -> int:
+        """Bytes of all partitions."""
+        return sum(self._bytes.values())
+
+
+def size_of(entry: Entry) -> int:
+    """The memory that an entry takes."""
+    size = RECORD_BYTES + len(entry.value)
+    if entry.dead_letter is not None:
+        key, value, headers = entry.dead_letter
+        size += len(key or b"") + len(value or b"") + sum(len(name) + len(told) for name, told in headers)
+    return size
 
 
 class Forwarder:
@@ -54,20 +97,23 @@ class Forwarder:
         """Whether records are taken: not between a drain and the next seek."""
         self._next: dict[TP, int] = {}
         """The next offset that has not come in here, by source partition."""
+        self.held = Held()
 
     def put(self, batch: BatchMessage) -> None:
         """Take a run of a source partition."""
         if not self.open or self.consumer is None:
             return
         tp, enter, put = batch.tp, self._doorway.enter, self._merge.put
-        least = 1 << 62
+        least, size = 1 << 62, 0
         for record in batch.records:
             entry = enter(record)
+            size += size_of(entry)
             least = min(least, put(tp, record.offset, entry.time, entry))
         if self._settle_s:
             self._young.append((time.monotonic(), least))
         self._next[tp] = batch.offset + 1
-        if self._merge.waiting(tp) >= FULL:
+        self.held.add(tp, len(batch.records), size)
+        if self.held.over(tp, FULL, self._share()):
             self.consumer.full.add(tp)
         self._arrived.set()
 
@@ -75,18 +121,21 @@ class Forwarder:
         """Take records again, from where the consumer is just being put."""
         names = {topic.name for topic in self._topics.sources}
         self._next = {tp: offset for tp, offset in targets.items() if tp.topic in names}
-        self._merge.clear()
+        self._forget()
         self._young.clear()
-        self._ready = []
         self.open = True
 
     async def drain(self) -> None:
         """Take no more, forget what is not sent, and wait until all that was sent is acknowledged."""
         self.open = False
         async with self._sending:
-            self._merge.clear()
-            self._ready = []
+            self._forget()
         await self._rounds.join()
+
+    def _forget(self) -> None:
+        self._merge.clear()
+        self.held.clear()
+        self._ready = []
 
     async def run(self) -> None:
         """Send rounds for ever."""
@@ -117,10 +166,9 @@ class Forwarder:
     async def _send_round(self, patient: bool) -> bool:
         if not self._ready:
             self._ready = self._merge.take(self._unread(), patient, self._settled_below())
-            self._make_room()
         if not self._ready:
             return False
-        round_, self._ready = self._ready[:ROUND_MAX], self._ready[ROUND_MAX:]
+        round_ = self._round()
         by_partition: dict[int, list[OutRecord]] = {}
         letters: dict[int, list[OutRecord]] = {}
         ends: dict[TP, tuple[int, int]] = {}
@@ -137,7 +185,23 @@ class Forwarder:
         for partition, records in by_partition.items():
             futures += await self._outbox.send(self._topics.log.name, partition, records)
         await self._rounds.put((futures, ends))
+        self._make_room()
         return True
+
+    def _round(self) -> list[Ranked[TP, Entry]]:
+        """Take the next records out: as many as make a round, at least one."""
+        size, end = 0, 0
+        for ranked in self._ready[:ROUND_MAX]:
+            own = size_of(ranked.item)
+            if end and size + own > ROUND_BYTES:
+                break
+            self.held.add(ranked.source, -1, -own)
+            size, end = size + own, end + 1
+        round_, self._ready = self._ready[:end], self._ready[end:]
+        return round_
+
+    def _share(self) -> int:
+        return max(SHARE_LEAST, HELD_BYTES // max(1, len(self._next)))
 
     def _unread(self) -> dict[TP, bool]:
         """Which of our source partitions have records in Kafka beyond those that came in here."""
@@ -154,6 +218,6 @@ class Forwarder:
 
     def _make_room(self) -> None:
         assert self.consumer is not None
-        for tp in list(self.consumer.full):
-            if self._merge.waiting(tp) < ROOM:
+        for tp in self.consumer.full & self._next.keys():
+            if not self.held.over(tp, FULL // 2, self._share() // 2):
                 self.consumer.full.discard(tp)

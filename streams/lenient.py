@@ -1,0 +1,77 @@
+r"""Reads records whose headers have names that are not UTF-8: aiokafka's consumer never gets past one.
+
+Kafka takes such a record, and any producer may send it. The parser then raises at the same record for ever, so that one
+record of a stranger would stop every worker that owns its partition. Here its batch is parsed once more, with each byte of
+a name that is no UTF-8 written as `\xff`; the names that mean something to us are ASCII, so nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.record import default_records, memory_records
+
+_PartitionRecords: Any = fetcher.PartitionRecords
+_Batch: Any = default_records._DefaultRecordBatchPy
+_Memory: Any = memory_records._MemoryRecordsPy
+
+
+class Raw(memory_records.MemoryRecords):
+    """The batches of a fetch, with the bytes that they were parsed from."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self.raw = raw
+
+
+class Text(bytearray):
+    """Bytes whose parts can always be read as text."""
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        return Text(found) if isinstance(at, slice) else found
+
+    def decode(self, *_: Any) -> str:
+        r"""As UTF-8, and `\xff` for what is none."""
+        return bytes(self).decode("utf-8", "backslashreplace")
+
+
+class LenientBatch(_Batch):
+    """A batch in which any name of a header can be read."""
+
+    _buffer: Any
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = Text(self._buffer)
+
+
+class LenientRecords(_Memory):
+    """The batches of a fetch, each a `LenientBatch`; older formats have no headers."""
+
+    def next_batch(self) -> Any:
+        """The next batch, or None."""
+        part = self._next_slice
+        batch = super().next_batch()
+        return batch if part is None or part[self.MAGIC_OFFSET] < 2 else LenientBatch(part)
+
+
+class LenientPartition(_PartitionRecords):
+    """The records of one partition in a fetch."""
+
+    _records: Any
+
+    def _unpack_records(self) -> Iterator[Any]:
+        try:
+            yield from super()._unpack_records()
+        except UnicodeDecodeError:
+            # what was handed out is below `next_fetch_offset`, and so passed over
+            self._records = LenientRecords(self._records.raw)
+            yield from super()._unpack_records()
+
+
+def install() -> None:
+    """Have every consumer of this process read so."""
+    fetcher.MemoryRecords, fetcher.PartitionRecords = Raw, LenientPartition
