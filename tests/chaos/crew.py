@@ -168,4 +168,4 @@ def until(holds: Callable[[], bool], what: str, alive: Sequence[Worker] = (), ti
             assert worker.running, f"{worker.name} ended with {worker.child.returncode}:\n{worker.log()[-3000:]}"
         told = "\n".join(f"{worker.name}: {worker.log()[-2000:]}" for worker in alive)
         assert time.monotonic() < deadline, f"not {what} after {timeout_s:.0f} s\n{told}"
-        time.sleep(0.02)
+        time.sleep(0.1)  # each look is two or three requests: oftener, the judge takes the processor from the judged

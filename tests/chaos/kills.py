@@ -15,7 +15,7 @@ from tests.load import Load
 from tests.pipeline import Deployment
 from tests.workers import Worker
 
-RATE, RATE_SMALL = 1_500, 600
+RATE, RATE_SMALL = 1_500, 400
 EVENTS_PER_KILL = 10_000
 """What is sent for each kill of a full run: 100 kills are a million events."""
 FULL = 100
