@@ -21,6 +21,7 @@ from tests.chaos.proxy import Kind
 from tests.chaos.siege import Watch
 from tests.chaos.table import plain
 from tests.wire import create_topic, read_all
+from tests.workers import Worker
 
 pytestmark = pytest.mark.broker
 
@@ -48,17 +49,20 @@ def test_the_watch_sees_what_becomes_durable_too_early(arena: Arena, tmp_path: P
     with Cluster(tmp_path / "cluster", 1, ("slow",)) as cluster, ExitStack() as stack:
         own = Arena(cluster.bootstrap, tmp_path, arena.seed)
         watches: dict[str, Watch] = {}
+        workers: list[Worker] = []
         for words in ("", *BROKEN):
-            made = stack.enter_context(own.deployment(words or "sound"))
+            # A heartbeat may take 4 s there and back: nobody is to be taken for dead.
+            made = stack.enter_context(own.deployment(words or "sound", kafka__session_timeout_s="30"))
             made.given["kafka.bootstrap"] = cluster.lanes["slow"].bootstrap
-            worker = stack.enter_context(Fragile(made, words, "w"))
+            workers.append(stack.enter_context(Fragile(made, words, "w")))
             watches[words] = stack.enter_context(Watch(made))
-            worker.wait_ready(PATIENCE_S)
+            workers[-1].wait_ready(PATIENCE_S)
             stack.enter_context(own.load(made, 50))
         cluster.lanes["slow"].fault(Kind.DELAY)
         deadline = time.monotonic() + PATIENCE_S
         while not all(watches[words].ahead for words in BROKEN) or watches[""].looks < 10:
             assert time.monotonic() < deadline, {words: watch.ahead for words, watch in watches.items()}
+            assert all(worker.running for worker in workers), [worker.log()[-500:] for worker in workers]
             time.sleep(0.1)
         assert cluster.lanes["slow"].done().proves(Kind.DELAY)
         cluster.lanes["slow"].restore()
