@@ -34,7 +34,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "faust.transport.drivers.aiokafka:Transport": ("create_consumer",),
     "faust.transport.consumer:Fetcher": ("on_stop", "_fetcher"),
     "faust.transport.conductor:ConductorCompiler": ("build",),
-    "faust.transport.conductor:Conductor": ("acks_enabled_for", "_update_topic_index"),
+    "faust.transport.conductor:Conductor": ("acks_enabled_for", "_update_indices"),
     "faust.tables.recovery:Recovery": (
         "__init__", "on_recovery_completed", "_set_recovery_ended", "_wait", "_restart_recovery", "_resume_streams",
         "_slurp_changelogs", "on_rebalance", "on_partitions_revoked", "flush_buffers", "_is_changelog_tp",
@@ -126,6 +126,8 @@ HASHES: Mapping[str, str] = {
     "faust.transport.consumer:Fetcher.on_stop": "b80e4f97b0d3fa04",
     "faust.transport.consumer:Fetcher._fetcher": "3a6af720e9e4760e",
     "faust.transport.conductor:ConductorCompiler.build": "f0888d8f544fabda",
+    "faust.transport.conductor:Conductor.acks_enabled_for": "769854d9e95cd4a9",
+    "faust.transport.conductor:Conductor._update_indices": "705d2f5907a13e47",
     "faust.tables.recovery:Recovery.__init__": "fdfb341393bf5677",
     "faust.tables.recovery:Recovery.on_recovery_completed": "2835f40bae1d8c71",
     "faust.tables.recovery:Recovery._set_recovery_ended": "55358ee877bfaa95",
