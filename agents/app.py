@@ -31,9 +31,11 @@ from streams.rebuild import Rebuilds
 from streams.rules import rules_of
 from streams.sources import Sources
 from streams.stop import fail_stop
+from streams.takeover import Takeovers
 from streams.ticking import Ticker
 from streams.topics import Topics, topics_of
 from streams.view import WorkerView, accounts_of
+from streams.watchdogs import NO_FOLD, PartitionWatchdog, StallWatchdog
 
 
 class Worker:
@@ -46,12 +48,9 @@ class Worker:
         self.metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
         self.app = faust_app(settings, bootstrap, data)
         self.fence = Fence(settings.kafka.session_timeout_s)
-        self.outbox = Outbox(
-            connections.aiokafka(settings) | {"bootstrap_servers": bootstrap},
-            settings.kafka.compression,
-            settings.kafka.request_timeout_s,
-            self.fence,
-        )
+        self.metrics.holds = lambda: self.fence.holds
+        connection = connections.aiokafka(settings) | {"bootstrap_servers": bootstrap}
+        self.outbox = Outbox(connection, settings.kafka.compression, settings.kafka.request_timeout_s, self.fence)
         self.profiles = self._table(rules)
         self.view = WorkerView(self.profiles, self.topics)
         self.metrics.view = self.view
@@ -72,22 +71,12 @@ class Worker:
             self.metrics.counts.dead_letter,
             SETTLE_S if settings.clock.mode == "data" else 0.0,
         )
-        self.sources = Sources(
-            connections.aiokafka(settings) | {"bootstrap_servers": bootstrap}, settings.kafka.group, names
-        )
+        self.sources = Sources(connection, settings.kafka.group, names)
         self.ticker = Ticker(self.sources, self.profiles, self.outbox, self.topics, settings)
         self.view.ticker = self.ticker
         self.read_model: ReadModel | None = None
         self._redis_url = redis_url
-        self.rebuilds = Rebuilds(
-            connections.aiokafka(settings) | {"bootstrap_servers": bootstrap},
-            settings.kafka.request_timeout_s,
-            self.topics,
-            self.profiles,
-            self.outbox,
-            self.keeper.already,
-        )
-        self.profiles.on_recover(self.rebuilds.prepare)
+        self._guard(connection)
         self._accounted: dict[int, dict[tuple[str, str, str], int]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.profiles.lost = self._lost
@@ -99,6 +88,24 @@ class Worker:
             self.keeper,
             self.metrics.batch_events.observe,
         )
+
+    def _guard(self, connection: dict[str, Any]) -> None:
+        """What looks after state that is lost, written over or stands still."""
+        kafka = self.settings.kafka
+        self.rebuilds = Rebuilds(
+            connection, kafka.request_timeout_s, self.topics, self.profiles, self.outbox, self.keeper.already
+        )
+        self.profiles.on_recover(self.rebuilds.prepare)
+        self.takeovers = Takeovers(
+            connection,
+            self.keeper,
+            self.profiles,
+            self.outbox,
+            self.topics,
+            kafka.session_timeout_s,
+            self.metrics.counts.repair,
+        )
+        self._stall = StallWatchdog(kafka.session_timeout_s)
 
     def _table(self, rules: Rules) -> ProfilesTable:
         log, changelog = self.topics.log, self.topics.changelog
@@ -123,7 +130,9 @@ class Worker:
         """Connect and start everything but Faust itself, which the caller starts next."""
         ids = await asyncio.to_thread(check_topics, self.settings, self._bootstrap)
         self._doorway.name_sources({topic.name: ids[topic.name] for topic in self.topics.sources})
+        self._stall.start()
         await self.outbox.start()
+        await self.takeovers.start()
         await self.sources.start()
         if self._redis_url is not None:
             self.read_model = ReadModel(
@@ -143,6 +152,7 @@ class Worker:
             ("confirm", self.forwarder.confirm),
             ("keep", self.keeper.run),
             ("tick", self.ticker.run),
+            ("watch takeovers", self.takeovers.run),
         ):
             self._tasks.append(asyncio.create_task(_guarded(name, work), name=name))
 
@@ -154,7 +164,9 @@ class Worker:
         if self.read_model is not None:
             await self.read_model.stop()
         await self.sources.stop()
+        await self.takeovers.stop()
         await self.outbox.stop()
+        self._stall.stop()
 
     def attach(self, consumer: BatchConsumer) -> None:
         """Give the consumer what it asks for at a seek and before a revocation."""
@@ -165,15 +177,30 @@ class Worker:
         consumer.targets = self._targets
         consumer.reopen = self._reopen
         consumer.drain = self._drain
+        watchdog = PartitionWatchdog(
+            consumer,
+            self.fence,
+            self.outbox,
+            self._folded,
+            lambda: self.view.recovering,
+            self.settings.lifecycle.stuck_after_s,
+        )
+        self._tasks.append(asyncio.create_task(_guarded("watch partitions", watchdog.run), name="watch partitions"))
+
+    def _folded(self, tp: TP) -> int:
+        partition = self.profiles.owned.get(tp.partition) if tp.topic == self.topics.log.name else None
+        return NO_FOLD if partition is None else partition.applied
 
     async def _targets(self, assigned: set[TP], committed: dict[TP, int | None]) -> dict[TP, int]:
         assert self.keeper.consumer is not None
+        await self.takeovers.mark({tp.partition for tp in assigned if tp.topic == self.topics.log.name})
         return await targets(self.keeper.consumer, self.profiles, self.topics, assigned, committed)
 
     def _reopen(self, found: dict[TP, int]) -> None:
         owned = set(self.profiles.owned)
         self.forwarder.reopen(found)
         self.keeper.reopen()
+        self.takeovers.reopen()
         self.ticker.forget(owned)
         self._adopt(owned)
         self.ticker.open = True
@@ -198,6 +225,7 @@ class Worker:
         # At once, not after the recovery: a customer who cannot be looked up any more would be written as gone.
         self._accounted.pop(number, None)
         self.rebuilds.lost(number)
+        self.takeovers.lost(number)
         if self.read_model is not None:
             self.read_model.drop(number)
 

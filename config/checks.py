@@ -31,6 +31,7 @@ ABOVE_ZERO = (
     ("clock", "live_within_s"),
     ("lifecycle", "flush_interval_s"),
     ("lifecycle", "lateness_days"),
+    ("lifecycle", "stuck_after_s"),
     ("redis", "timeout_s"),
 )
 RETENTIONS = ("source_retention_days", "log_retention_days", "changes_retention_days", "dead_letter_retention_days")

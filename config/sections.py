@@ -93,6 +93,8 @@ class Lifecycle(Section, frozen=True, forbid_unknown_fields=True):
     lateness_days: float = 7.0
     flush_interval_s: float = 0.2
     flush_profiles: int = 5_000
+    stuck_after_s: float = 60.0
+    """A partition that has work and has not moved for this long ends the worker."""
 
 
 class Metrics(Section, frozen=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ from faust.types import TP
 from mode import Service
 
 from streams.fence import Fence
+from streams.patience import ask_at_intervals
 from streams.stop import fail_stop
 
 RUN_MAX = 1_000
@@ -65,19 +66,39 @@ class Positions:
         self.metadata: dict[TP, str] = {}
         self.expected: dict[TP, int] = {}
         """The next offset that must be handed out; a run that starts below it was read twice."""
+        self.said: dict[TP, str] = {}
+        """What was said along with the group's newest commit."""
+        self._holes: dict[TP, tuple[int, int]] = {}
+        """The newest offsets, from and to, that hold no record: markers of transactions, what was aborted or compacted."""
 
     def seek(self, targets: Mapping[TP, int], committed: Mapping[TP, int | None]) -> None:
         """Start anew from `targets`. Where the group's commit is another, the next commit says so."""
-        for table in (self.durable, self.committed, self.metadata, self.expected):
+        for table in (self.durable, self.committed, self.metadata, self.expected, self._holes):
             table.clear()
         self.durable.update(targets)
         self.committed.update({tp: offset for tp, offset in committed.items() if offset is not None})
         self.expected.update(targets)
+        self.metadata.update({tp: said for tp, said in self.said.items() if tp in targets})
+
+    def past(self, tp: TP, offset: int) -> int:
+        """`offset`, or where the next record could be when there is none at it."""
+        begin, end = self._holes.get(tp, (0, 0))
+        return end if begin <= offset < end else offset
+
+    def pass_over(self, tp: TP, offset: int) -> None:
+        """Between what was handed out and `offset` there is no record: a commit must not stay before it for ever."""
+        begin = self.expected.get(tp)
+        if begin is None or offset <= begin:
+            return
+        known = self._holes.get(tp, (0, 0))
+        self._holes[tp] = (known[0] if known[1] == begin else begin, offset)
+        self.expected[tp] = offset
+        self.durable[tp] = self.past(tp, self.durable[tp])
 
     def reach(self, tp: TP, offset: int, metadata: str = "") -> None:
         """All effects of records below `offset` are durable."""
         if tp in self.durable and offset > self.durable[tp]:
-            self.durable[tp] = offset
+            self.durable[tp] = self.past(tp, offset)
             self.metadata[tp] = metadata
 
 
@@ -86,6 +107,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     epoch = 0
     """Raised by each seek, so that no record from before a seek comes after it."""
+    fetched: Mapping[TP, int] = {}
+    """Where the newest fetch left the partitions that it was asked for."""
 
     async def on_start(self) -> None:
         """Connect, with the fence told of each answer of the group from the first on."""
@@ -97,6 +120,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Hard-coded to 1500 upstream; the consumer hands it to its fetcher when it starts.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # What a producer of a company has aborted never happened. (Ours has no transactions.)
+        consumer._isolation_level = "read_committed"
+        ask_at_intervals(consumer._client)
         return consumer
 
     async def fetch(
@@ -113,6 +139,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     ) -> tuple[Mapping[Any, list[Record]], int, int]:
         app, delegate = self.app, self.consumer
         state = (self.epoch, app.consumer_generation_id)
+        self.fetched = {}
         if not delegate.flow_active:
             return {}, *state
         consumer = self._ensure_consumer()
@@ -128,7 +155,16 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                 if consumer._subscription.is_assigned(tp):
                     consumer.seek(tp, run[0].offset)
             return {}, *state
+        self.fetched = self._positions(consumer, active)
         return records, *state
+
+    @staticmethod
+    def _positions(consumer: aiokafka.AIOKafkaConsumer, tps: Iterable[TP]) -> dict[TP, int]:
+        """Up to where each assigned partition was fetched: all records before it are handed out, or there are none."""
+        subscription = consumer._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        states = {tp: assignment.state_value(TopicPartition(*tp)) for tp in tps} if assignment is not None else {}
+        return {tp: state._position for tp, state in states.items() if state is not None and state.has_valid_position}
 
     async def seek_all(self, targets: Mapping[TP, int]) -> None:
         """Seek every partition of `targets` in one step."""
@@ -153,14 +189,25 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         first, end = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
         return {ensure_TP(tp): o for tp, o in first.items()}, {ensure_TP(tp): o for tp, o in end.items()}
 
+    async def standing(self, tps: Iterable[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
+        """(next offset to be fetched, next offset to be written) of each assigned partition."""
+        return cast("tuple[dict[TP, int], dict[TP, int]]", await self.call_thread(self._standing, list(tps)))
+
+    async def _standing(self, tps: list[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
+        consumer = self._ensure_consumer()
+        ends = await consumer.end_offsets([TopicPartition(*tp) for tp in tps])
+        return self._positions(consumer, tps), {ensure_TP(tp): end for tp, end in ends.items()}
+
     async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
         """The group's committed offset of each partition, None where there is none."""
         return cast("dict[TP, int | None]", await self.call_thread(self._read_committed, list(tps)))
 
     async def _read_committed(self, tps: list[TP]) -> dict[TP, int | None]:
         consumer = self._ensure_consumer()
-        found = await asyncio.gather(*(consumer.committed(TopicPartition(*tp)) for tp in tps))
-        return dict(zip(tps, found, strict=True))
+        held = await consumer._coordinator.fetch_committed_offsets([TopicPartition(*tp) for tp in tps])
+        found = {ensure_TP(tp): at for tp, at in held.items() if at.offset >= 0}
+        self.consumer.positions.said.update({tp: at.metadata for tp, at in found.items()})
+        return {tp: found[tp].offset if tp in found else None for tp in tps}
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         consumer = self._ensure_consumer()
@@ -221,6 +268,7 @@ class BatchConsumer(driver.Consumer):
             return
         thread = self._thread
         records, epoch, generation = await thread.fetch(active, timeout, self.app.conf.broker_max_poll_records)
+        fetched = thread.fetched
         for tp, run in _in_turn(records):
             # After any of these a seek follows before flow resumes, so what is dropped here is read again.
             if (
@@ -231,6 +279,9 @@ class BatchConsumer(driver.Consumer):
             ):
                 return
             yield tp, self._batch(tp, run, generation)
+        if self.flow_active and thread.epoch == epoch and self.app.consumer_generation_id == generation:
+            for tp, offset in fetched.items():
+                self.positions.pass_over(tp, offset)
 
     def _batch(self, tp: TP, run: list[Record], generation: int) -> BatchMessage:
         expected = self.positions.expected.get(tp)
@@ -289,9 +340,6 @@ class BatchConsumer(driver.Consumer):
                 if tp in self.positions.durable:
                     self.positions.committed[tp] = offset
         return cast(bool, done)
-
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Nothing: a run's offset is that of its last record, which Faust takes for a gap."""
 
     async def wait_empty(self) -> None:
         """Make durable all that agents have taken, then commit it. Stock waits for acks, which runs do not have."""

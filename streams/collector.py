@@ -39,6 +39,8 @@ class WorkerMetrics(Collector):
         self.batch_events = Histogram(names.SIZES)
         self.view: View | None = None
         self.read_model: ReadModelState | None = None
+        self.holds: Callable[[], int] = lambda: 0
+        """How often sends waited for a heartbeat; set by the app."""
         self._info = {"version": version, "plan": plan.id, "plan_hash": plan_hash}
         self._stages = [stage.name for stage in plan.stages]
         self._moves = dict.fromkeys(ordinary_moves(plan), 0)
@@ -74,6 +76,8 @@ class WorkerMetrics(Collector):
         # Reason `test` is that of a suppressed event, which goes to no topic.
         reasons = dict.fromkeys(sorted(REASONS - {"test"}), 0) | self.counts.dead_letters.copy()
         yield _family(names.DEAD_LETTERS, (((reason,), count) for reason, count in reasons.items()))
+        yield _family(names.LATE_WRITES, (((kind,), count) for kind, count in self.counts.repairs.copy().items()))
+        yield _family(names.SENDS_HELD, [((), self.holds())])
         yield _histogram(names.FLUSH_SECONDS, self.flush_seconds)
         yield _histogram(names.BATCH_EVENTS, self.batch_events)
 

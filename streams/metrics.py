@@ -15,6 +15,7 @@ from lifestage.refusal import REASONS, UNKNOWN
 
 OTHER: Final = "other"
 NONE: Final = "none"
+REPAIRS: Final = ("profile", "page", "marker", "stage")
 OUTCOMES: Final = ("accepted", "duplicate", "late", "suppressed", "rejected")
 
 
@@ -37,6 +38,8 @@ ORDERS = Metric("lifestage_orders", "gauge", ("currency",), "orders", "Orders, e
 REVENUE_GROSS = Metric("lifestage_revenue_gross", "gauge", ("currency",), "major units", "Sum that was paid for orders, of the partitions owned now.")
 REVENUE_NET = Metric("lifestage_revenue_net", "gauge", ("currency",), "major units", "Sum of orders without tax and shipping and less refunds, of the partitions owned now.")
 DEAD_LETTERS = Metric("lifestage_dead_letters_total", "counter", ("reason",), "events", "Events that this process sent to the dead-letter topic.")
+LATE_WRITES = Metric("lifestage_late_writes_repaired_total", "counter", ("kind",), "records", "Records that a former owner of a partition wrote late over newer ones, and that were written again.")
+SENDS_HELD = Metric("lifestage_sends_held_total", "counter", (), "waits", "Times that sends waited because no heartbeat was answered in time.")
 LAG_RECORDS = Metric("lifestage_lag_records", "gauge", ("topic", "partition"), "records", "Records of an owned partition that are not processed yet.")
 LAG_SECONDS = Metric("lifestage_event_time_lag_seconds", "gauge", ("partition",), "seconds", "How far the clock of an owned log partition is behind the wall clock.")
 CLOCK = Metric("lifestage_clock_timestamp_seconds", "gauge", ("partition",), "seconds since 1970", "The clock of an owned log partition: its last tick.")
@@ -57,7 +60,8 @@ WORKER = Metric("lifestage_worker_info", "info", ("version", "plan", "plan_hash"
 # fmt: on
 
 METRICS: Final = (
-    CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, DEAD_LETTERS, LAG_RECORDS,
+    CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, DEAD_LETTERS, LATE_WRITES,
+    SENDS_HELD, LAG_RECORDS,
     LAG_SECONDS, CLOCK, CLOCK_HELD, CLOCK_HELD_AT, RECOVERY_ACTIVE, RECOVERY_DONE, RECOVERY_RECORDS, PARTITIONS,
     FLUSH_SECONDS, BATCH_EVENTS, READ_PENDING, READ_CONNECTED, READ_WRITTEN, READ_FAILURES, READ_REFILLS, WORKER,
 )  # fmt: skip
@@ -141,6 +145,7 @@ class Counts:
         self.events: dict[tuple[str, str, str], int] = {}
         self.changes: dict[tuple[str, str, str], int] = {}
         self.dead_letters: dict[str, int] = {}
+        self.repairs: dict[str, int] = dict.fromkeys(REPAIRS, 0)
 
     def add(self, source: str, type_: str, outcome: str, n: int = 1) -> None:
         """Count `n` events; `outcome` is one of `OUTCOMES`."""
@@ -158,6 +163,10 @@ class Counts:
         """Count `n` events that went to the dead-letter topic."""
         key = reason if reason in REASONS else OTHER
         self.dead_letters[key] = self.dead_letters.get(key, 0) + n
+
+    def repair(self, kind: str, n: int = 1) -> None:
+        """Count `n` records that a former owner wrote late and that were written again; `kind` is one of `REPAIRS`."""
+        self.repairs[kind] += n
 
     def labels(self, source: str, type_: str, outcome: str) -> tuple[str, str, str]:
         """The three as bounded label values: a type that is no fact's is `unknown`."""

@@ -2,8 +2,8 @@
 
     python -m tests.broken_worker ARM WORDS worker …
 
-WORDS, with commas, are names of `POINTS` (die there, once the file ARM exists), of `BREAKS` (work wrongly), or
-`slow_intake`.
+WORDS, with commas, are names of `POINTS` (die there, once the file ARM exists), of `BREAKS` or of `tests.breaks` (work
+wrongly), or `slow_intake`.
 Kafka batches are kept small, so that a flush of a few hundred customers is many of them and can be cut in the middle.
 """
 
@@ -29,6 +29,7 @@ from streams.forwarding import Forwarder
 from streams.keeper import Keeper
 from streams.outbox import NO_HEADERS, Outbox, OutRecord
 from streams.profiles import ProfilesTable
+from tests.breaks import WORDS
 
 DIED = 77
 """Exit code at a named point: no other way out has it."""
@@ -294,6 +295,6 @@ if __name__ == "__main__":
     arm = Path(sys.argv[1])
     outbox.BATCH_BYTES = BATCH_BYTES
     for word in filter(None, sys.argv[2].split(",")):
-        (POINTS | BREAKS | {slow_intake.__name__: slow_intake})[word]()
+        (POINTS | BREAKS | WORDS | {slow_intake.__name__: slow_intake})[word]()
     sys.argv[1:] = sys.argv[3:]
     main()
