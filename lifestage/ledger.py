@@ -61,6 +61,10 @@ def number(source: str, id: str, key: bytes) -> int:
 
 def find_order(profile: Profile, id: int) -> Order | None:
     """The ledger's entry for an order."""
+    known = profile.__dict__.get("standing")
+    if known is not None and known.orders is profile.orders:
+        found: Order | None = known.by_id.get(id)
+        return found
     for order in profile.orders:
         if order.id == id:
             return order
@@ -101,9 +105,20 @@ def versions(order: Order) -> list[Version]:
 
 def book(profile: Profile, order: Order | None, fact: OrderFact, offset: int, key: bytes) -> None:
     """Enter a fact that is not `KNOWN`; `order` is its entry, where there is one."""
+    running = profile.__dict__.get("standing")
+    if running is not None and running.orders is not profile.orders:
+        running = None
     if order is None:
         order = Order(number(fact.source, fact.order_id, key))
         profile.orders.append(order)
+    elif running is not None:
+        running.before_change(order)
+    _enter(order, fact, offset, key)
+    if running is not None:
+        running.after_change(order)
+
+
+def _enter(order: Order, fact: OrderFact, offset: int, key: bytes) -> None:
     if isinstance(fact, OrderCancelled):
         order.cancelled_at = fact.time if order.cancelled_at is None else min(order.cancelled_at, fact.time)
     elif isinstance(fact, OrderRefunded):

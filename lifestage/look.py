@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from lifestage.ledger import amounts_at, fell_at, net_at, order_instants
-from lifestage.profile import CANCELLED, CHANGED, DAY, RENEWED, STARTED, Act, Mark, Named, Profile, Said, Subscription
+from lifestage.profile import (
+    CANCELLED,
+    CHANGED,
+    DAY,
+    RENEWED,
+    STARTED,
+    Act,
+    Mark,
+    Named,
+    Order,
+    Profile,
+    Said,
+    Subscription,
+)
+from lifestage.standing import MANY, is_small, standing_at
 
 NEVER = -1
 """Value of a `since_…` that has no instant to count from; no comparison with it holds."""
@@ -56,11 +70,19 @@ class Look:
         fell: int | None = None
         days: dict[int, int] = {}
         day_zone, min_net = terms
-        for order in profile.orders:
+        orders: Iterable[Order] = profile.orders
+        if len(profile.orders) > MANY:
+            known = standing_at(profile, t, day_zone, min_net)
+            orders, standing, days = known.loose.values(), known.count, known.latest
+            last = known.last if standing else None
+            fell = known.fell[0] if known.fell else None
+            if orders:
+                days = dict(days)
+        for order in orders:
             time = order.time
             if time is None or time > t:
                 continue
-            if min_net is not None and _is_small(amounts_at(order, t), min_net):
+            if min_net is not None and is_small(amounts_at(order, t), min_net):
                 continue
             if order.refunds or order.cancelled_at is not None:
                 end = fell_at(order, t)
@@ -102,7 +124,7 @@ class Look:
             order.time
             for order in self.profile.orders
             if order.time is not None and after < order.time <= t and fell_at(order, t) is None
-            and (min_net is None or not _is_small(amounts_at(order, t), min_net))
+            and (min_net is None or not is_small(amounts_at(order, t), min_net))
         ]  # fmt: skip
 
     def order_days(self, window: int | None) -> int:
@@ -140,7 +162,7 @@ class Look:
             if order.time is None or not after < order.time <= t:
                 continue
             amounts = amounts_at(order, t)
-            if amounts[2] == currency and (min_net is None or not _is_small(amounts, min_net)):
+            if amounts[2] == currency and (min_net is None or not is_small(amounts, min_net)):
                 net += net_at(order, t)
         return net
 
@@ -287,10 +309,6 @@ class Look:
         """The latest value of a trait, where it is a text."""
         found = self.latest(name)
         return found.value if found is not None and isinstance(found.value, str) else None
-
-
-def _is_small(amounts: tuple[int, int, str], least: tuple[int, str]) -> bool:
-    return amounts[2] == least[1] and amounts[1] < least[0]
 
 
 def first_of(mark: Mark) -> int:

@@ -142,8 +142,8 @@ class Move(msgspec.Struct, array_like=True, gc=False):
     id: bytes
 
 
-class Profile(msgspec.Struct, array_like=True, omit_defaults=True):
-    """All that is kept of one customer."""
+class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):
+    """All that is kept of one customer. What is worked out from it may be held in its `__dict__`, which is not kept."""
 
     due: int | None = None
     """No later than the next instant at which the stage could change with no further event. First, so that a due
