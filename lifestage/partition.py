@@ -57,6 +57,9 @@ class Partition:
         self.prepared: Marker | None = None
         self.gone: dict[bytes, int] = {}
         """Customers that are known to be forgotten as of an offset that reading has not come to again."""
+        self.outdone: dict[bytes, tuple[int, bool]] = {}
+        """Of what `restore` refused although it is the newest record of its key: what it has applied, and whether it is a
+        tombstone. Compaction would in the end keep it alone, so it is to be written over."""
         self.due: list[tuple[int, bytes]] = []
         self.changes: list[Announced] = []
         self.applied = -1
@@ -264,6 +267,9 @@ class Partition:
                 marker = read_marker(value, self.topic, self.number)
                 if marker.offset >= self.marker.offset:
                     self.marker = marker
+                    self._outdo(key)
+                else:
+                    self.outdone[key] = marker.offset, False
         elif key == PREPARED_KEY:
             prepared = None if value is None else read_marker(value, self.topic, self.number)
             # the furthest counts: profiles of either keeping may be in here, and are all contained in it
@@ -280,12 +286,14 @@ class Partition:
         found = read_profile(key, value, self.topic, self.number)
         furthest = self._furthest(key)
         if found.applied < furthest or (found.applied == furthest and key not in self.stored):
+            self.outdone[key] = found.applied, False
             return
         if found.format == PAGED or key in self.shelf.named:
             main = value if found.format == PAGED else None
             if not self.shelf.name(key, main, found.applied):
                 return
         self.stored[key] = value
+        self._outdo(key)
         # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
         if found.due is not None:
             heappush(self.due, (found.due, key))
@@ -300,6 +308,13 @@ class Partition:
             self.stored.pop(key, None)
             self.shelf.name(key, None)
             self.gone[key] = applied
+            self._outdo(key)
+        else:
+            self.outdone[key] = applied, True
+
+    def _outdo(self, key: bytes) -> None:
+        if self.outdone:
+            self.outdone.pop(key, None)
 
     def _furthest(self, key: bytes) -> int:
         """What is known of a customer has applied the log up to here."""

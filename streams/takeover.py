@@ -66,6 +66,14 @@ class Watched:
         """Customers, pages and the marker."""
         self.stage_suspects: set[bytes] = set()
 
+    def recovered(self, partition: Partition) -> None:
+        """Take what the recovery has found: late writes that nobody has mended since."""
+        self.suspects.update(partition.outdone)
+        self.profiles.update(partition.outdone)
+        if MARKER_KEY in partition.outdone:
+            self.marker, _ = self.profiles.pop(MARKER_KEY)
+        partition.outdone = {}
+
     def kept(self, partition: Partition, record: Any) -> None:
         """Take a record of the changelog."""
         key = record.key
@@ -177,6 +185,7 @@ class Takeovers:
                 self._next[TopicPartition(self._changelog, number)] = 0 if known is None else known + 1
                 self._next[TopicPartition(self._stages, number)] = self._ends[number]
                 self.watched[number] = Watched(clock() + self._for_s, partition.marker.offset)
+                self.watched[number].recovered(partition)
         self._known = set(self._table.owned)
         self._changed.set()
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from streams.embedded.kafka import KafkaServer
 from streams.profiles import applied_of
 from streams.stop import EXIT_STOPPED
 from tests.broker.test_faults import END_MS
-from tests.chaos.crew import PATIENCE_S, Fragile, until
+from tests.chaos.crew import PATIENCE_S, Fragile, Watch, until
 from tests.chaos.teeth import DAY_MS, visit
 from tests.load import BEGIN_MS, Load
 from tests.pipeline import Deployment, deployment, differences, owned_by, samples
+from tests.services import http_status
 from tests.wire import Record
 
 pytestmark = pytest.mark.broker
@@ -126,10 +128,15 @@ def repairs(worker: Fragile) -> dict[str, float]:
     }
 
 
-def write_late(made: Deployment) -> None:
+def has_mended(worker: Fragile, *kinds: str) -> bool:
+    """Whether a worker has mended late writes of all these kinds."""
+    return all(repairs(worker).get(kind) for kind in kinds)
+
+
+def write_late(made: Deployment, *topics: str) -> None:
     """What a former owner had in the network comes in: the first record of each customer, and each first marker, again."""
     producer = KafkaProducer(bootstrap_servers=made.bootstrap, acks="all")
-    for topic in (made.topics.changelog.name, made.topics.stages.name):
+    for topic in topics:
         first: dict[tuple[int, bytes], Record] = {}
         for record in made.read(topic):
             assert record.key is not None
@@ -142,7 +149,8 @@ def write_late(made: Deployment) -> None:
 
 
 def taken_over(made: Deployment, words: str) -> tuple[list[str], dict[str, float]]:
-    """What is wrong, and what was mended, when late writes come in just after a takeover."""
+    """What is wrong, and what was mended, when late writes come in just before and just after a takeover."""
+    changelog, stages = made.topics.changelog.name, made.topics.stages.name
     with Fragile(made, words, "former") as former:
         former.wait_ready(PATIENCE_S)
         for day in range(4):
@@ -152,12 +160,14 @@ def taken_over(made: Deployment, words: str) -> tuple[list[str], dict[str, float
         made.end_tick(BEGIN_MS + 20 * DAY_MS)
         made.wait_done(PATIENCE_S, alive=[former])
         assert former.terminate() == 0
+    write_late(made, changelog)
     with Fragile(made, words, "owner") as owner:
         owner.wait_ready(PATIENCE_S)
-        write_late(made)
         if "takeovers_off" not in words:
-            kinds = {"profile", "marker", "stage"}
-            until(lambda: {k for k, n in repairs(owner).items() if n} >= kinds, "mended", [owner])
+            until(lambda: has_mended(owner, "profile", "marker"), "mended what came before", [owner])
+        write_late(made, changelog, stages)
+        if "takeovers_off" not in words:
+            until(lambda: has_mended(owner, "profile", "marker", "stage"), "mended", [owner])
             until(lambda: differences(made) == [], "exact", [owner])
         mended = repairs(owner)
         assert owner.terminate() == 0, owner.log()[-2000:]
@@ -194,3 +204,43 @@ def test_a_late_write_is_mended(kafka: KafkaServer, topic_prefix: str, tmp_path:
     assert any("marker" in line for line in wrong)
     assert any("customer-stages" in line for line in wrong)
     assert sum(mended.values()) == 0
+
+
+# -- static membership -------------------------------------------------------------------------------------------------
+
+
+def disturbs(made: Deployment, *, named: bool) -> bool:
+    """Whether the group sees it when one of two workers stops in good order and comes back within its session."""
+    watch, seen = Watch(made), list[dict[str, frozenset[int]]]()
+    with Fragile(made, "", "one", named=named) as one:
+        with Fragile(made, "", "two", named=named) as two:
+            before = watch.wait_spread(2, [one, two])
+            assert two.terminate() == 0, two.log()[-2000:]
+        with Fragile(made, "", "two", named=named) as two:
+
+            def back() -> bool:
+                seen.append(watch.owners())
+                return http_status(f"{two.url}/readyz") == HTTPStatus.OK
+
+            until(back, "back", [one, two])
+            made.produce("visits", [visit(number, 1) for number in range(100)])
+            made.wait_done(PATIENCE_S, alive=[one, two])
+            seen.append(watch.owners())
+            for worker in (one, two):
+                assert worker.terminate() == 0, worker.log()[-2000:]
+    assert differences(made) == []
+    return any(owners != before for owners in seen)
+
+
+def test_a_named_worker_that_comes_back_disturbs_nobody(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> None:
+    """With an instance id a restart moves no partition and starts no rebalance; without one it does."""
+    with ThreadPoolExecutor(2) as pool:
+        runs = {}
+        for named in (True, False):
+            name = "named" if named else "unnamed"
+            made = Deployment(kafka.bootstrap, f"{topic_prefix}{name}.", tmp_path / name, kafka__session_timeout_s="60")
+            runs[named] = made, pool.submit(disturbs, made, named=named)
+        found = {named: run.result() for named, (_, run) in runs.items()}
+    for made, _ in runs.values():
+        made.close()
+    assert found == {True: False, False: True}
