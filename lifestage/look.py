@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from lifestage.ledger import amounts_at, fell_at, net_at, order_instants
-from lifestage.profile import (
-    CANCELLED,
-    CHANGED,
-    DAY,
-    RENEWED,
-    STARTED,
-    Act,
-    Mark,
-    Named,
-    Order,
-    Profile,
-    Said,
-    Subscription,
-)
+from lifestage.profile import CANCELLED, CHANGED, DAY, RENEWED, STARTED, Act, Mark, Named, Profile, Said, Subscription
 from lifestage.standing import MANY, is_small, standing_at
 
 NEVER = -1
@@ -70,10 +57,10 @@ class Look:
         fell: int | None = None
         days: dict[int, int] = {}
         day_zone, min_net = terms
-        orders: Iterable[Order] = profile.orders
-        if len(profile.orders) > MANY:
+        orders = profile.orders
+        if len(orders) > MANY:
             known = standing_at(profile, t, day_zone, min_net)
-            orders, standing, days = known.loose.values(), known.count, known.latest
+            orders, standing, days = list(known.loose.values()), known.count, known.latest
             last = known.last if standing else None
             fell = known.fell[0] if known.fell else None
             if orders:
