@@ -70,7 +70,7 @@ def size_of(entry: Entry) -> int:
     size = RECORD_BYTES + len(entry.value)
     if entry.dead_letter is not None:
         key, value, headers = entry.dead_letter
-        size += len(key or b"") + len(value or b"") + sum(len(name) + len(told) for name, told in headers)
+        size += len(key or b"") + len(value or b"") + sum(len(name) + len(told or b"") for name, told in headers)
     return size
 
 
@@ -207,7 +207,8 @@ class Forwarder:
         """Which of our source partitions have records in Kafka beyond those that came in here."""
         assert self.consumer is not None
         ends = {tp: self.consumer.end_offset(tp) for tp in self._next}
-        return {tp: end is None or end > self._next[tp] for tp, end in ends.items()}
+        past = self.consumer.positions.past
+        return {tp: end is None or end > past(tp, self._next[tp]) for tp, end in ends.items()}
 
     def _settled_below(self) -> int:
         """Records that rank below this have settled."""

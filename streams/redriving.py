@@ -118,7 +118,8 @@ class Plan:
             return f"only the beginning of its {letter.cut_from} bytes is kept: send it anew from its source"
         if letter.why.topic not in self.sources:
             return f"{letter.why.topic} is no source of this deployment (topics.sources)"
-        kept = [(name, value) for name, value in letter.headers if not name.startswith(PREFIX)]
+        # one without a value, which the client cannot send, becomes one of no bytes
+        kept = [(name, value or b"") for name, value in letter.headers if not name.startswith(PREFIX)]
         try:
             value = self.fix.apply(letter.value)
         except SendError as error:
