@@ -10,6 +10,8 @@ from tests.chaos.brokers import broker_faults, broker_faults_of_three
 from tests.chaos.cuts import cuts
 from tests.chaos.kills import kills, kills_in_recovery, named_points
 from tests.chaos.members import rebalances, rolling_restart
+from tests.chaos.odd_state import odd_state
+from tests.chaos.serving import redis_outage
 from tests.chaos.table import Row
 from tests.chaos.teeth import teeth
 
@@ -33,6 +35,8 @@ SCENARIOS: dict[str, Scenario] = {
     "broker_faults": Scenario(broker_faults, 20, 2),
     "broker_faults_of_three": Scenario(broker_faults_of_three, 20, 2),
     "cuts": Scenario(cuts, 20, 4),
+    "redis_outage": Scenario(redis_outage, 60, 3),
+    "odd_state": Scenario(odd_state, 18, 3),
     "teeth": Scenario(teeth, 3, 1),
 }
 """In the order in which they are run and stand in the table."""
