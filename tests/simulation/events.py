@@ -1,0 +1,64 @@
+"""What customers of a simulated shop do: events as they come to the sources, from whole numbers alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+START_MS = 1_706_745_600_000
+"""2024-02-01T00:00:00Z."""
+DAY_MS = 86_400_000
+
+Sent = tuple[str, int, tuple[bytes | None, bytes, list[tuple[str, bytes]]]]
+
+
+class Shop:
+    """Customers, a visitor without a name, and what they have done so far."""
+
+    def __init__(self, partitions: int) -> None:
+        self.now = START_MS
+        self.sent: list[Sent] = []
+        self._partitions = partitions
+        self._orders: list[tuple[str, str]] = []
+
+    def make(self, kind: int, who: int) -> Sent:
+        """The next event: what (of 16 kinds, some late, sent again or broken), and by whom of seven."""
+        number = len(self.sent)
+        kind, late = kind % 16, kind // 16 % 8
+        self.now += 60_000 * (who % 977 + 1)
+        if kind == 0 and self.sent:
+            again = self.sent[who % len(self.sent)]
+            # sent again: by the same producer, or through another partition
+            found = (again[0], (again[1] + late) % self._partitions, again[2])
+            self.sent.append(found)
+            return found
+        customer = who % 7
+        event: dict[str, Any] = {"id": f"e{number}", "source": "shop", "time": self.now}
+        if late == 1:
+            event["time"] -= (who % 9 + 1) * DAY_MS
+        event |= {"anonymous_id": f"v{customer}"} if customer >= 5 else {"customer_id": f"c{customer}"}
+        topic = self._fill(event, kind, number, who)
+        value = msgspec.json.encode(event)
+        if kind == 1:
+            value = value[: len(value) // 2]
+        sent: Sent = (topic, who // 7 % self._partitions, (None, value, []))
+        self.sent.append(sent)
+        return sent
+
+    def _fill(self, event: dict[str, Any], kind: int, number: int, who: int) -> str:
+        named = "customer_id" in event
+        if kind in {2, 3, 4, 5} and named:
+            event |= {"type": "order.completed", "order_id": f"o{number}", "currency": "EUR", "total_minor": 500 + kind}
+            self._orders.append((event["order_id"], event["customer_id"]))
+            return "purchases"
+        if kind in {6, 7} and self._orders:
+            event.pop("anonymous_id", None)
+            event["order_id"], event["customer_id"] = self._orders[who % len(self._orders)]
+            if kind == 6:
+                event |= {"type": "order.refunded", "refund_id": f"r{number}", "amount": "1.00", "currency": "EUR"}
+            else:
+                event |= {"type": "order.cancelled"}
+            return "purchases"
+        event |= {"type": "web.visit", "url": "https://shop.example/", "session_id": f"s{number}"}
+        return "visits"

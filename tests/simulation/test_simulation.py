@@ -1,0 +1,73 @@
+"""Simulated histories: the whole product comes through them, and without any one of its guards it does not."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.simulation.breaks import BREAKS, WITHIN
+from tests.simulation.history import Failure, Right, chosen, run, shortened
+from tests.simulation.machine import Simulation
+from tests.simulation.runner import run_seeds
+
+SEEDS = 100
+EXAMPLES = 5 if os.environ.get("QUICK") else 20
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 25))
+def test_histories_come_out_right(first: int) -> None:
+    """Each of 100 seeds' histories gives the state, the changes and the counts of one process that was never disturbed."""
+    total = run_seeds(first, 25)
+    assert not total.failures, str(shortened(total.failures[0]))
+    assert total.seeds == 25
+    for fault in ("kills", "takeovers", "stops", "leaves", "fail-stops"):
+        assert total.faults[fault], f"no {fault} among {total.faults}"
+    assert total.found.changes
+    assert total.found.records
+
+
+def test_hypothesis_finds_no_history_that_goes_wrong() -> None:
+    """Steps that hypothesis chooses, looking for what fails, come out right, too."""
+    run_state_machine_as_test(
+        Simulation,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=40,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", list(WITHIN))
+def test_a_missing_guard_is_found(name: str) -> None:
+    """With a guard taken out the history of one of a few seeds goes wrong, which with it comes out right."""
+    total = run_seeds(0, WITHIN[name], name, until_found=True)
+    assert total.failures, f"{name} was not found within {WITHIN[name]} seeds"
+    seed = total.failures[0].seed
+    assert seed is not None
+    assert isinstance(run(*chosen(seed)), Right)
+
+
+def test_a_seed_is_a_history() -> None:
+    """The same seed gives the same steps, and they the same course to the last word."""
+    first, second = (run_seeds(3, 1, "gate_off").failures[0] for _ in range(2))
+    assert first.steps == second.steps
+    assert first.said == second.said
+    assert first.reason == second.reason
+
+
+def test_a_failure_is_cut_down_and_told() -> None:
+    """What is left of a failed history still fails, is shorter, and is told step by step with its seed."""
+    failed = run_seeds(3, 1, "gate_off").failures[0]
+    with BREAKS["gate_off"]():
+        short = shortened(failed, 60)
+        again = run(short.mode, short.steps)
+    assert isinstance(again, Failure)
+    assert len(short.steps) < len(failed.steps)
+    assert "seed 3: " in str(short)
+    assert "produce" in str(short)
