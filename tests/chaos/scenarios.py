@@ -14,6 +14,7 @@ from tests.chaos.odd_state import odd_state
 from tests.chaos.serving import redis_outage
 from tests.chaos.table import Row
 from tests.chaos.teeth import teeth
+from tests.simulation.scenario import simulation
 
 
 class Scenario(NamedTuple):
@@ -38,5 +39,6 @@ SCENARIOS: dict[str, Scenario] = {
     "redis_outage": Scenario(redis_outage, 60, 3),
     "odd_state": Scenario(odd_state, 18, 3),
     "teeth": Scenario(teeth, 3, 1),
+    "simulation": Scenario(simulation, 10_000, 50),
 }
 """In the order in which they are run and stand in the table."""
