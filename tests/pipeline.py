@@ -33,7 +33,7 @@ from streams.topics import topics_of
 from tests.wire import Record, produce, read_all
 from tests.workers import Worker
 
-SESSION_S = 3.0
+SESSION_S = 6.0
 """A killed worker's partitions stand still for this long; the embedded broker allows no less than 1."""
 
 

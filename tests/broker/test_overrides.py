@@ -45,8 +45,9 @@ class Unthreaded(BatchThread):
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self.real = consumer
-        self.app = SimpleNamespace(consumer_generation_id=1)
-        self.consumer = SimpleNamespace(flow_active=True)
+        conf = SimpleNamespace(broker_request_timeout=PATIENCE_S)
+        self.app = SimpleNamespace(consumer_generation_id=1, conf=conf)
+        self.consumer = SimpleNamespace(flow_active=True, _read_offset={})
         self.log = SimpleNamespace(dev=lambda *_: None, info=lambda *_: None)
 
     def _ensure_consumer(self) -> AIOKafkaConsumer:
@@ -165,6 +166,7 @@ async def reopened(settings: Settings, home: Path) -> bool:
     assert isinstance(consumer, BatchConsumer)
     opened: list[dict[TP, int]] = []
     tp = TP("log", 0)
+    consumer._thread.thread_loop.close()
     consumer._thread = Seeking(consumer, tp)  # type: ignore[assignment]
 
     async def targets(assigned: set[TP], committed: dict[TP, int | None]) -> dict[TP, int]:
