@@ -1,7 +1,7 @@
 """What a worker's Kafka clients do while no broker answers: ask at intervals, say so at intervals, and give up nothing.
 
-aiokafka asks for the cluster's state again as soon as it could not be had: with nobody listening at the address that is
-1,500 times a second, each with two lines of log, for as long as the broker is away.
+While a partition has no leader aiokafka's producer asks for the cluster's state again as soon as it was answered, or
+nobody was there to answer: 700 times a second and worker, each time with two lines of log where no broker listens.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import time
 from typing import Any
 
 RETRY_S = 0.1
-"""Between two questions for the cluster's state of one client: aiokafka's own pause where it has one."""
+"""At least between two questions of one client for the cluster's state, as in Kafka's own clients."""
 SAY_S = 10.0
 
 
 def ask_at_intervals(client: Any) -> None:
-    """Have an aiokafka client wait `RETRY_S` after each question for the cluster's state that nobody answered."""
-    update = client._metadata_update
+    """Have an aiokafka client ask for the cluster's state every `RETRY_S` at most."""
+    update, asked = client._metadata_update, float("-inf")
 
     async def patient(cluster: Any, topics: Any) -> bool:
-        if await update(cluster, topics):
-            return True
-        await asyncio.sleep(RETRY_S)
-        return False
+        nonlocal asked
+        await asyncio.sleep(max(0.0, asked + RETRY_S - time.monotonic()))
+        asked = time.monotonic()
+        return bool(await update(cluster, topics))
 
     client._metadata_update = patient
 
