@@ -8,9 +8,11 @@ from typing import NamedTuple
 from tests.chaos.arena import Arena
 from tests.chaos.brokers import broker_faults, broker_faults_of_three
 from tests.chaos.cuts import cuts
+from tests.chaos.inputs import backlog, duplicates, hot_key, huge_customer
 from tests.chaos.kills import kills, kills_in_recovery, named_points
 from tests.chaos.members import rebalances, rolling_restart
 from tests.chaos.odd_state import odd_state
+from tests.chaos.poison import poison
 from tests.chaos.serving import redis_outage
 from tests.chaos.table import Row
 from tests.chaos.teeth import teeth
@@ -38,6 +40,11 @@ SCENARIOS: dict[str, Scenario] = {
     "cuts": Scenario(cuts, 20, 4),
     "redis_outage": Scenario(redis_outage, 60, 3),
     "odd_state": Scenario(odd_state, 18, 3),
+    "poison": Scenario(poison, 10_000, 400),
+    "duplicates": Scenario(duplicates, 20, 2),
+    "huge_customer": Scenario(huge_customer, 100_000, 12_000),
+    "hot_key": Scenario(hot_key, 40_000, 400),
+    "backlog": Scenario(backlog, 2_000_000, 20_000),
     "teeth": Scenario(teeth, 3, 1),
     "simulation": Scenario(simulation, 10_000, 50),
 }

@@ -1,0 +1,64 @@
+"""Records whose headers have names that are not UTF-8 are read like others, where aiokafka by itself stops for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiokafka
+import pytest
+from aiokafka.consumer import fetcher
+from kafka import KafkaProducer
+
+from streams import lenient
+from streams.embedded.kafka import KafkaServer
+from tests.chaos.poison import Nameless
+from tests.wire import create_topic
+
+pytestmark = pytest.mark.broker
+
+RECORDS: list[tuple[bytes, list[tuple[str, bytes]]]] = [
+    (b"0", [("trace", b"\xff")]),
+    (b"1", [(Nameless("x"), b"1"), ("ärger", b"2")]),
+    (b"2", []),
+    (b"3", [(Nameless("x"), b"")]),
+    (b"4", [("trace", b"")]),
+]
+READ = [
+    (b"0", (("trace", b"\xff"),)),
+    (b"1", (("\\xff\\xfe", b"1"), ("ärger", b"2"))),
+    (b"2", ()),
+    (b"3", (("\\xff\\xfe", b""),)),
+    (b"4", (("trace", b""),)),
+]
+
+
+async def read(bootstrap: str, topic: str, count: int) -> list[Any]:
+    """So many records of a topic, from its first."""
+    consumer = aiokafka.AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        return [await consumer.getone() for _ in range(count)]
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+async def test_a_name_that_is_no_text_stops_nobody(
+    kafka: KafkaServer, topic_prefix: str, monkeypatch: pytest.MonkeyPatch, compression: str | None
+) -> None:
+    """One batch with such names is read whole, in order and once; without our reading the consumer raises at the first."""
+    topic = topic_prefix + "t"
+    create_topic(kafka.bootstrap, topic)
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, compression_type=compression, linger_ms=500)
+    for value, headers in RECORDS:
+        producer.send(topic, value, headers=headers, partition=0)
+    producer.flush(60)
+    producer.close(5)
+    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
+    monkeypatch.setattr(fetcher, "PartitionRecords", fetcher.PartitionRecords)
+    with pytest.raises(UnicodeDecodeError):
+        await read(kafka.bootstrap, topic, len(RECORDS))
+    lenient.install()
+    found = await read(kafka.bootstrap, topic, len(RECORDS))
+    assert [(record.value, record.headers) for record in found] == READ
+    assert [record.offset for record in found] == list(range(len(RECORDS)))
