@@ -197,12 +197,14 @@ BREAKS: dict[str, Callable[[], Any]] = {
     )
 }  # fmt: skip
 
-WITHIN = {
-    "gate_off": 5,
-    "flush_lost": 5,
-    "origins_off": 10,
-    "state_before_changes": 10,
-    "prepared_off": 25,
-    "marker_first": 40,
+FOUND = {
+    "gate_off": (0, 5),
+    "flush_lost": (0, 5),
+    "origins_off": (0, 10),
+    "state_before_changes": (0, 10),
+    "commit_dropped": (0, 40),
+    "rewind_off": (0, 60),
+    "prepared_off": (50, 60),
+    "marker_first": (50, 60),
 }
-"""So many seeds, from 0 on, are enough to find these."""
+"""From which seed on, and within how many, these are found."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.simulation.breaks import BREAKS, WITHIN
+from tests.simulation.breaks import BREAKS, FOUND
 from tests.simulation.history import Failure, Right, chosen, run, shortened
 from tests.simulation.machine import Simulation
 from tests.simulation.runner import run_seeds
@@ -43,11 +43,12 @@ def test_hypothesis_finds_no_history_that_goes_wrong() -> None:
     )
 
 
-@pytest.mark.parametrize("name", list(WITHIN))
+@pytest.mark.parametrize("name", list(FOUND))
 def test_a_missing_guard_is_found(name: str) -> None:
     """With a guard taken out the history of one of a few seeds goes wrong, which with it comes out right."""
-    total = run_seeds(0, WITHIN[name], name, until_found=True)
-    assert total.failures, f"{name} was not found within {WITHIN[name]} seeds"
+    first, count = FOUND[name]
+    total = run_seeds(first, count, name, until_found=True)
+    assert total.failures, f"{name} was not found within {count} seeds from {first} on"
     seed = total.failures[0].seed
     assert seed is not None
     assert isinstance(run(*chosen(seed)), Right)
