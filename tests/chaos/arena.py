@@ -20,7 +20,7 @@ from tests.wire import produce
 from tests.workers import Worker
 
 END_MS = 1_700_000_000_000
-"""2023-11-14, later than any event of a load of 1.6 million: everybody's timers fire."""
+"""2023-11-14, later than any event of a load of 3.5 million: everybody's timers fire."""
 PROGRESS = 1_000
 """What a progress that an arena reports to begins with as its total."""
 TOLD_MAX = 20
@@ -82,6 +82,8 @@ class Arena:
 
     def finish(self, made: Deployment, workers: Sequence[Worker], timeout_s: float = 300) -> None:
         """Let everything be folded, then all time pass, then a few come too late; stop the workers in an orderly way."""
+        for worker in workers:
+            worker.wait_ready(timeout_s)  # one that was started just now would die of the signal that it is to end at
         made.wait_done(timeout_s, alive=workers)
         made.end_tick(END_MS)
         made.wait_done(timeout_s, alive=workers)

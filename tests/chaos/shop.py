@@ -1,6 +1,6 @@
 """A made-up shop: events without end from a seed, and of each what must become of it, known before it is sent.
 
-Customers come and go: each is about for four weeks of event time, then silent for good, so that timers fire all the
+Customers come and go: each is about for two weeks of event time, then silent for good, so that timers fire all the
 while. Nothing is late unless it is meant to be: see `CHUNK`.
 """
 
@@ -16,15 +16,15 @@ import msgspec
 from tests.load import BEGIN_MS
 
 Fate = Literal["accepted", "duplicate", "suppressed", "rejected", "late"]
-STEP_MS = 480_000
-"""Between two events, on average: a million events are 15 years."""
+STEP_MS = 240_000
+"""Between two events, on average: a million events are 7.6 years."""
 ABOUT = 120
 """Customers who are about at a time."""
 EACH = 40
 """Events of a customer, on average."""
 CHUNK = 200
-"""Events that may be under way at a time: a day of event time. With events of up to a day ago that are sent again half a
-day later, nothing comes more than four days late, of the seven that are allowed."""
+"""Events that may be under way at a time: half a day of event time. With events of up to a day ago or a day ahead
+that are sent again, nothing comes more than three days late, of the seven that are allowed."""
 DAY = 86_400_000
 SOURCES = 40
 """Names of sources, by customer: accounts are kept by source, so a slip shows for a fortieth of the customers."""
