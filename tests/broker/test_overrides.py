@@ -275,7 +275,7 @@ def joined(made: Deployment, words: str) -> list[str]:
             if words:
                 first.child.wait(PATIENCE_S)
                 return [first.log()]
-            made.wait_shared([first, second], PATIENCE_S)
+            made.wait_shared([first, second.wait_ready(PATIENCE_S)], PATIENCE_S)
             made.wait_done(PATIENCE_S, alive=[first, second])
     written = written_by(made)
     repeats = [f"{written.repeats} changes were repeated"] * (written.repeats > 0)
@@ -288,7 +288,7 @@ def joined(made: Deployment, words: str) -> list[str]:
 
 def test_a_rebalance_repeats_nothing(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> None:
     """What was taken is made durable before partitions go: no change and no record comes twice. Undrained, it is seen."""
-    found, slow = {}, {"lifecycle__flush_interval_s": "4"}
+    found, slow = {}, {"lifecycle__flush_interval_s": "30"}  # nothing is kept by itself before the rebalance
     with ThreadPoolExecutor(2) as pool:
         runs = {}
         for words in ("", "drain_off"):

@@ -60,7 +60,7 @@ def falls(records: list[Record]) -> int:
 
 def stop_and_go_on(made: Deployment, load: Load, words: str, name: str, stays: Fragile) -> Fragile:
     """A second worker with work in flight is stopped until the first owns everything and has worked on, then goes on."""
-    zombie = Fragile(made, words, name)
+    zombie = Fragile(made, words, name, named=True)
     zombie.wait_ready(PATIENCE_S)
     made.wait_shared([stays, zombie], PATIENCE_S)
     load.send(PIECE)
@@ -90,7 +90,7 @@ def test_a_stopped_worker_that_goes_on_writes_nothing(
     """One of two workers is stopped beyond its session with full buffers and goes on: it ends, and the outcome is exact."""
     with deployment(kafka.bootstrap, topic_prefix, tmp_path, **LATE_FLUSH) as made:
         load = Load(made.bootstrap, topic_prefix, SEED, 0)
-        with Fragile(made, "", "stays") as stays:
+        with Fragile(made, "", "stays", named=True) as stays:
             stays.wait_ready(PATIENCE_S)
             for number in range(1 if words else 2):
                 with stop_and_go_on(made, load, words, f"zombie-{number}", stays) as zombie:
@@ -114,6 +114,28 @@ def test_without_the_fence_a_zombie_writes_over_what_is_newer(
                 changelog = made.topics.changelog.name
                 until(lambda: falls(made.read(changelog)) > 0, "written late", [zombie])
         load.close()
+
+
+def test_of_two_workers_of_one_name_the_newer_stays(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> None:
+    """A worker goes on that was replaced within its session, before its fence is closed: it ends, and is mended after."""
+    alone = {**LATE_FLUSH, "kafka__session_timeout_s": "60", "kafka__instance_id": "one"}
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path, **alone) as made:
+        load = Load(made.bootstrap, topic_prefix, SEED, 0)
+        with Fragile(made, "", "older") as older:
+            older.wait_ready(PATIENCE_S)
+            load.send(PIECE)
+            until(lambda: made.lag([made.topics.log.name]) > 200, "in flight", [older])
+            os.kill(older.child.pid, signal.SIGSTOP)
+            with Fragile(made, "", "newer") as newer:
+                newer.wait_ready(PATIENCE_S)
+                load.send(PIECE)
+                load.close()
+                made.wait_done(PATIENCE_S, alive=[newer])
+                os.kill(older.child.pid, signal.SIGCONT)
+                assert older.child.wait(PATIENCE_S) == EXIT_STOPPED, older.log()[-2000:]
+                assert "another one has its kafka.instance_id" in older.log()
+                until(lambda: differences(made) == [], "mended", [newer])
+                assert finish(made, [newer]) == []
 
 
 # -- what is in the network already ------------------------------------------------------------------------------------
