@@ -1,9 +1,9 @@
-"""A worker that sends nothing until it is told to, and writes down how much it holds; with or without the bound.
+"""A worker that sends nothing until it is told to, and writes down how much it holds; or one that lacks a guard.
 
     python -m tests.careless_intake ARM WORDS worker …
 
-Nothing goes into the log until the file ARM exists. The most bytes that it has held stand in ARM.held. WORDS: `unbounded`
-takes the bound away.
+Nothing goes into the log until the file ARM exists. The most bytes that it has held stand in ARM.held. WORDS, with commas:
+`unbounded` takes the bound away, `forgetful` the memory of events that were seen.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from commands.main import main
+from lifestage import step
 from streams import forwarding
 from streams.batches import BatchMessage
 from streams.forwarding import Forwarder
@@ -26,6 +27,11 @@ STEP = 1 << 20
 def unbounded() -> None:
     """A source partition is fetched however many bytes of it are held."""
     forwarding.HELD_BYTES = 1 << 60
+
+
+def forgetful() -> None:
+    """An event that comes again is taken for another."""
+    step.has_seen = lambda *_: False  # type: ignore[attr-defined]
 
 
 def waiting(arm: Path) -> None:
@@ -52,7 +58,7 @@ def waiting(arm: Path) -> None:
 if __name__ == "__main__":
     waiting(Path(sys.argv[1]))
     forwarding.HELD_BYTES = HELD_BYTES
-    if "unbounded" in sys.argv[2].split(","):
-        unbounded()
+    for word in filter(None, sys.argv[2].split(",")):
+        {"unbounded": unbounded, "forgetful": forgetful}[word]()
     sys.argv[1:] = sys.argv[3:]
     main()

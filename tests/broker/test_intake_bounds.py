@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from streams.embedded.kafka import KafkaServer
-from streams.embedded.process import Child, free_ports
 from tests.careless_intake import HELD_BYTES
+from tests.careless_worker import Careless
 from tests.pipeline import Deployment, deployment, differences, truth_of
 from tests.wire import produce
-from tests.workers import Worker, environment_of
 
 pytestmark = pytest.mark.broker
 
@@ -21,28 +19,6 @@ BLOBS, BLOB = 20, b"\xfe" * 1_000_000
 """Per partition, of two: more than twice the bound in all."""
 FETCHED = 4 << 20
 """What may come in of a partition that was not full when it was asked for."""
-
-
-class Careless(Worker):
-    """A worker that sends when it is told to."""
-
-    def __init__(self, made: Deployment, words: str, name: str) -> None:
-        (self.port,) = free_ports(1)
-        self.name = name
-        self.arm = made.home / f"{name}.arm"
-        self.child = Child(
-            [sys.executable, "-P", "-m", "tests.careless_intake", str(self.arm), words, "worker"],
-            made.home / f"{name}.log",
-            environment_of({**made.given, "metrics.port": str(self.port)}, made.home / name),
-        )
-
-    @property
-    def held(self) -> tuple[int, int]:
-        """The most bytes that it has held, and how many partitions it did not fetch then."""
-        file = self.arm.with_suffix(".held")
-        text = file.read_text() if file.exists() else ""
-        peak, _, full = text.partition(" ")
-        return (int(peak), int(full)) if full else (0, 0)
 
 
 def most_held(made: Deployment, words: str, until: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count, islice
 from pathlib import Path
 
@@ -52,13 +52,13 @@ def _send(made: Deployment, producer: Producer, records: Iterable[tuple[str, byt
     return sent
 
 
-def duplicates(arena: Arena, times: int) -> Row:
+def duplicates(arena: Arena, times: int, start: Callable[[Deployment, str], Worker] = Deployment.worker) -> Row:
     """Each event comes two to ten times, over any of the topics and over `times` kills: what is known is as if once."""
     row, chance = Row("duplicates", times), arena.chance("duplicates")
     goods, naive = shop(chance.randrange(1 << 32)), Naive()
     before: list[Said] = []
     with arena.deployment("duplicates", kafka__instance_id="one") as made:
-        producer, worker = _producer(made), made.worker("w0").wait_ready(120)
+        producer, worker = _producer(made), start(made, "w0").wait_ready(120)
         for number in range(times):
             fresh = [one for one in islice(goods, ROUND) if one.fate == "accepted"]
             _send(made, producer, ((one.topic, one.customer.encode(), one.value) for one in fresh))
@@ -70,7 +70,7 @@ def duplicates(arena: Arena, times: int) -> Row:
             naive.hear(again)
             worker.kill()
             row.proven += made.lag([*made.sources, made.topics.log.name]) > 0
-            worker = made.worker(f"w{number + 1}")
+            worker = start(made, f"w{number + 1}")
             _send(made, producer, elsewhere[len(elsewhere) // 2 :])
             before = fresh
             arena.say(row, number + 1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.careless_worker import Careless
 from tests.chaos.arena import Arena
 from tests.chaos.inputs import backlog, duplicates, hot_key, huge_customer
 from tests.chaos.poison import poison
 from tests.chaos.table import plain
+from tests.pipeline import Deployment
 
 pytestmark = pytest.mark.broker
 
@@ -24,6 +26,18 @@ def test_events_that_come_again_count_once(arena: Arena) -> None:
     row = duplicates(arena, 2)
     print(plain([row]))
     assert row.ok, plain([row])
+
+
+def forgetful(made: Deployment, name: str) -> Careless:
+    """A worker that does not know which events it has seen."""
+    worker = Careless(made, "forgetful", name)
+    worker.arm.touch()
+    return worker
+
+
+def test_the_judges_see_what_is_counted_twice(arena: Arena) -> None:
+    """Without the memory of events that were seen, the same run is judged wrong."""
+    assert duplicates(arena, 1, forgetful).failures
 
 
 def test_a_huge_customer_is_kept_in_small_records(arena: Arena) -> None:
