@@ -117,7 +117,7 @@ class Stalled(Worker):
 
 def test_a_recovery_that_hangs_ends_the_process(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> None:
     """A step of the recovery without an answer stops the worker with a reason: it is never alive and idle."""
-    settings = {"topics__partitions": "1", "kafka__request_timeout_s": "3"}
+    settings = {"topics__partitions": "1", "kafka__request_timeout_s": "3", "kafka__session_timeout_s": "3"}
     with (
         deployment(kafka.bootstrap, topic_prefix, tmp_path, **settings) as made,
         Stalled(made, "stalled") as worker,
