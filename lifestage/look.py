@@ -366,6 +366,8 @@ def before_falls(profile: Profile, at: int) -> Profile | None:
             cancelled_at=None if order.cancelled_at == at else order.cancelled_at,
             refunds=[refund for refund in order.refunds if refund.time != at],
         )
+        if order.refunds or order.cancelled_at is not None
+        else order
         for order in profile.orders
     ]
     return replace(profile, orders=standing)

@@ -87,6 +87,6 @@ def _refused(what: str, named: int, known: int, why: str) -> StateError:
             "start that release again"
         )
     return StateError(
-        f"{what} in the changelog is corrupt ({why}): stop all workers, delete the changelog topic, and start again; "
-        "the profiles are then folded anew from the log"
+        f"{what} in the changelog is corrupt ({why}): stop all workers, delete the changelog topic, run `lifestage provision`, "
+        "and start again; the profiles are then folded anew from the log"
     )
