@@ -89,6 +89,8 @@ class Load:
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self.sent = 0
+        self.most = 1 << 60
+        """When so many are sent, it waits until this is raised, and makes up for nothing."""
 
     def send(self, count: int) -> None:
         """Send so many at once, and return when all are acknowledged."""
@@ -105,9 +107,12 @@ class Load:
     def _run(self) -> None:
         started, before = time.monotonic(), self.sent
         while not self._stop.wait(0.02):
+            if self.sent >= self.most:
+                started, before = time.monotonic(), self.sent
+                continue
             due = int((time.monotonic() - started) * self._rate) - (self.sent - before)
             try:
-                self.send(max(0, due))
+                self.send(max(0, min(due, self.most - self.sent)))
             except BaseException as error:  # noqa: BLE001 - raised at the end of the `with`
                 self._failed.append(error)
                 return
