@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from typer.testing import CliRunner
 
 from commands.main import application
 from config.settings import Kafka, Settings, Topics
+from lifestage.log import topic_code
 from streams.connections import UnreachableError
 from streams.embedded.kafka import KafkaServer
 from streams.embedded.kafka_memory import KAFKA_PYTHON, start_kafka_in_memory
 from streams.following import follow
 from streams.outgoing import Outgoing, send
-from streams.provision import ProvisionError, apply, plan
-from streams.provision_plan import DAY_MS, HOUR_MS
+from streams.provision import ProvisionError, apply, clash, keep_apart, plan, topic_ids
+from streams.provision_plan import DAY_MS, HOUR_MS, Action
 from streams.topics import topics_of
 from tests.wire import create_topic, read_all
 
@@ -85,6 +87,42 @@ def test_a_plan_that_others_carried_out_meanwhile_is_no_error(settings: Settings
     provision(settings)
     apply(settings, bootstrap, actions)
     assert kinds(settings) == ["keep"] * TOPICS
+
+
+def test_a_new_source_with_the_code_of_another_is_made_again(settings: Settings) -> None:
+    """With 12 codes for six sources some clash; a source that was there before stays what it is, with its id."""
+
+    def code(name: str, id: str) -> int:
+        return topic_code(name, id) % 12
+
+    actions = plan(settings, settings.kafka.bootstrap)
+    provision(settings)
+    bootstrap, sources = settings.kafka.bootstrap, [topic.name for topic in topics_of(settings).sources]
+    before = topic_ids(settings, bootstrap)
+    made = [action for action in actions if action.topic in sources[1:]]
+    while clash({name: topic_ids(settings, bootstrap)[name] for name in sources}, sources[1:], code) is None:
+        again(settings, made[:1])
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        keep_apart(admin, settings, made, code)
+    finally:
+        admin.close()
+    after = topic_ids(settings, bootstrap)
+    assert len({code(name, after[name]) for name in sources}) == len(sources)
+    assert after[sources[0]] == before[sources[0]]
+    assert set(kinds(settings)) == {"keep"}
+
+
+def again(settings: Settings, actions: list[Action]) -> None:
+    """Delete topics and make them once more, so that they get other ids."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    try:
+        admin.delete_topics([action.topic for action in actions])
+        while any(action.topic in admin.list_topics() for action in actions):
+            time.sleep(0.05)
+    finally:
+        admin.close()
+    apply(settings, settings.kafka.bootstrap, actions)
 
 
 def test_a_changed_setting_is_brought_to_the_topic(settings: Settings) -> None:
