@@ -131,7 +131,7 @@ class Worker:
         ids = await asyncio.to_thread(check_topics, self.settings, self._bootstrap)
         self._doorway.name_sources({topic.name: ids[topic.name] for topic in self.topics.sources})
         self._stall.start()
-        await self.outbox.start()
+        await self.outbox.start(topic.name for topic in self.topics.all() if topic not in self.topics.sources)
         await self.takeovers.start()
         await self.sources.start()
         if self._redis_url is not None:

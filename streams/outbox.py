@@ -41,8 +41,11 @@ class Outbox:
         self._unanswered: dict[object, float] = {}
         """Batches that are not acknowledged, oldest first, with the time since when."""
 
-    async def start(self) -> None:
-        """Connect. Raises `aiokafka.errors.KafkaConnectionError` when no broker answers."""
+    async def start(self, topics: Iterable[str] = ()) -> None:
+        """Connect, and ask where `topics` are. Raises `aiokafka.errors.KafkaConnectionError` when no broker answers.
+
+        The first record of a topic that was not asked for fails when no broker can be asked for the request timeout.
+        """
         self._producer = aiokafka.AIOKafkaProducer(**self._options)
         ask_at_intervals(self._producer.client)
         never_expire(self._producer)
@@ -50,6 +53,8 @@ class Outbox:
             sender = self._producer._sender
             sender.client = FencedClient(sender.client, self._fence)
         await self._producer.start()
+        for topic in topics:
+            await self._producer.partitions_for(topic)
 
     @property
     def waits_s(self) -> float:

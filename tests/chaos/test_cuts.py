@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from contextlib import ExitStack
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from streams.embedded.kafka import KafkaServer
+from streams.outbox import NO_HEADERS, Outbox
 from streams.patience import RETRY_S, SAY_S, AtIntervals, ask_at_intervals
 from tests.chaos.arena import Arena
 from tests.chaos.cluster import Cluster
@@ -20,6 +23,7 @@ from tests.chaos.cuts import cuts, planned
 from tests.chaos.proxy import Kind
 from tests.chaos.siege import Watch
 from tests.chaos.table import plain
+from tests.wire import create_topic, read_all
 from tests.workers import Worker
 
 pytestmark = pytest.mark.broker
@@ -85,6 +89,28 @@ async def test_the_state_of_the_cluster_is_asked_for_at_intervals(kafka: KafkaSe
             if calm:
                 ask_at_intervals(producer.client)
             assert (await seconds_of(producer.client, 41) >= 40 * RETRY_S) == calm
+
+
+async def test_the_first_record_of_a_topic_waits_for_a_broker_that_is_away(tmp_path: Path) -> None:
+    """Refused for much longer than the request timeout, it is written when the broker is back; not so without asking first."""
+    with Cluster(tmp_path, 1, ("way",)) as cluster:
+        create_topic(cluster.bootstrap, "t")
+        lane = cluster.lanes["way"]
+        asked, unasked = (Outbox({"bootstrap_servers": lane.bootstrap}, "none", 1.0) for _ in range(2))
+        await asked.start(["t"])
+        await unasked.start()
+        try:
+            await asyncio.to_thread(lane.fault, Kind.REFUSE)
+            (first,) = await asked.send("t", 0, [(None, b"first", NO_HEADERS)])
+            with pytest.raises(UnknownTopicOrPartitionError):
+                await unasked.send("t", 0, [(None, b"lost", NO_HEADERS)])
+            assert not first.done()
+            await asyncio.to_thread(lane.restore)
+            async with asyncio.timeout(PATIENCE_S):
+                await first
+        finally:
+            await asyncio.gather(asked.stop(), unasked.stop())
+        assert [r.value for r in await asyncio.to_thread(read_all, cluster.bootstrap, "t")] == [b"first"]
 
 
 def test_the_same_line_is_written_once_in_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
