@@ -8,6 +8,7 @@ a name that is no UTF-8 written as `\xff`; the names that mean something to us a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -63,6 +64,7 @@ class LenientPartition(_PartitionRecords):
 
     _records: Any
 
+    @wraps(_PartitionRecords._unpack_records)  # whoever looks at the pins later is to find what it stands for
     def _unpack_records(self) -> Iterator[Any]:
         try:
             yield from super()._unpack_records()
