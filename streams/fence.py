@@ -114,7 +114,11 @@ class FencedClient:
     async def send(self, node_id: int, request: Any, *, group: Any = ConnectionGroup.DEFAULT) -> Any:
         """As aiokafka's, which writes at once when it is connected; produce requests only while the fence is open."""
         if isinstance(request, ProduceRequest):
-            await self._fence.passed()
-            while await self._client.ready(node_id, group=group) and not self._fence.is_open():
+            while True:
                 await self._fence.passed()
+                # Connecting may take as long as a request may. Not ready: the client would connect once more, unfenced.
+                if not await self._client.ready(node_id, group=group):
+                    raise errors.NodeNotReadyError(f"node {node_id} is not ready for a produce request")
+                if self._fence.is_open():
+                    break
         return await self._client.send(node_id, request, group=group)

@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import ConnectionGroup
+from aiokafka.errors import NodeNotReadyError
+from aiokafka.protocol.produce import ProduceRequest
 
 from streams.embedded.kafka import KafkaServer
-from streams.fence import Fence, clock
+from streams.fence import Fence, FencedClient, clock
 from streams.outbox import Outbox
 from streams.stop import EXIT_STOPPED
 from streams.watchdogs import StallWatchdog
@@ -84,6 +88,50 @@ async def test_a_send_waits_at_the_fence(kafka: KafkaServer, topic_prefix: str) 
     """Nothing is written while no heartbeat was answered; it is when one was. Without a fence it is written at once."""
     assert await written(kafka, f"{topic_prefix}held", Fence(SESSION_S), open_again=True) == (0, 1)
     assert await written(kafka, f"{topic_prefix}free", None, open_again=False) == (1, 1)
+
+
+class Reconnecting:
+    """A client whose first attempt to connect outlasts the fence and fails; all later ones succeed."""
+
+    def __init__(self, now: Clock, lasts_s: float) -> None:
+        self._now, self._lasts_s, self.attempts, self.wrote_at = now, lasts_s, 0, list[float]()
+
+    async def ready(self, node_id: int, *, group: Any = None) -> bool:
+        """Whether there is a connection."""
+        assert (node_id, group) == (1, ConnectionGroup.DEFAULT)
+        self.attempts += 1
+        if self.attempts == 1:
+            self._now.now += self._lasts_s
+        return self.attempts > 1
+
+    async def send(self, node_id: int, _: Any, *, group: Any = None) -> None:
+        """As aiokafka's: it connects where there is no connection, and writes."""
+        if not await self.ready(node_id, group=group):
+            raise NodeNotReadyError
+        self.wrote_at.append(self._now.now)
+
+
+async def test_a_send_that_had_to_connect_again_waits_at_the_fence() -> None:
+    """Connecting fails after the fence has closed: nothing is written, the sender tries again, and that waits."""
+    now = Clock()
+    fence, client, request = (
+        Fence(SESSION_S, now),
+        Reconnecting(now, 3 * SESSION_S),
+        ProduceRequest(None, -1, 1_000, []),
+    )
+    fenced = FencedClient(client, fence)
+    fence.confirm(now.now)
+    with pytest.raises(NodeNotReadyError) as raised:
+        await fenced.send(1, request)
+    assert raised.value.retriable
+    assert client.wrote_at == []
+    again = asyncio.create_task(fenced.send(1, request))
+    while not fence.holds:  # noqa: ASYNC110  # a count, not an event
+        await asyncio.sleep(0)
+    assert client.wrote_at == []
+    fence.confirm(now.now)
+    await again
+    assert client.wrote_at == [now.now]
 
 
 async def test_the_group_confirms_its_member_and_no_other(kafka: KafkaServer, topic_prefix: str) -> None:
