@@ -202,9 +202,12 @@ FOUND = {
     "flush_lost": (0, 5),
     "origins_off": (0, 10),
     "state_before_changes": (0, 10),
-    "commit_dropped": (0, 40),
-    "rewind_off": (0, 60),
-    "prepared_off": (50, 60),
-    "marker_first": (50, 60),
+    "last_wins": (0, 50),
+    "tombstone_without_offset": (0, 50),
+    "rewind_off": (0, 50),
+    "commit_dropped": (0, 50),
+    "guard_off": (0, 50),
+    "prepared_off": (0, 50),
+    "marker_first": (50, 50),
 }
 """From which seed on, and within how many, these are found."""

@@ -6,15 +6,27 @@ from typing import Any
 
 import msgspec
 
+from streams.doorway import partition_of
+
 START_MS = 1_706_745_600_000
 """2024-02-01T00:00:00Z."""
 DAY_MS = 86_400_000
 
+CUSTOMERS, VISITORS = 5, 2
+"""Those with an id, and after them those without a name."""
+EVERYBODY = CUSTOMERS + VISITORS
+
 Sent = tuple[str, int, tuple[bytes | None, bytes, list[tuple[str, bytes]]]]
 
 
+def place_of(who: int, partitions: int) -> int:
+    """The log partition of somebody."""
+    who %= EVERYBODY
+    return partition_of(b"c%d" % who if who < CUSTOMERS else b"anon:v%d" % who, partitions)
+
+
 class Shop:
-    """Customers, a visitor without a name, and what they have done so far."""
+    """Customers, visitors without a name, and what they have done so far."""
 
     def __init__(self, partitions: int) -> None:
         self.now = START_MS
@@ -33,16 +45,16 @@ class Shop:
             found = (again[0], (again[1] + late) % self._partitions, again[2])
             self.sent.append(found)
             return found
-        customer = who % 7
+        customer = who % EVERYBODY
         event: dict[str, Any] = {"id": f"e{number}", "source": "shop", "time": self.now}
         if late == 1:
             event["time"] -= (who % 9 + 1) * DAY_MS
-        event |= {"anonymous_id": f"v{customer}"} if customer >= 5 else {"customer_id": f"c{customer}"}
+        event |= {"anonymous_id": f"v{customer}"} if customer >= CUSTOMERS else {"customer_id": f"c{customer}"}
         topic = self._fill(event, kind, number, who)
         value = msgspec.json.encode(event)
         if kind == 1:
             value = value[: len(value) // 2]
-        sent: Sent = (topic, who // 7 % self._partitions, (None, value, []))
+        sent: Sent = (topic, who // EVERYBODY % self._partitions, (None, value, []))
         self.sent.append(sent)
         return sent
 

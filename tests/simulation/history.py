@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tests.simulation.directed import directed
 from tests.simulation.judge import Found, judge
 from tests.simulation.world import Step, World, WrongError
 
@@ -48,6 +49,9 @@ def chosen(seed: int) -> tuple[str, list[Step]]:
     """The clock's mode and the steps of a seed."""
     chance = random.Random(seed)
     mode = chance.choice(("data", "wall"))
+    aimed = directed(seed)
+    if aimed is not None:
+        return mode, aimed
     # each history has its own temper: some of the faults, more often or not at all
     weights = [
         weight if name in {"produce", "deliver", "flow"} else weight * chance.choice((0, 1, 1, 3))

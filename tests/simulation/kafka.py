@@ -152,6 +152,8 @@ class SimulatedKafka:
         self.group, self.now = Group(partitions, now), now
         self.lanes: dict[tuple[str, str], deque[Request]] = {}
         """Requests of a life that keep their order among each other, the first of which is on the wire."""
+        self.held: set[tuple[str, str]] = set()
+        """Lanes that the network holds: they are delivered when that is said of them, and not along with all."""
         self.appended: Callable[[Record], None] = lambda _: None
         """Told of every record."""
         self.moved: Callable[[TP], None] = lambda _: None
@@ -197,7 +199,11 @@ class SimulatedKafka:
 
     def deliverable(self) -> list[tuple[str, str]]:
         """Lanes whose first request can be done or answered now."""
-        return [lane for lane, waiting in self.lanes.items() if self._can(waiting[0])]
+        return [lane for lane, waiting in self.lanes.items() if self._can(waiting[0]) and lane not in self.held]
+
+    def come_in(self) -> list[tuple[str, str]]:
+        """Held lanes whose first request can be done or answered."""
+        return [lane for lane in sorted(self.held) if lane in self.lanes and self._can(self.lanes[lane][0])]
 
     def _can(self, request: Request) -> bool:
         if not request.done:

@@ -10,6 +10,7 @@ from tests.simulation.history import Failure
 from tests.simulation.judge import judge
 from tests.simulation.world import World
 
+STRIKES = ("kill", "halt", "expire", "compact", "hold", "trickle", "release")
 numbers = st.integers(0, (1 << 16) - 1)
 
 
@@ -53,7 +54,7 @@ class Simulation(RuleBasedStateMachine):
         """Time passes, or somebody comes or goes."""
         self.world.take(name, number)
 
-    @rule(number=numbers, how=numbers, name=st.sampled_from(("kill", "halt", "expire", "compact")))
+    @rule(number=numbers, how=numbers, name=st.sampled_from(STRIKES))
     def strike(self, name: str, number: int, how: int) -> None:
         """A fault."""
         self.world.take(name, number, how)

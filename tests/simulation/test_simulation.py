@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.simulation.breaks import BREAKS, FOUND
+from tests.simulation.directed import directed
 from tests.simulation.history import Failure, Right, chosen, run, shortened
 from tests.simulation.machine import Simulation
 from tests.simulation.runner import run_seeds
@@ -23,7 +24,7 @@ def test_histories_come_out_right(first: int) -> None:
     total = run_seeds(first, 25)
     assert not total.failures, str(shortened(total.failures[0]))
     assert total.seeds == 25
-    for fault in ("kills", "takeovers", "stops", "leaves", "fail-stops"):
+    for fault in ("kills", "takeovers", "stops", "leaves", "fail-stops", "held writes"):
         assert total.faults[fault], f"no {fault} among {total.faults}"
     assert total.found.changes
     assert total.found.records
@@ -41,6 +42,21 @@ def test_hypothesis_finds_no_history_that_goes_wrong() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_every_break_is_looked_for() -> None:
+    """No guard can be taken out without a bound within which that is found, and the bound is 50 seeds at the most."""
+    assert FOUND.keys() == BREAKS.keys()
+    assert max(count for _, count in FOUND.values()) <= 50
+
+
+def test_some_histories_have_an_aim() -> None:
+    """Of the seeds about a quarter have a history with an aim, of each aim some, and no two are alike."""
+    aimed = [tuple(steps) for seed in range(400) if (steps := directed(seed)) is not None]
+    assert 70 <= len(aimed) <= 130
+    assert len(set(aimed)) == len(aimed)
+    releases = sum(("release", 0, 0) in steps for steps in aimed)
+    assert 0.3 < releases / len(aimed) < 0.7
 
 
 @pytest.mark.parametrize("name", list(FOUND))

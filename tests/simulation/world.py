@@ -19,7 +19,7 @@ from lifestage.marker import MARKER_KEY, PREPARED_KEY, decode_marker
 from lifestage.profile import decode_head
 from streams.profiles import applied_of
 from streams.topics import topics_of
-from tests.simulation.events import Shop
+from tests.simulation.events import Shop, place_of
 from tests.simulation.kafka import Record, SimulatedKafka
 from tests.simulation.loop import Life, SteppedLoop
 from tests.simulation.product import PARTITIONS, settings_of, under_simulation
@@ -32,6 +32,9 @@ without it."""
 
 KEPT_MS = 12_000
 """For so long compaction keeps a tombstone: four session timeouts."""
+
+ROUNDS_MOST = 40
+"""Requests of one lane within a turn of a network that takes no time: a reader that has all waits a little, then asks."""
 
 Step = tuple[str, int, int]
 
@@ -195,6 +198,20 @@ class World:
             self.loop.settle()
             self.loop.pass_time(0.05)
 
+    def rush(self, turns: int, _: int) -> None:
+        """The same on a network that takes no time."""
+        for _n in range(turns % 16 + 1):
+            self.loop.settle()
+            for _round in range(ROUNDS_MOST):
+                lanes = self.kafka.deliverable()
+                if not lanes:
+                    break
+                for lane in lanes:
+                    if lane in self.kafka.lanes:
+                        self.kafka.deliver(lane)
+                self.loop.settle()
+            self.loop.pass_time(0.05)
+
     def fail(self, pick: int, _: int) -> None:
         """A send gives up: its records are in the topic, or not."""
         lanes = [
@@ -210,6 +227,28 @@ class World:
             request.done = True  # where it was not done before it never will be
             self._say(self.kafka.deliver(lane, KafkaTimeoutError()))
             self.faults["failed sends"] += 1
+
+    def hold(self, pick: int, who: int) -> None:
+        """From now on the network holds what a worker writes to the changelog partition of somebody."""
+        worker = self._running(pick)
+        if worker is not None:
+            lane = worker.life.name, f"{self.topics.changelog.name}-{place_of(who, PARTITIONS)}"
+            self.kafka.held.add(lane)
+            self._say(" ".join(lane))
+
+    def trickle(self, count: int, _: int) -> None:
+        """So many requests of what is held are done or answered all the same."""
+        for _n in range(count % 16 + 1):
+            for lane in self.kafka.come_in():
+                self._say(self.kafka.deliver(lane))
+            self.loop.settle()
+
+    def release(self, _: int, __: int) -> None:
+        """What was held comes in, and nothing is held any more. What follows from it is not done yet."""
+        for lane in self.kafka.come_in():
+            self._say(self.kafka.deliver(lane))
+            self.faults["held writes"] += 1
+        self.kafka.held.clear()
 
     def wait(self, hundredths: int, _: int) -> None:
         """Time passes: timers run."""
@@ -313,6 +352,7 @@ class World:
 
     def quiesce(self) -> None:
         """Nothing bad happens any more, and everything that is due gets done. Raises `WrongError` when it does not."""
+        self.kafka.held.clear()
         for worker in self.workers:
             if worker.life.alive and worker.life.stopped:
                 self.loop.resume(worker.life)
@@ -334,14 +374,18 @@ class World:
         raise WrongError(f"no end: {self.where()}")
 
     def done(self) -> bool:
-        """Whether all sources are in the log, and all of the log is folded, durable and committed."""
+        """Whether all sources are in the log, all of the log is folded, durable and committed, and all has an owner."""
         committed = self.kafka.committed
         for topic in (*self.topics.sources, self.topics.log):
             for number in range(PARTITIONS):
                 tp = TP(topic.name, number)
                 if committed.get(tp, (0, ""))[0] < self.kafka.logs[tp].end:
                     return False
-        return all(not w.client.assigned or not w.app.in_recovery for w in self.workers if w.life.alive)
+        working = [w for w in self.workers if w.life.alive]
+        if any(w.client.assigned and w.app.in_recovery for w in working):
+            return False
+        # What a dead owner left has to be recovered even where nothing is left to be folded: that mends late writes.
+        return {number for w in working if w.keeper.open for number in w.profiles.owned} == set(range(PARTITIONS))
 
     def where(self) -> str:
         """Ends and commits, for a message."""
@@ -364,7 +408,8 @@ def applied_in(record: Record) -> int:
 STEPS: dict[str, Callable[[World, int, int], None]] = {
     step.__name__: step
     for step in (
-        World.produce, World.days, World.spin, World.deliver, World.flow, World.fail, World.wait, World.beat,
+        World.produce, World.days, World.spin, World.deliver, World.flow, World.rush, World.fail, World.hold,
+        World.trickle, World.release, World.wait, World.beat,
         World.start, World.kill, World.leave, World.halt, World.resume, World.expire, World.compact, World.empty,
     )
 }  # fmt: skip
