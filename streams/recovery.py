@@ -31,19 +31,20 @@ class OrderedRecovery(Recovery):
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Go from restored tables to running agents."""
         app, consumer = self.app, self.app.consumer
+        # What a revocation comes in between is not gone on with: a table has then left its look-up where it was.
+        revocations = consumer.revocations
         try:
             await app.on_rebalance_complete.send()
             self._set_recovery_ended()
             for table in self.tables.values():
                 await table.on_recovery_completed(self.actives_for_table[table], self.standbys_for_table[table])
-            if app.consumer_generation_id != generation_id:
-                return
+            if app.consumer_generation_id != generation_id or consumer.revocations != revocations:
+                return  # the recovery of that rebalance goes on from here
             assignment = consumer.assignment()
             # Also with nothing assigned: that is how the worker learns that it has nothing, and is ready.
-            revocations = consumer.revocations
             await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
             if consumer.revocations != revocations:
-                return  # the recovery of that rebalance goes on from here
+                return
         except (RebalanceAgain, ServiceStopped):
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, half a recovery must not go live

@@ -260,6 +260,30 @@ async def test_in_the_order_of_upstream_they_are_lost(recovering: tuple[OrderedR
     assert list(queue._queue) != list(range(RECORDS))
 
 
+class LookingUp:
+    """A table that looks something up at the end of a recovery; before it has found it, a revocation may come in."""
+
+    def __init__(self, consumer: Fetching, revocations: int) -> None:
+        self._consumer, self._revocations = consumer, revocations
+
+    async def on_recovery_completed(self, *_: set[TP]) -> None:
+        """Look it up."""
+        self._consumer.revocations += self._revocations
+
+
+@pytest.mark.parametrize("revocations", [0, 1], ids=["undisturbed", "revoked"])
+async def test_a_revocation_while_a_table_looks_something_up_ends_the_recovery(
+    recovering: tuple[OrderedRecovery, FlowControlQueue], revocations: int
+) -> None:
+    """What may not have been looked up is not gone on with: nothing is opened. Undisturbed, all is handed out."""
+    recovery, queue = recovering
+    assert isinstance(recovery.app.consumer, Fetching)
+    recovery.tables.data["looking up"] = LookingUp(recovery.app.consumer, revocations)
+    await recovery.on_recovery_completed()
+    assert list(queue._queue) == ([] if revocations else list(range(RECORDS)))
+    assert recovery.completed.is_set() == (not revocations)
+
+
 # -- a rebalance in the middle of work ---------------------------------------------------------------------------------
 
 
