@@ -63,15 +63,21 @@ class LenientPartition(_PartitionRecords):
     """The records of one partition in a fetch."""
 
     _records: Any
+    _aborted_transactions: list[Any]
+    _aborted_producers: set[int]
+    next_fetch_offset: int
 
     @wraps(_PartitionRecords._unpack_records)  # whoever looks at the pins later is to find what it stands for
     def _unpack_records(self) -> Iterator[Any]:
+        aborted = list(self._aborted_transactions)  # the parser takes out what it has come by
         try:
             yield from super()._unpack_records()
         except UnicodeDecodeError:
-            # what was handed out is below `next_fetch_offset`, and so passed over
+            # The second reading is of the whole fetch, as the first: `next_fetch_offset` goes back with each batch.
+            done = self.next_fetch_offset
+            self._aborted_transactions, self._aborted_producers = aborted, set()
             self._records = LenientRecords(self._records.raw)
-            yield from super()._unpack_records()
+            yield from (record for record in super()._unpack_records() if record.offset >= done)
 
 
 def install() -> None:

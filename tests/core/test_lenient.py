@@ -1,0 +1,75 @@
+"""A fetch that has to be read a second time, for a header's name that is no UTF-8, gives each committed record once."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
+
+from streams.lenient import LenientPartition, Raw
+
+ABORT, ATTRIBUTES_AT, CONTROL = b"\0\0\0\0", 21, 0x20
+PRODUCER = 77
+
+
+def batch(base: int, values: list[bytes], *, nameless: bool = False, producer: int = -1) -> bytes:
+    """A batch from offset `base` on; `nameless`, with a header whose name is no UTF-8; of a `producer`'s transaction."""
+    made: Any = DefaultRecordBatchBuilder(2, 0, int(producer >= 0), producer, 0, 0, 1 << 20)
+    for at, value in enumerate(values):
+        made.append(at, 1, None, value, [("NAME", b"")] if nameless else [])
+    return struct.pack(">q", base) + bytes(made.build())[8:].replace(b"NAME", b"\xff\xfe\xfd\xfc")
+
+
+def aborting(base: int) -> bytes:
+    """The marker with which the broker ends a transaction that was aborted."""
+    made: Any = DefaultRecordBatchBuilder(2, 0, 1, PRODUCER, 0, 0, 1 << 20)
+    made.append(0, 1, ABORT, b"\0" * 6, [])
+    raw = bytearray(struct.pack(">q", base) + bytes(made.build())[8:])
+    (attributes,) = struct.unpack_from(">h", raw, ATTRIBUTES_AT)
+    struct.pack_into(">h", raw, ATTRIBUTES_AT, attributes | CONTROL)
+    return bytes(raw)
+
+
+def read(*batches: bytes, begin: int = 0, aborted: list[tuple[int, int]] | None = None) -> tuple[list[int], int]:
+    """The offsets that a fetch from `begin` on gives, and where it leaves the reader."""
+    made: Any = LenientPartition
+    partition = made(
+        TopicPartition("t", 0), Raw(b"".join(batches)), aborted or [], begin, None, None, False, READ_COMMITTED
+    )
+    return [record.offset for record in partition], partition.next_fetch_offset
+
+
+@pytest.mark.parametrize("begin", range(3))
+def test_what_was_handed_out_does_not_come_again(begin: int) -> None:
+    """Of several batches before and after the one that is read anew each record comes once, wherever in the first it begins."""
+    batches = [batch(at, [b"v"] * 3, nameless=at in (6, 9)) for at in range(0, 12, 3)]
+    assert read(*batches, begin=begin) == (list(range(begin, 12)), 12)
+
+
+def test_what_was_aborted_stays_aborted() -> None:
+    """The records of an aborted transaction before such a header are left out by the second reading as well."""
+    batches = [
+        batch(0, [b"v"] * 2),
+        batch(2, [b"aborted"] * 3, producer=PRODUCER),
+        aborting(5),
+        batch(6, [b"v"] * 2),
+        batch(8, [b"v"], nameless=True),
+    ]
+    assert read(*batches, aborted=[(PRODUCER, 2)]) == ([0, 1, 6, 7, 8], 9)
+
+
+def test_a_transaction_after_an_aborted_one_is_read() -> None:
+    """That a producer has aborted is forgotten behind its marker: what it commits next comes, in both readings once."""
+    batches = [
+        batch(0, [b"aborted"], producer=PRODUCER),
+        aborting(1),
+        batch(2, [b"v"] * 2, producer=PRODUCER),
+        batch(4, [b"v"], nameless=True),
+        batch(5, [b"aborted"], producer=PRODUCER),
+        aborting(6),
+    ]
+    assert read(*batches, aborted=[(PRODUCER, 0), (PRODUCER, 5)]) == ([2, 3, 4], 7)
