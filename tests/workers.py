@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -27,15 +27,26 @@ def environment_of(settings: Mapping[str, str], home: Path) -> dict[str, str]:
 class Worker:
     """One worker process. It is stopped at the end of a `with`, and dies with the tests in any case."""
 
-    def __init__(self, settings: Mapping[str, str], directory: Path, name: str = "worker") -> None:
-        """Start it with `settings` (see `environment_of`), its log in `directory`; /metrics gets a free port."""
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        directory: Path,
+        name: str = "worker",
+        program: Sequence[str] = ("commands",),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it with `settings` (see `environment_of`), its log in `directory`; /metrics gets a free port.
+
+        `program` is the module that is run in place of `commands`, and what comes before the command; `environment` has
+        the last word.
+        """
         (self.port,) = free_ports(1)
         self.name = name
         settings = {**settings, "metrics.port": str(self.port)}
         self.child = Child(
-            [sys.executable, "-P", "-m", "commands", "worker"],
+            [sys.executable, "-P", "-m", *program, "worker"],
             directory / f"{name}.log",
-            environment_of(settings, directory / name),
+            environment_of(settings, directory / name) | dict(environment or {}),
         )
 
     @property
