@@ -36,7 +36,7 @@ class Outbox:
             "request_timeout_ms": int(request_timeout_s * 1000),
             "linger_ms": 0,
         }
-        self._fence = fence
+        self._fence, self._timeout_s = fence, request_timeout_s
         self._producer: Any = None
         self._unanswered: dict[object, float] = {}
         """Batches that are not acknowledged, oldest first, with the time since when."""
@@ -62,9 +62,20 @@ class Outbox:
         return clock() - min(self._unanswered.values(), default=clock())
 
     async def stop(self) -> None:
-        """Send what is queued and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
+        """Send what is queued and disconnect. What is not acknowledged within the request timeout stops the process.
+
+        Nothing durable is lost by that: a flush has been awaited before, and ticks, which are not, are written again.
+        """
+        if self._producer is None:
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._producer.stop()
+        except TimeoutError:
+            fail_stop(
+                f"at the end {len(self._unanswered)} batches were not acknowledged within {self._timeout_s:g} s "
+                "(kafka.request_timeout_s): Kafka is away. The next worker writes again what they held"
+            )
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""
