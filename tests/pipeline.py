@@ -14,8 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -23,18 +24,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings, load
 from lifestage import log
-from lifestage.change import encode_value
+from lifestage.change import encode_value, headers
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
-from lifestage.pages import MissingError, is_page, join
+from lifestage.pages import MissingError, is_page, is_paged, join, named
 from lifestage.partition import Partition
 from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
 from streams.topics import topics_of
+from tests.leftovers import Leftovers
+from tests.letters import letters_amiss, rejected
 from tests.wire import Record, produce, read_all
 from tests.workers import Worker
 
 SESSION_S = 6.0
 """A killed worker's partitions stand still for this long; the embedded broker allows no less than 1."""
+Hired = TypeVar("Hired", bound=Worker)
 
 
 class Deployment:
@@ -58,11 +62,22 @@ class Deployment:
         environment = {f"LIFESTAGE_{name.replace('.', '_').upper()}": value for name, value in self.given.items()}
         self.settings: Settings = load(environment=environment)
         self.topics = topics_of(self.settings)
+        self._hired: list[Worker] = []
         apply(self.settings, bootstrap, plan(self.settings, bootstrap))
 
     def worker(self, name: str = "w1") -> Worker:
         """Start a worker as it is in production; not ready yet."""
-        return Worker(self.given, self.home, name)
+        return self.hire(Worker(self.given, self.home, name))
+
+    def hire(self, worker: Hired) -> Hired:
+        """Answer for a worker: it is killed with the end of the deployment if it still runs then."""
+        self._hired.append(worker)
+        return worker
+
+    def dismiss(self) -> None:
+        """Kill every worker that still runs."""
+        for worker in self._hired:
+            worker.kill()
 
     def produce(self, source: str, events: Iterable[dict[str, Any]], **options: Any) -> None:
         """Send events to a source, keyed by customer."""
@@ -175,11 +190,12 @@ def owned_by(worker: Worker, topic: str) -> int:
 
 @contextmanager
 def deployment(bootstrap: str, prefix: str, home: Path, **settings: str) -> Iterator[Deployment]:
-    """A `Deployment` that is disconnected at the end."""
+    """A `Deployment` that is disconnected at the end, with none of its workers left running."""
     made = Deployment(bootstrap, prefix, home, **settings)
     try:
         yield made
     finally:
+        made.dismiss()
         made.close()
 
 
@@ -189,7 +205,10 @@ class Truth:
 
     changes: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     """Customer → change documents in order of seq."""
-    ids: dict[tuple[str, int], str] = field(default_factory=dict)
+    ids: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    """(customer, seq) → the id of the change."""
+    envelopes: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    """(customer, seq) → what stands for its headers, see `envelope_of`."""
     profiles: dict[bytes, bytes] = field(default_factory=dict)
     partitions: list[Partition] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
@@ -215,11 +234,18 @@ def truth_of(made: Deployment) -> Truth:
         records = [(r.offset, r.key, r.value) for r in truth.records if r.partition == number and r.value is not None]
         for change in partition.fold(records):
             truth.changes[change.partitionkey].append(encode_value(change.data))
-            truth.ids[change.partitionkey, change.data.seq] = change.id
+            of = change.partitionkey, change.data.seq
+            truth.ids[of], truth.envelopes[of] = change.id.encode(), envelope_of(headers(change, b""))
         partition.checkpoint()
         truth.profiles.update(partition.whole())
         truth.partitions.append(partition)
     return truth
+
+
+def envelope_of(pairs: Iterable[tuple[str, bytes]]) -> bytes:
+    """A hash of a change's headers, all but the time of writing, which is another each time."""
+    told = sorted((name, value) for name, value in pairs if name != "ce_recordedtime")
+    return blake2b(msgspec.msgpack.encode(told), digest_size=16).digest()
 
 
 @dataclass
@@ -227,6 +253,8 @@ class Written:
     """What the workers wrote, after a consumer that drops every seq it has seen."""
 
     changes: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    ids: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    envelopes: dict[tuple[str, int], bytes] = field(default_factory=dict)
     newest: dict[str, bytes] = field(default_factory=dict)
     profiles: dict[bytes, bytes] = field(default_factory=dict)
     pages: dict[bytes, bytes] = field(default_factory=dict)
@@ -236,25 +264,29 @@ class Written:
     """Where one id or one seq of a customer stands for two contents."""
     gaps: list[str] = field(default_factory=list)
     """Where seq does not go on by one."""
+    left: list[str] = field(default_factory=list)
+    """Pages that no profile names, and that should be gone."""
 
 
 def written_by(made: Deployment) -> Written:
     """Read all output topics."""
     written = Written()
-    seen: dict[tuple[str, int], tuple[bytes, bytes]] = {}
+    seen: dict[tuple[str, int], tuple[bytes, bytes, bytes]] = {}
     of_id: dict[bytes, tuple[str, int]] = {}
     for record in made.read(made.topics.changes.name):
         assert record.key is not None
         assert record.value is not None
         key, seq, ce_id = record.key.decode(), msgspec.json.decode(record.value)["seq"], dict(record.headers)["ce_id"]
+        envelope = envelope_of(record.headers)
         if of_id.setdefault(ce_id, (key, seq)) != (key, seq):
             written.conflicts.append(f"id {ce_id!r} stands for {of_id[ce_id]} and {key, seq}")
         if (key, seq) in seen:
             written.repeats += 1
-            if seen[key, seq] != (ce_id, record.value):
+            if seen[key, seq] != (ce_id, envelope, record.value):
                 written.conflicts.append(f"{key} seq {seq} has two contents")
             continue
-        seen[key, seq] = (ce_id, record.value)
+        seen[key, seq] = (ce_id, envelope, record.value)
+        written.ids[key, seq], written.envelopes[key, seq] = ce_id, envelope
         if seq != len(written.changes[key]) + 1:
             written.gaps.append(f"{key}: seq {seq} follows {len(written.changes[key])}")
         written.changes[key].append(record.value)
@@ -264,9 +296,11 @@ def written_by(made: Deployment) -> Written:
             written.newest.pop(record.key.decode(), None)
         else:
             written.newest[record.key.decode()] = record.value
+    leftovers = Leftovers()
     for record in made.read(made.topics.changelog.name):
         _keep(written, record)
-    _join(written)
+        leftovers.hear(record)
+    written.left = leftovers.among(_join(written))
     return written
 
 
@@ -285,11 +319,17 @@ def _keep(written: Written, record: Record) -> None:
             kept[record.key] = record.value
 
 
-def _join(written: Written) -> None:
-    """Put profiles that are kept in pages together; one whose pages are not all there stays a record that is no profile."""
+def _join(written: Written) -> set[bytes]:
+    """Put profiles that are kept in pages together; one whose pages are not all there stays a record that is no profile.
+
+    Returns the keys of all pages that are named."""
+    wanted: set[bytes] = set()
     for key, value in written.profiles.items():
         with contextlib.suppress(MissingError):
-            written.profiles[key] = join(key, value, written.pages)
+            if is_paged(value):
+                wanted |= named(key, value, written.pages)
+                written.profiles[key] = join(key, value, written.pages)
+    return wanted
 
 
 @dataclass
@@ -316,6 +356,7 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
         if truth.changes.get(key, []) != written.changes.get(key, []):
             at, due, told = _first_difference(truth.changes.get(key, []), written.changes.get(key, []))
             found.missing.append(f"changes of {key} differ from seq {at + 1}: {due!r} became {told!r}")
+    found.wrong += envelopes_amiss(truth, written) + written.left
     found.wrong += [
         f"customer-stages of {key} is not its newest change"
         for key in truth.changes.keys() | written.newest.keys()
@@ -330,7 +371,25 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
         if partition.applied >= 0:
             found.wrong += _marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
     found.wrong += lost_events(made, truth)
+    found.wrong += letters_amiss(
+        made.read(made.topics.dead_letters.name), rejected(truth.records, _sources_by_code(made))
+    )
     return found
+
+
+def envelopes_amiss(truth: Truth, written: Written) -> list[str]:
+    """Changes that are due and were told under another id, or with other headers."""
+    told = truth.ids.keys() & written.ids.keys()
+    found = [
+        f"{key} seq {seq} is due as {truth.ids[key, seq]!r} and was told as {written.ids[key, seq]!r}"
+        for key, seq in sorted(told)
+        if truth.ids[key, seq] != written.ids[key, seq]
+    ]
+    return found + [
+        f"headers of {key} seq {seq} are not those that are due"
+        for key, seq in sorted(told)
+        if truth.envelopes[key, seq] != written.envelopes[key, seq] and truth.ids[key, seq] == written.ids[key, seq]
+    ]
 
 
 def differences(made: Deployment) -> list[str]:
@@ -354,11 +413,15 @@ def _marker_differences(due: Marker, told: Marker) -> list[str]:
     ]
 
 
+def _sources_by_code(made: Deployment) -> dict[int, str]:
+    ids = topic_ids(made.settings, made.settings.kafka.bootstrap)
+    return {log.topic_code(name, ids[name]): name for name in made.sources}
+
+
 def lost_events(made: Deployment, truth: Truth) -> list[str]:
     """Source records that are not in the log, or not accounted for exactly once."""
     origins: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    ids = topic_ids(made.settings, made.settings.kafka.bootstrap)
-    codes = {log.topic_code(name, ids[name]): name for name in made.sources}
+    codes = _sources_by_code(made)
     for record in truth.records:
         assert record.value is not None
         header = log.header(record.value)

@@ -24,6 +24,7 @@ class Named(Worker):
 
     def __init__(self, made: Deployment, name: str) -> None:
         super().__init__({**made.given, "kafka.instance_id": name}, made.home, name)
+        made.hire(self)
 
 
 class Fragile(Worker):
@@ -39,6 +40,7 @@ class Fragile(Worker):
             made.home / f"{name}.log",
             environment_of(given, made.home / name),
         )
+        made.hire(self)
 
 
 class Stand(NamedTuple):
