@@ -248,7 +248,8 @@ class Redriver:
                 continue
             mark, place, timestamp = found
             if mark.run == self._name:
-                ours.add(place.partition)
+                if not mark.sent:  # of the run before, which is no claim to these
+                    ours.add(place.partition)
             elif place.partition not in ours or mark.sent:
                 others |= {marked.identity for marked in mark.letters}
             if mark.run != self._name:

@@ -196,11 +196,11 @@ def check_untouched(made: Deployment, letter: str, value: bytes | None) -> None:
     assert [one.get(REDRIVEN) for one in letters] == [None, letter.encode()]
 
 
-def redriven(made: Deployment, doubt_s: float = 60, **how: Any) -> list[Told]:
-    """Send back all there is, from within."""
+def redriven(made: Deployment, doubt_s: float = 60, since: int | None = None, **how: Any) -> list[Told]:
+    """Send back all there is, or since an instant (ms), from within."""
     with Redriver(made.settings, made.bootstrap) as redriver, LetterReader(made.settings, made.bootstrap) as reader:
         redriver.doubt_s = doubt_s
-        scan = Scan(reader, Wanted())
+        scan = Scan(reader, Wanted(since=since))
         letters = list(scan.letters())
         return list(redriver.send(letters, Plan(scan.marks, sources=frozenset(made.sources), **how)))
 
@@ -279,4 +279,31 @@ def test_of_two_redrives_at_a_time_one_sends(shell: Shell, monkeypatch: pytest.M
     left = [told.left for told in redriven(made)]
     assert len(left) == 5
     assert all(words.startswith("another redrive has it in hand") for words in left)
+    assert Counter(sent(made).values()) == {1: 5}
+
+
+def test_also_in_a_later_run_of_letters_the_first_mark_counts(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a redrive has marked its letters before as sent is no claim to the next: one that began with those is first."""
+    made = shell.made
+    put_aside(made, 10)
+    monkeypatch.setattr(redriving, "RUN_MAX", 5)
+    mark, calls = Redriver._mark, list[Any]()
+
+    def dying(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    def overtaken(self: Redriver, *of: Any, **how: Any) -> None:
+        calls.append(how)
+        if len(calls) == 3:  # begun, sent, begun
+            with monkeypatch.context() as broken:
+                broken.setattr(Redriver, "_taken", dying)
+                with pytest.raises(KeyboardInterrupt):
+                    redriven(made)
+        mark(self, *of, **how)
+
+    monkeypatch.setattr(Redriver, "_mark", overtaken)
+    assert Counter(told.left.partition(":")[0] for told in redriven(made)) == {
+        "": 5,
+        "another redrive has it in hand": 5,
+    }
     assert Counter(sent(made).values()) == {1: 5}
