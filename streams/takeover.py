@@ -25,7 +25,7 @@ from faust.types import TP
 
 from lifestage import profile as profiles
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, decode_marker, encode_marker
-from lifestage.pages import is_page, join
+from lifestage.pages import is_page, join, owner
 from lifestage.partition import Partition
 from lifestage.profile import Profile
 from streams.fence import clock
@@ -118,19 +118,23 @@ class Watched:
     def lacking(self, partition: Partition) -> list[OutRecord]:
         """Records of the changelog to be written again; everything that we have written has been read."""
         found: list[OutRecord] = []
+        # A record stands behind the pages that it names. Compaction leaves a page where it was written last.
+        named: dict[bytes, OutRecord] = {}
         for key in self.suspects - {MARKER_KEY}:
             if is_page(key):
-                content = partition.shelf.pages.get(key)
+                content, customer = partition.shelf.pages.get(key), owner(key)
                 if self.pages[key] != (content is not None):
                     found.append((key, content, NO_HEADERS))
+                    if content is not None and customer in partition.stored:
+                        named[customer] = customer, partition.stored[customer], NO_HEADERS
                 continue
             applied, gone = self.profiles[key]
             stored = partition.stored.get(key)
             if stored is not None and applied < profiles.decode_head(stored).applied:
-                found.append((key, stored, NO_HEADERS))
+                named[key] = key, stored, NO_HEADERS
             elif stored is None and not gone and applied <= partition.marker.offset:
                 found.append((key, None, [(APPLIED, b"%d" % partition.marker.offset)]))
-        return found
+        return [*found, *named.values()]
 
 
 class Takeovers:
