@@ -173,15 +173,6 @@ class LetterReader:
         except kafka_errors.KafkaError as error:
             raise self._unreachable(error) from error
 
-    def since(self, instant: int) -> dict[int, int]:
-        """Partition → the first offset that was written at `instant` (ms) or later."""
-        asked = {TopicPartition(self.topic, number): instant for number in self.ends}
-        try:
-            found = self._consumer.offsets_for_times(asked)
-        except kafka_errors.KafkaError as error:
-            raise self._unreachable(error) from error
-        return {p.partition: self.ends[p.partition] if found.get(p) is None else found[p].offset for p in asked}
-
     def scan(self, begins: Mapping[int, int] | None = None) -> Iterator[Letter | tuple[Mark, Place, int]]:
         """Letters, and marks with their place and time, partition by partition, in order; those of `begins`, or all."""
         for number, begin in (self.begins if begins is None else begins).items():
@@ -279,7 +270,8 @@ class Scan:
     reader: LetterReader
     wanted: Wanted
     begins: Mapping[int, int] | None = None
-    """Where to begin in each partition; else at its first letter, or at the instant that is wanted."""
+    """Where to begin in each partition; else at its first letter, also when only new ones are wanted: a mark from before
+    speaks of a letter that a restart has repeated since."""
     marks: Marks = field(default_factory=Marks)
     seen: set[str] = field(default_factory=set)
     """Identities of the letters that were wanted."""
@@ -288,10 +280,7 @@ class Scan:
 
     def letters(self) -> Iterator[Letter]:
         """The letters that are wanted, the first of each; `marks` are complete after the last."""
-        begins = self.begins
-        if begins is None and self.wanted.since is not None and not self.wanted.places:
-            begins = self.reader.since(self.wanted.since)
-        for found in self.reader.scan(begins):
+        for found in self.reader.scan(self.begins):
             self.read += 1
             if not isinstance(found, Letter):
                 self.marks.take(found[0], found[2])
