@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from pathlib import Path
 
@@ -16,14 +15,13 @@ from lifestage.clock import Reading, read_clock
 from streams import connections
 from streams.dead_letters import VALUE_MAX, why
 from streams.embedded.kafka import KafkaServer
-from streams.embedded.process import Child, free_ports
 from streams.sources import Sources
 from streams.stop import EXIT_STOPPED
 from tests.broker.test_downtime import visit
 from tests.pipeline import Deployment, deployment, differences, owned_by, truth_of, written_by
 from tests.services import http_status
+from tests.spoilt.workers import Stalled
 from tests.wire import create_topic, produce
-from tests.workers import Worker, environment_of
 
 pytestmark = pytest.mark.broker
 
@@ -100,19 +98,6 @@ def test_a_record_larger_than_a_dead_letter_is_cut(kafka: KafkaServer, topic_pre
         assert CUT not in dict(letters[b"small"].headers)
         assert differences(made) == []
         assert truth_of(made).profiles.keys() == {b"before", b"after"}
-
-
-class Stalled(Worker):
-    """A worker that is never told where to go on."""
-
-    def __init__(self, made: Deployment, name: str) -> None:
-        (self.port,) = free_ports(1)
-        self.name = name
-        self.child = Child(
-            [sys.executable, "-P", "-m", "tests.slow_worker", "worker"],
-            made.home / f"{name}.log",
-            environment_of({**made.given, "metrics.port": str(self.port)}, made.home / name),
-        )
 
 
 def test_a_recovery_that_hangs_ends_the_process(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> None:

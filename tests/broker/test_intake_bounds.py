@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from streams.embedded.kafka import KafkaServer
-from tests.careless_intake import HELD_BYTES
-from tests.careless_worker import Careless
 from tests.pipeline import Deployment, deployment, differences, truth_of
+from tests.spoilt.intake import HELD_BYTES
+from tests.spoilt.workers import Careless
 from tests.wire import produce
 
 pytestmark = pytest.mark.broker

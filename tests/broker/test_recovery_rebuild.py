@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from streams.embedded.kafka import KafkaServer
-from streams.embedded.process import Child, free_ports
 from tests.broken_worker import DIED
 from tests.load import Load
 from tests.pipeline import Deployment, deployment, differences, written_by
+from tests.spoilt.workers import Forgetful
 from tests.upsets import empty, forget_group, remake
-from tests.workers import Worker, environment_of
+from tests.workers import Worker
 
 pytestmark = pytest.mark.broker
 
@@ -23,19 +22,6 @@ SEED = 41
 PIECE = 2_000
 END_MS = 1_300_000_000_000
 """Later than any event of a load: everybody's timers fire."""
-
-
-class Forgetful(Worker):
-    """A worker that `tests.forgetful_worker` makes."""
-
-    def __init__(self, made: Deployment, word: str, name: str) -> None:
-        (self.port,) = free_ports(1)
-        self.name = name
-        self.child = Child(
-            [sys.executable, "-P", "-m", "tests.forgetful_worker", word, "worker"],
-            made.home / f"{name}.log",
-            environment_of({**made.given, "metrics.port": str(self.port)}, made.home / name),
-        )
 
 
 def work(made: Deployment, load: Load, name: str, count: int = PIECE) -> None:

@@ -11,8 +11,8 @@ from kafka import KafkaProducer
 
 from streams.embedded.kafka import KafkaServer
 from tests.broker.test_downtime import visit
-from tests.broker.test_recovery_rebuild import Forgetful
 from tests.pipeline import Deployment, deployment, samples, truth_of, written_by
+from tests.spoilt.workers import Forgetful
 from tests.upsets import add_partitions, wait_until
 from tests.wire import produce
 from tests.workers import Worker

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.careless_worker import Careless
 from tests.chaos.arena import Arena
 from tests.chaos.inputs import backlog, duplicates, hot_key, huge_customer
 from tests.chaos.poison import poison
 from tests.chaos.table import plain
 from tests.pipeline import Deployment
+from tests.spoilt.workers import Careless
 
 pytestmark = pytest.mark.broker
 

@@ -1,6 +1,6 @@
 """A worker whose broker never answers at one step of the recovery: what the end of a hanging worker is tested with.
 
-python -m tests.slow_worker worker …
+python -m tests.spoilt.recovery worker …
 """
 
 from __future__ import annotations

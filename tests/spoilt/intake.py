@@ -1,6 +1,6 @@
 """A worker that sends nothing until it is told to, and writes down how much it holds; or one that lacks a guard.
 
-    python -m tests.careless_intake ARM WORDS worker …
+    python -m tests.spoilt.intake ARM WORDS worker …
 
 Nothing goes into the log until the file ARM exists. The most bytes that it has held stand in ARM.held. WORDS, with commas:
 `unbounded` takes the bound away, `forgetful` the memory of events that were seen.

@@ -1,6 +1,6 @@
 """A worker that lacks something of what it takes to come back from a lost state, or dies while it does.
 
-    python -m tests.forgetful_worker WORD worker …
+    python -m tests.spoilt.rebuild WORD worker …
 
 WORD is the name of one of `WORDS`. A run of the log is folded in many flushes, so that a rebuild can be cut.
 """
