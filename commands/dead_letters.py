@@ -43,20 +43,24 @@ def list_(
     reason: Reason = None,
     source: Source = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Show the newest N.")] = NEWEST,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help=f"Show the newest N, else {NEWEST}.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show all, oldest first in each partition.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON each; the counts go to stderr.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """List rejected events, the newest last: when, why, where they are, where they came in; then how many by reason.
+    """List rejected events.
 
-    Each rejected event once, also where a restart has put it aside twice. Values may hold personal data: they are in
+    The newest comes last: when, why, where it is, where it came in; then how many there are by reason. Each event once, also where a restart has put it aside twice. Values may hold personal data: they are in
     --json and in `show`, not in the list.
     """
     from commands.progress import progress
     from streams.letters import LetterReader, Scan
     from streams.running import bootstrap_of
 
+    if everything and limit is not None:
+        raise OptionError("--all shows all and --limit the newest: give one of the two")
     settings = settings_of(config)
     wanted = wanted_of(settings, reason, source, since)
     reasons = Counter[str]()
@@ -68,7 +72,7 @@ def list_(
                 reasons[letter.why.reason] += 1
                 # partitions are read one after the other, so a later one may hold older letters
                 heappush(newest, (letter.timestamp, number, letter))
-                if everything or len(newest) > limit:
+                if everything or len(newest) > (limit or NEWEST):
                     heappop(newest)
         # only after the last it is known what was redriven: all are read twice, rather than held
         letters = Scan(reader, wanted).letters() if everything else (letter for _, _, letter in sorted(newest))
@@ -149,9 +153,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The letter as one line of JSON.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Show one rejected event: why, where it came in, headers, and its value with the place of the mistake marked.
+    """Show one rejected event.
 
-    A value that is no text is shown in hex. LETTER may be the event's place in its source, `purchases[1]@5`.
+    Why, where it came in, its headers, and its value with the place of the mistake marked. A value that is no text is shown in hex. LETTER may be the event's place in its source, `purchases[1]@5`.
     """
     from streams.letter_text import told
     from streams.running import bootstrap_of
@@ -207,9 +211,7 @@ class Ask:
 
 @app.command("redrive")
 def redrive(
-    places: Annotated[
-        list[str] | None, typer.Argument(metavar="[LETTER]...", help="Places as `list` shows them.")
-    ] = None,
+    places: Annotated[list[str] | None, typer.Argument(metavar="LETTER", help="Places as `list` shows them.")] = None,
     *,
     reason: Reason = None,
     source: Source = None,
@@ -225,9 +227,9 @@ def redrive(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Send rejected events back to the source that they came from: the same bytes, key and headers.
+    """Send rejected events back to where they came from.
 
-    Name letters, or choose by --reason, --source, --since or --all. What would be rejected again by the settings in
+    The same bytes, key and headers go to the same source. Name letters, or choose by --reason, --source, --since or --all. What would be rejected again by the settings in
     force is left, and said; what was redriven before is left. Prints where each event is: letter -> topic[partition]@offset.
     """
     from streams.letters import place_of
@@ -238,6 +240,9 @@ def redrive(
     wanted.places = frozenset(place_of(word, settings) for word in places or ())
     if not (wanted.places or reason or source or since or everything):
         raise OptionError("which letters? name some as `list` shows them, or give --reason, --source, --since or --all")
+    if wanted.places and everything:
+        raise OptionError("--all chooses all and LETTER some: give one of the two")
+    _check_fixes(fix or [])
     ask = Ask(dry_run, unchecked, yes, named=bool(wanted.places))
     if _redrive(settings, bootstrap_of(settings), wanted, ask, (fix or [], again)):
         raise typer.Exit(1)
@@ -268,17 +273,22 @@ def _redrive(settings: Settings, bootstrap: str, wanted: Wanted, ask: Ask, how: 
         return _tell(redriver.send(letters, plan), "->", sum(reasons.values()))
 
 
+def _check_fixes(words: list[str]) -> None:
+    """Raises `OptionError` for a word of --fix that is no field."""
+    from streams.outgoing import SendError, fields_of
+
+    try:
+        fields_of("", [word for word in words if not word.startswith("type=")])
+    except SendError as error:
+        raise OptionError(f"--fix {error}") from None
+
+
 def _plan(settings: Settings, marks: Marks, ask: Ask, how: tuple[list[str], bool]) -> Plan:
     from streams.doorway import decoder_of
-    from streams.outgoing import SendError, fields_of
     from streams.redriving import Fix, Plan, checker
     from streams.topics import topics_of
 
     fix, again = how
-    try:
-        fields_of("", [word for word in fix if not word.startswith("type=")])
-    except SendError as error:
-        raise OptionError(f"--fix {error}") from None
     return Plan(
         marks,
         Fix(tuple(fix)),

@@ -24,16 +24,16 @@ from config.errors import OptionError, SettingsError, UserFacingError
 
 VERSION = "0.1.0"
 COMMANDS = {
-    "demo": "Replay real purchases through Kafka and watch the stages move.",
-    "worker": "Take events in, keep every customer's stage, announce the changes.",
+    "demo": "Replay real purchases through Kafka, and watch.",
+    "worker": "Keep every customer's stage, and announce the changes.",
     "provision": "Create the topics, or say what would be created.",
     "send": "Put one event in.",
     "tail": "Follow a topic.",
-    "dead-letters": "See what was rejected and why, and send it back once the cause is mended.",
+    "dead-letters": "See what was rejected and why, and send it back.",
     "check": "Check a plan, and say what it holds.",
-    "contract": "Print what may come in and what goes out, as JSON Schemas and AsyncAPI.",
+    "contract": "Print the contract, as JSON Schemas and AsyncAPI.",
     "replay": "Compute the stage changes of files of events, without Kafka.",
-    "backtest": "Compare two plans on files of events: who would stand elsewhere.",
+    "backtest": "Compare two plans: who would stand elsewhere.",
     "whatif": "Change windows of a plan and see who would stand elsewhere.",
     "explain": "Show why a customer is where they are, and why not further.",
     "customer": "Show where one customer stands, and what silence will bring.",

@@ -12,4 +12,4 @@ def instant(text: str) -> int:
     try:
         return parse(f"{text}T00:00:00Z" if len(text) == len("1998-07-01") else text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r}: {error}") from None
+        raise typer.BadParameter(f"{text!r}: {error}; a date such as 2024-02-29 will do, too") from None

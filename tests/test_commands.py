@@ -81,6 +81,32 @@ def test_each_command_has_help(name: str) -> None:
     assert f"Usage: lifestage {name}" in done.stdout
 
 
+@pytest.mark.parametrize("words", [(), ("dead-letters",)])
+def test_no_line_of_a_list_of_commands_is_cut(words: tuple[str, ...]) -> None:
+    """In a terminal of 80 columns each command is said to its end."""
+    done = lifestage(*words, "--help", COLUMNS="80")
+    listed = done.stdout.partition("Commands:")[2].splitlines()[1:]
+    assert len(listed) == (3 if words else len(COMMANDS))
+    assert [line for line in listed if not line.endswith(".")] == []
+    assert [line for line in listed if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("redrive", "--all", "--fix", "foo"), "--fix 'foo' is no field: write name=value"),
+        (("redrive", "--all", "3:1"), "--all chooses all and LETTER some: give one of the two"),
+        (("list", "--all", "--limit", "5"), "--all shows all and --limit the newest: give one of the two"),
+        (("list", "--since", "yesterday"), "a date such as 2024-02-29 will do, too"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused_before_kafka_is_asked(words: tuple[str, ...], said: str) -> None:
+    """With no Kafka there, it is the words that are complained of."""
+    done = lifestage("dead-letters", *words, LIFESTAGE_KAFKA_BOOTSTRAP="127.0.0.1:1", COLUMNS="200")
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_every_module_of_a_command_is_registered() -> None:
     """A file in commands/ with a function `run` is a command that the help lists."""
     modules = {path.stem for path in (ROOT / "commands").glob("*.py") if "\ndef run(" in path.read_text()}
