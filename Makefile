@@ -35,7 +35,7 @@ lint: $(STAMP)
 bench: $(STAMP) system compiled  ## events per second, against plain Faust on the same Kafka
 	@PYTHONPATH="$(CURDIR)" $(BIN)/python -P -m benchmarks $(ARGS)
 
-chaos: $(STAMP) compiled  ## a hundred kills and more, with what came of them in a table (ARGS="--seed 19 --only kills --scale 0.1")
+chaos: $(STAMP) system compiled  ## a hundred kills and more, with what came of them in a table (ARGS="--seed 19 --only kills --scale 0.1")
 	@PYTHONPATH="$(CURDIR)" $(BIN)/python -P -m tests.chaos $(ARGS)
 
 # No index address is written into a lock: pip asks whichever index it is set up for, and the hashes decide.
