@@ -31,7 +31,7 @@ from streams.rebuild import Rebuilds
 from streams.rules import rules_of
 from streams.sources import Sources
 from streams.stop import fail_stop
-from streams.takeover import Takeovers
+from streams.takeover import Takeovers, watch_s
 from streams.ticking import Ticker
 from streams.topics import Topics, topics_of
 from streams.view import WorkerView, accounts_of
@@ -102,7 +102,7 @@ class Worker:
             self.profiles,
             self.outbox,
             self.topics,
-            kafka.session_timeout_s,
+            watch_s(kafka.session_timeout_s, kafka.request_timeout_s),
             self.metrics.counts.repair,
         )
         self._stall = StallWatchdog(kafka.session_timeout_s)

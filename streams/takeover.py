@@ -1,9 +1,9 @@
 """After a takeover: what a former owner writes late is found, and what it has spoilt is written again.
 
-The fence keeps a zombie from writing, all but what is in the network already. So for two session timeouts the new owner
-goes on reading its changelog partition, from where its recovery ended, and its partition of `customer-stages`. Both are
-compacted: the newest record of a key is all that stays. A late record there that says less than what we have would in
-the end be the state. Nothing is lost at once: a recovery takes of two records the one that has applied more, and
+The fence keeps a zombie from writing, all but what is in the network already. So for a while (see
+`watch_s`) the new owner goes on reading its changelog partition, from where its recovery ended, and its partition of
+`customer-stages`. Both are compacted: the newest record of a key is all that stays. A late record there that says less
+than what we have would in the end be the state. Nothing is lost at once: a recovery takes of two records the one that has applied more, and
 compaction leaves records of the last hour alone.
 
 All other topics need no repair: facts of the log are known by their position of origin, a tick never turns the clock
@@ -36,10 +36,19 @@ from streams.topics import Topics
 
 logger = logging.getLogger("lifestage")
 
-SESSIONS = 2
-"""For so many session timeouts after a takeover a late write is looked for."""
+LINGERS_S = 60
+"""For so long and more a kernel goes on sending what was written to a connection that has been closed since."""
 POLL_MS = 200
 RUN_MAX = 1_000
+
+
+def watch_s(session_timeout_s: float, request_timeout_s: float) -> float:
+    """For how long after a takeover a late write is looked for: longer than one can be under way.
+
+    What was written while the fence was open stays in the kernel while the network is cut: until the request times out,
+    and then, its connection closed, for as long as the kernel tries.
+    """
+    return 2 * session_timeout_s + 2 * request_timeout_s + LINGERS_S
 
 
 class _Seq(msgspec.Struct, gc=False):
@@ -147,12 +156,13 @@ class Takeovers:
         table: ProfilesTable,
         outbox: Outbox,
         topics: Topics,
-        session_timeout_s: float,
+        for_s: float,
         repaired: Callable[[str], None],
     ) -> None:
+        """`for_s`: see `watch_s`."""
         self._connection, self._keeper, self._table, self._outbox = connection, keeper, table, outbox
         self._changelog, self._stages = topics.changelog.name, topics.stages.name
-        self._for_s, self._repaired = SESSIONS * session_timeout_s, repaired
+        self._for_s, self._repaired = for_s, repaired
         self.watched: dict[int, Watched] = {}
         self._known: set[int] = set()
         self._next: dict[TopicPartition, int] = {}

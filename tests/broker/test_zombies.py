@@ -211,7 +211,6 @@ def test_a_late_write_is_mended(kafka: KafkaServer, topic_prefix: str, tmp_path:
     with ThreadPoolExecutor(2) as pool:
         for words in ("", "takeovers_off"):
             home = tmp_path / (words or "sound")
-            # The watch goes on for two session timeouts.
             made = Deployment(
                 kafka.bootstrap, f"{topic_prefix}{words}.", home, kafka__session_timeout_s="20",
                 kafka__instance_id="one", lifecycle__flush_interval_s="0.2",

@@ -2,17 +2,151 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.structs import TopicPartition
 
+from agents.app import Worker
+from config.settings import load
 from lifestage.pages import is_page, owner
 from streams.profiles import applied_of
-from streams.takeover import Watched
-from tests.core.histories import records
+from streams.takeover import Takeovers, Watched
+from tests.core.histories import Record, order, records, visit
+from tests.core.test_keeper import NUMBER, TOPICS, Desk
 from tests.core.test_pages import grown, shrink
 from tests.core.test_restore import Kept, flushes, read
+
+
+class Log:
+    """A partition of a topic as a broker has it."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def add(self, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
+        """Append a record."""
+        self.records.append(SimpleNamespace(offset=len(self.records), key=key, value=value, headers=list(headers)))
+
+
+class Reader:
+    """aiokafka's consumer outside a group, over logs; `asked` is called before each answer."""
+
+    def __init__(self, logs: dict[str, Log]) -> None:
+        self._logs, self._positions = logs, dict[TopicPartition, int]()
+        self.asked: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        """Connect."""
+
+    stop = start
+
+    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The next offsets to be written."""
+        return {tp: len(self._logs[tp.topic].records) for tp in tps}
+
+    def assign(self, tps: Iterable[TopicPartition]) -> None:
+        """Read these."""
+        self._positions = dict.fromkeys(tps, 0)
+
+    def unsubscribe(self) -> None:
+        """Read nothing."""
+        self._positions = {}
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """Go on elsewhere."""
+        self._positions[tp] = offset
+
+    async def seek_to_beginning(self, tp: TopicPartition) -> None:
+        """Start anew."""
+        self._positions[tp] = 0
+
+    async def position(self, tp: TopicPartition) -> int:
+        """The next to be read."""
+        return self._positions[tp]
+
+    async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[Any]]:
+        """All that is there."""
+        self.asked()
+        found = {tp: self._logs[tp.topic].records[at:] for tp, at in self._positions.items()}
+        self._positions = {tp: len(self._logs[tp.topic].records) for tp in self._positions}
+        return {tp: records for tp, records in found.items() if records}
+
+
+class Owner(Desk):
+    """A worker that has taken a partition over, on a broker of its own and a clock that is set by hand."""
+
+    def __init__(self, watched_s: float) -> None:
+        super().__init__()
+        self.now, self.mended = 1_000.0, list[str]()
+        self.logs = {topic: Log() for topic in (TOPICS.changelog.name, TOPICS.stages.name, TOPICS.changes.name)}
+        table: Any = self.keeper._profiles
+        table.persisted_offset = lambda _: len(self.logs[TOPICS.changelog.name].records) - 1
+        wire: Any = self
+        self.keeper._outbox = wire
+        self.takeovers = Takeovers({}, self.keeper, table, wire, TOPICS, watched_s, self.mended.append)
+        self.reader = Reader(self.logs)
+        self.takeovers._consumer = self.reader
+
+    async def send(self, topic: str, number: int, sent: Any) -> list[asyncio.Future[Any]]:
+        """Write at once."""
+        records = list(sent)
+        for key, value, headers in records:
+            self.logs[topic].add(key, value, headers)
+        return await self.wire.send(topic, number, records)
+
+    def fits_one(self, _: Any) -> bool:
+        """All of it fits."""
+        return True
+
+    async def take_over(self) -> None:
+        """Open the partition."""
+        await self.takeovers.mark({NUMBER})
+        self.keeper.reopen()
+        self.takeovers.reopen()
+
+    async def keep(self, history: list[Record]) -> None:
+        """Fold, and make durable."""
+        await self.fold(history)
+        await self.keeper.flush(NUMBER)
+
+
+HISTORY = records([visit(0, "a"), order(1, "b", "o1"), order(2, "c", "o2")])
+
+
+@pytest.fixture
+def watched_s(tmp_path: Path) -> float:
+    """For how long a worker watches as it is delivered, with a session timeout of 10 s and a request timeout of 30 s."""
+    settings = load(environment={"LIFESTAGE_KAFKA_BOOTSTRAP": "127.0.0.1:1"})
+    assert (settings.kafka.session_timeout_s, settings.kafka.request_timeout_s) == (10.0, 30.0)
+    return Worker(settings, "127.0.0.1:1", None, tmp_path, "test").takeovers._for_s
+
+
+async def test_a_late_write_is_looked_for_as_long_as_one_can_be_under_way(
+    watched_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written before a cut, and kept by the kernel until the request timed out and for 100 s more: mended; later, not."""
+    found = {}
+    for seconds in (130.0, 141.0):
+        owner = Owner(watched_s)
+        monkeypatch.setattr("streams.takeover.clock", lambda owner=owner: owner.now)
+        await owner.keep(HISTORY[:1])
+        changelog = owner.logs[TOPICS.changelog.name]
+        early = list(changelog.records)
+        await owner.take_over()
+        await owner.keep(HISTORY[1:])
+        owner.now += seconds
+        await owner.takeovers._look()
+        for record in early:
+            changelog.add(record.key, record.value)
+        if owner.takeovers.watched:
+            await owner.takeovers._look()
+        found[seconds] = sorted(owner.mended)
+    assert found == {130.0: ["marker", "profile"], 141.0: []}
 
 
 def taken(key: bytes, value: bytes | None) -> Any:

@@ -133,6 +133,7 @@ def under_simulation(
             (app, "gc", SimpleNamespace(collect=_nothing, freeze=_nothing, set_threshold=_nothing)),
             (app, "faust_app", lambda settings, *_: App(topics_of(settings).changelog.name)),
             (app, "WorkerMetrics", _Metrics),
+            (app, "watch_s", lambda session_s, _: 2 * session_s),  # here nothing is under way for longer
             (app, "rules_of", rules_in),
             (app, "decoder_of", _nothing),
             (app, "Doorway", lambda *_: _door(settings_of("data"))),
