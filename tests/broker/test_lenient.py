@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiokafka
@@ -11,6 +12,7 @@ from kafka import KafkaProducer
 
 from streams import lenient
 from streams.embedded.kafka import KafkaServer
+from tests.chaos.crew import PATIENCE_S
 from tests.chaos.poison import Nameless
 from tests.wire import create_topic
 
@@ -37,7 +39,8 @@ async def read(bootstrap: str, topic: str, count: int) -> list[Any]:
     consumer = aiokafka.AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        return [await consumer.getone() for _ in range(count)]
+        async with asyncio.timeout(PATIENCE_S):
+            return [await consumer.getone() for _ in range(count)]
     finally:
         await consumer.stop()
 

@@ -96,15 +96,15 @@ async def handed_out(kafka: KafkaServer, topic: str, kind: type[Unthreaded], ove
         consumer.seek(TopicPartition(*tp), 0)
         thread = kind(consumer)
         waiting = asyncio.create_task(thread._fetch_runs(frozenset({tp}), 60.0, 100))
-        while not consumer._fetcher._fetch_waiters:  # noqa: ASYNC110  # a set of the fetcher's, not an event
-            await asyncio.sleep(0.01)
-        await overtake(thread, tp)
-        await asyncio.to_thread(produce, kafka.bootstrap, topic, [(None, b"%d" % n) for n in range(RECORDS)])
-        await waiting
-        fetched = [waiting.result()]
-        # Where reading goes on: behind what was dropped and not given back.
-        while await consumer.position(TopicPartition(*tp)) < RECORDS:
-            fetched.append(await thread._fetch_runs(frozenset({tp}), 0.1, 100))
+        async with asyncio.timeout(PATIENCE_S):
+            while not consumer._fetcher._fetch_waiters:  # noqa: ASYNC110  # a set of the fetcher's, not an event
+                await asyncio.sleep(0.01)
+            await overtake(thread, tp)
+            await asyncio.to_thread(produce, kafka.bootstrap, topic, [(None, b"%d" % n) for n in range(RECORDS)])
+            fetched = [await waiting]
+            # Where reading goes on: behind what was dropped and not given back.
+            while await consumer.position(TopicPartition(*tp)) < RECORDS:
+                fetched.append(await thread._fetch_runs(frozenset({tp}), 0.1, 100))
         for records, *state in fetched:
             if state == [thread.epoch, thread.app.consumer_generation_id]:  # as `getmany` looks
                 found += [record.offset for run in records.values() for record in run]
