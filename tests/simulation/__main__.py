@@ -8,7 +8,7 @@ import time
 
 from tests.simulation.breaks import BREAKS
 from tests.simulation.history import shortened
-from tests.simulation.runner import Progress, run_many
+from tests.simulation.runner import Progress, alike, run_many
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
     print(", ".join(f"{count:,} {name}" for name, count in sorted(total.faults.items())))
     if total.failures:
         first = min(total.failures, key=lambda failure: failure.seed or 0)
-        print(first.reason if given.broken else shortened(first))
+        print(first.reason if given.broken else alike(shortened, first))
         again = f" --break {given.broken}" if given.broken else ""
         print(f"again: python -m tests.simulation --seeds 1 --first {first.seed}{again}")
     return 0 if bool(total.failures) == bool(given.broken) else 1

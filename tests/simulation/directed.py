@@ -13,7 +13,7 @@ from tests.simulation.product import PARTITIONS
 
 Step = tuple[str, int, int]
 
-SHARE = 0.25
+SHARE = 0.3
 """Of all seeds, those with a history that has an aim."""
 ALL, VISITORS = range(EVERYBODY), range(CUSTOMERS, EVERYBODY)
 PURCHASES, VISITS = range(2, 6), range(8, 16)
@@ -81,7 +81,23 @@ def late_write(chance: random.Random) -> list[Step]:
     ]
 
 
-AIMS: tuple[Callable[[random.Random], list[Step]], ...] = (flush_cut, late_write)
+def revoked(chance: random.Random) -> list[Step]:
+    """Workers come and go while facts are folded and not yet kept: those who stay let go, join and go on."""
+    steps: list[Step] = [("start", 0, 0), *(_fact(chance, each) for each in ALL), *_flow(chance, 10, 16)]
+    for moved in (("start", 0, 0), chance.choice((("start", 0, 0), ("leave", 1, 0))), ("leave", 0, 0)):
+        steps += [
+            *(_fact(chance, each) for each in chance.sample(ALL, 4)),
+            *_flow(chance, 5, 8),
+            moved,
+            ("rush", 0, 0),
+            ("beat", 0, 0),
+            ("beat", 1, 0),
+            *_flow(chance, 6, 12),
+        ]
+    return steps
+
+
+AIMS: tuple[Callable[[random.Random], list[Step]], ...] = (flush_cut, late_write, revoked)
 
 
 def directed(seed: int) -> list[Step] | None:

@@ -1,4 +1,8 @@
-"""Many seeds, fast: on all cores, with a line of progress, and every failure with what runs it again."""
+"""Many seeds, fast: on all cores, with a line of progress, and every failure with what runs it again.
+
+Python's hashes of words are another in each process, and with them the order of a set, which the product may follow. So
+seeds are run in processes whose hashes are the same each time: a seed is one history, on every machine.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context
+from typing import Any
+from unittest.mock import patch
 
 from tests.simulation.breaks import BREAKS
 from tests.simulation.history import Failure, chosen, run
 from tests.simulation.judge import Found
 
-SHARE = 20
+SAME_HASHES = {"PYTHONHASHSEED": "0"}
+SHARE = 10
 """Seeds that a process takes at a time."""
 NOTHING = Found(0, 0, 0, 0)
 
@@ -41,8 +49,13 @@ class Total:
             self.faults[name] = self.faults.get(name, 0) + count
 
 
-def run_seeds(first: int, count: int, broken: str = "", *, until_found: bool = False) -> Total:
-    """Run seeds one after the other in this process; `until_found` ends with the first failure."""
+def until_found(first: int, count: int, broken: str) -> Total:
+    """Run seeds one after the other up to the first that fails."""
+    return run_seeds(first, count, broken, most=1)
+
+
+def run_seeds(first: int, count: int, broken: str = "", *, most: int = 1 << 30) -> Total:
+    """Run seeds one after the other in this process, until so many have failed."""
     total = Total()
     for seed in range(first, first + count):
         mode, steps = chosen(seed)
@@ -51,13 +64,26 @@ def run_seeds(first: int, count: int, broken: str = "", *, until_found: bool = F
         total.add(Total(1, len(steps), NOTHING, [], dict(came.faults)))
         if isinstance(came, Failure):
             total.failures.append(came)
-            if until_found:
+            if len(total.failures) >= most:
                 break
         else:
             total.found = Found(*(a + b for a, b in zip(total.found, came.found, strict=True)))
         if seed % 10 == 0:
             gc.collect()
     return total
+
+
+def alike(work: Callable[..., Any], *given: Any) -> Any:
+    """What `work` returns in a process whose hashes are the same each time; that process is kept for the next."""
+    return _other().submit(work, *given).result()
+
+
+@cache
+def _other() -> ProcessPoolExecutor:
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    with patch.dict(os.environ, SAME_HASHES):
+        pool.submit(int).result()  # it has begun, with what is set here
+    return pool
 
 
 def _shares(first: int, count: int) -> Iterator[tuple[int, int]]:
@@ -69,7 +95,8 @@ def run_many(first: int, count: int, broken: str = "", say: Callable[[Total], No
     """Run seeds on all cores; `say` is told how far it is. Ends with the first share that has a failure."""
     total, shares, running = Total(), _shares(first, count), set[Future[Total]]()
     workers = os.cpu_count() or 1
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    spawned = get_context("spawn")
+    with patch.dict(os.environ, SAME_HASHES), ProcessPoolExecutor(workers, mp_context=spawned) as pool:
         while not total.failures:
             while len(running) < 2 * workers and (share := next(shares, None)) is not None:
                 running.add(pool.submit(run_seeds, *share, broken))

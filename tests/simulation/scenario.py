@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.chaos.arena import Arena
 from tests.chaos.table import Row
 from tests.simulation.history import shortened
-from tests.simulation.runner import Total, run_many
+from tests.simulation.runner import Total, alike, run_many
 
 FIRST_BELOW = 1 << 30
 
@@ -21,6 +21,6 @@ def simulation(arena: Arena, times: int) -> Row:
     total = run_many(first, times, say=say)
     row.proven, row.events, row.profiles = total.seeds, total.found.records, total.found.profiles
     row.repeats = total.found.repeats
-    row.failures += [str(shortened(failure)) for failure in total.failures[:1]]
+    row.failures += [str(alike(shortened, failure)) for failure in total.failures[:1]]
     row.notes.append(f"seeds from {first}; {', '.join(f'{n:,} {name}' for name, n in sorted(total.faults.items()))}")
     return row

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,9 +13,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.simulation.breaks import BREAKS, FOUND
 from tests.simulation.directed import directed
-from tests.simulation.history import Failure, Right, chosen, run, shortened
+from tests.simulation.history import Failure, run, shortened
 from tests.simulation.machine import Simulation
-from tests.simulation.runner import run_seeds
+from tests.simulation.runner import SAME_HASHES, Total, alike, run_seeds, until_found
 
 SEEDS = 100
 EXAMPLES = 5 if os.environ.get("QUICK") else 20
@@ -21,8 +24,8 @@ EXAMPLES = 5 if os.environ.get("QUICK") else 20
 @pytest.mark.parametrize("first", range(0, SEEDS, 25))
 def test_histories_come_out_right(first: int) -> None:
     """Each of 100 seeds' histories gives the state, the changes and the counts of one process that was never disturbed."""
-    total = run_seeds(first, 25)
-    assert not total.failures, str(shortened(total.failures[0]))
+    total: Total = alike(run_seeds, first, 25)
+    assert not total.failures, str(alike(shortened, total.failures[0]))
     assert total.seeds == 25
     for fault in ("kills", "takeovers", "stops", "leaves", "fail-stops", "held writes"):
         assert total.faults[fault], f"no {fault} among {total.faults}"
@@ -51,28 +54,31 @@ def test_every_break_is_looked_for() -> None:
 
 
 def test_some_histories_have_an_aim() -> None:
-    """Of the seeds about a quarter have a history with an aim, of each aim some, and no two are alike."""
+    """Of the seeds about three in ten have a history with an aim, of each aim some, and no two are alike."""
     aimed = [tuple(steps) for seed in range(400) if (steps := directed(seed)) is not None]
-    assert 70 <= len(aimed) <= 130
+    assert 90 <= len(aimed) <= 150
     assert len(set(aimed)) == len(aimed)
     releases = sum(("release", 0, 0) in steps for steps in aimed)
-    assert 0.3 < releases / len(aimed) < 0.7
+    assert 0.2 < releases / len(aimed) < 0.5
 
 
 @pytest.mark.parametrize("name", list(FOUND))
 def test_a_missing_guard_is_found(name: str) -> None:
     """With a guard taken out the history of one of a few seeds goes wrong, which with it comes out right."""
     first, count = FOUND[name]
-    total = run_seeds(first, count, name, until_found=True)
+    total: Total = alike(until_found, first, count, name)
     assert total.failures, f"{name} was not found within {count} seeds from {first} on"
     seed = total.failures[0].seed
     assert seed is not None
-    assert isinstance(run(*chosen(seed)), Right)
+    assert not alike(run_seeds, seed, 1).failures
 
 
 def test_a_seed_is_a_history() -> None:
-    """The same seed gives the same steps, and they the same course to the last word."""
-    first, second = (run_seeds(3, 1, "gate_off").failures[0] for _ in range(2))
+    """The same seed gives the same steps, and they the same course to the last word, in every process."""
+    found: Total = alike(run_seeds, 3, 1, "gate_off")
+    first = found.failures[0]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, patch.dict(os.environ, SAME_HASHES):
+        second = pool.submit(run_seeds, 3, 1, "gate_off").result().failures[0]
     assert first.steps == second.steps
     assert first.said == second.said
     assert first.reason == second.reason
