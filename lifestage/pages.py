@@ -58,7 +58,11 @@ decode_paged = msgspec.msgpack.Decoder(Paged).decode
 
 
 class MissingError(LookupError):
-    """A page that is named is not there."""
+    """A page that is named is not there. `named` are the keys of all that were found to be named before it was missed."""
+
+    def __init__(self, key: bytes, named: frozenset[bytes]) -> None:
+        super().__init__(f"a page of {key.decode(errors='backslashreplace')!r} is missing")
+        self.named = named
 
 
 def is_page(key: bytes) -> bool:
@@ -138,7 +142,7 @@ def _rest(key: bytes, found: Paged, pages: Mapping[bytes, bytes], keys: list[byt
         try:
             content = b"".join([pages[page] for page in wanted])
         except KeyError as error:
-            raise MissingError(f"a page of {key.decode(errors='backslashreplace')!r} is missing") from error
+            raise MissingError(key, frozenset(keys)) from error
     return content
 
 

@@ -249,6 +249,7 @@ class Partition:
             else:
                 kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
+        self.shelf.again(kept, self.stored)
         pages = self.shelf.take(unnamed)
         if self.gone:
             self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
@@ -275,7 +276,7 @@ class Partition:
                 marker = read_marker(value, self.topic, self.number)
                 if marker.offset >= self.marker.offset:
                     self.marker = marker
-                    self._outdo(key)
+                    self.outdone.pop(key, None)
                 else:
                     self.outdone[key] = marker.offset, False
         elif key == PREPARED_KEY:
@@ -288,18 +289,19 @@ class Partition:
 
     def _restore_profile(self, key: bytes, value: bytes) -> None:
         found = read_profile(key, value, self.topic, self.number)
+        if self.shelf.torn:  # asked first, as there are none
+            self.shelf.heard(key, found.applied, gone=False)
         if key in self.stored or self.gone:  # else it is the first that is heard of the customer
             furthest = self._furthest(key)
             if found.applied < furthest or (found.applied == furthest and key not in self.stored):
                 self.outdone[key] = found.applied, False
                 return
-        if found.format == PAGED or key in self.shelf.named:
+        if found.format == PAGED or key in self.shelf.named or key in self.shelf.torn:
             main = value if found.format == PAGED else None
-            if not self.shelf.name(key, main, found.applied):
+            if not self.shelf.name(key, main, found.applied, self.marker.offset):
                 return
         self.stored[key] = value
-        if self.outdone:
-            self._outdo(key)
+        self.outdone.pop(key, None)
         # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
         if found.due is not None:
             heappush(self.due, (found.due, key))
@@ -310,17 +312,14 @@ class Partition:
         furthest = self._furthest(key)
         if applied < 0:
             applied = furthest
+        self.shelf.heard(key, applied, gone=True)
         if applied >= furthest:
             self.stored.pop(key, None)
-            self.shelf.name(key, None)
+            self.shelf.name(key, None, applied, self.marker.offset)
             self.gone[key] = applied
-            self._outdo(key)
+            self.outdone.pop(key, None)
         else:
             self.outdone[key] = applied, True
-
-    def _outdo(self, key: bytes) -> None:
-        if self.outdone:
-            self.outdone.pop(key, None)
 
     def _furthest(self, key: bytes) -> int:
         """What is known of a customer has applied the log up to here."""
@@ -339,12 +338,17 @@ class Partition:
         self.clock = Clock(self.marker.clock, self.marker.live)
         if self.prepared is not None and self.prepared.offset <= self.marker.offset:
             self.prepared = None
+        for key, torn in list(self.shelf.torn.items()):
+            # beyond the marker it is a former owner's, whose pages a new one took away: the log will be folded to there
+            main, lost, outdone = self.shelf.mend(key, torn, self._furthest(key))
+            if lost <= self.applied:
+                raise corrupt(key, self.topic, self.number, "pages that it names are missing")
+            if main is not None:
+                self._restore_profile(key, main)
+                if outdone is not None:
+                    self.outdone[key] = outdone
         # a tombstone that a cut-off flush kept must hold until reading has come to where it was written
         self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
-        for key, torn in self.shelf.torn.items():
-            # beyond the marker it is a former owner's, whose pages a new one took away: the log will be folded to there
-            if self._furthest(key) < torn <= self.applied:
-                raise corrupt(key, self.topic, self.number, "pages that it names are missing")
         self.shelf.recovered()
         if len(self.due) > len(self.stored) * 3 // 2:
             self._index_due()

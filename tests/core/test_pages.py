@@ -139,6 +139,21 @@ def test_no_record_is_large() -> None:
     assert sum(len(value) for value in whole(made).values()) > 150_000
 
 
+def test_a_year_of_20_000_events_is_kept_in_small_records() -> None:
+    """A customer with 20,000 events, every fourth an order, is kept in records of at most 64 KB and read back whole."""
+    days = [(n, n / 55) for n in range(20_000)]
+    history = records([visit(day, f"e{n}") if n % 4 else order(day, f"e{n}", f"o{n}", n) for n, day in days])
+    made, kept = partition(), list[Kept]()
+    for at in range(0, len(history), 4_000):
+        made.fold(history[at : at + 4_000])
+        kept += records_of(made.checkpoint())
+    profile = made.shown(b"c1")
+    assert profile is not None
+    assert len(profile.orders) == 5_000
+    assert max(sizes(kept)) <= RECORD_MAX
+    assert whole(read(compacted(kept))) == whole(made)
+
+
 def test_a_flush_writes_what_changed() -> None:
     """One more order of a customer with 2,000 rewrites a few pages, and none that is not touched."""
     made = partition()
@@ -178,10 +193,11 @@ def plain(history: list[Record], every: int) -> tuple[dict[bytes, bytes], list[b
     return oracle.stored, told, oracle.marker
 
 
-def compacted(changelog: list[Kept]) -> list[Kept]:
-    """What compaction leaves: the newest record of each key, in their order."""
+def compacted(changelog: list[Kept], tombstones: bool = False) -> list[Kept]:
+    """What compaction leaves: the newest record of each key, in their order, with or without tombstones."""
     newest = {one.key: at for at, one in enumerate(changelog)}
-    return [one for at, one in enumerate(changelog) if newest[one.key] == at and one.value is not None]
+    left = [one for at, one in enumerate(changelog) if newest[one.key] == at]
+    return [one for one in left if tombstones or one.value is not None]
 
 
 @st.composite
@@ -339,7 +355,10 @@ class TestTiny:
         found = read([*kept, Kept(page.key, None)])
         assert whole(found) == whole(read(kept))
         found.fold([record(60, visit(400, "z", "c2"))])
-        assert found.checkpoint().pages == {page.key: page.value}
+        again = found.checkpoint()
+        assert again.pages == {page.key: page.value}
+        assert again.profiles[b"c1"] == found.stored[b"c1"]
+        assert whole(read([*compacted([*kept, Kept(page.key, None)]), *records_of(again)])) == whole(found)
 
 
 class Eager(Shelf):
