@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from faust.types import TP
 
 from streams.batches import FETCH_WAIT_MS, BatchConsumer, BatchMessage
 from streams.doorway import Doorway, Entry
-from streams.merging import Merge, Ranked
+from streams.merging import ENDLESS, Merge, Ranked, Settling
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
 from streams.topics import Topics
 
@@ -34,8 +33,9 @@ where data moves the clock, and order counts for more than latency."""
 
 
 SETTLE_S = 2 * FETCH_WAIT_MS / 1000
-"""Where data moves the clock, a record waits this long for what other partitions still have to say of the time before
-it: within that, each idle partition has been asked again. Where the wall clock rules, latency counts for more."""
+"""Where data moves the clock, an event time that is new waits this long for what other partitions still have to say of
+the time before it: within that, each idle partition has been asked again. Where the wall clock rules, latency counts
+for more."""
 
 
 class Held:
@@ -83,10 +83,8 @@ class Forwarder:
         self._doorway, self._outbox, self._topics, self._rejected = doorway, outbox, topics, rejected
         self._merge: Merge[TP, Entry] = Merge()
         self._ready: list[Ranked[TP, Entry]] = []
-        self._settle_s = settle_s
+        self._settling = Settling(settle_s)
         self._patience_s = PATIENCE_FOR_ORDER_S if settle_s else PATIENCE_S
-        self._young: deque[tuple[float, int]] = deque()
-        """(arrival, least rank) of runs that have not settled."""
         self._rounds: asyncio.Queue[tuple[list[asyncio.Future[Any]], dict[TP, tuple[int, int]]]] = asyncio.Queue(
             ROUNDS_IN_FLIGHT
         )
@@ -104,13 +102,12 @@ class Forwarder:
         if not self.open or self.consumer is None:
             return
         tp, enter, put = batch.tp, self._doorway.enter, self._merge.put
-        least, size = 1 << 62, 0
+        new, size = ENDLESS, 0
         for record in batch.records:
             entry = enter(record)
             size += size_of(entry)
-            least = min(least, put(tp, record.offset, entry.time, entry))
-        if self._settle_s:
-            self._young.append((time.monotonic(), least))
+            new = min(new, put(tp, record.offset, entry.time, entry))
+        self._settling.hear(time.monotonic(), new)
         self._next[tp] = batch.offset + 1
         self.held.add(tp, len(batch.records), size)
         if self.held.over(tp, FULL, self._share()):
@@ -122,7 +119,7 @@ class Forwarder:
         names = {topic.name for topic in self._topics.sources}
         self._next = {tp: offset for tp, offset in targets.items() if tp.topic in names}
         self._forget()
-        self._young.clear()
+        self._settling.clear()
         self.open = True
 
     async def drain(self) -> None:
@@ -165,7 +162,7 @@ class Forwarder:
 
     async def _send_round(self, patient: bool) -> bool:
         if not self._ready:
-            self._ready = self._merge.take(self._unread(), patient, self._settled_below())
+            self._ready = self._merge.take(self._unread(), patient, self._settling.below(time.monotonic()))
         if not self._ready:
             return False
         round_ = self._round()
@@ -209,13 +206,6 @@ class Forwarder:
         ends = {tp: self.consumer.end_offset(tp) for tp in self._next}
         past = self.consumer.positions.past
         return {tp: end is None or end > past(tp, self._next[tp]) for tp, end in ends.items()}
-
-    def _settled_below(self) -> int:
-        """Records that rank below this have settled."""
-        young, limit = self._young, time.monotonic() - self._settle_s
-        while young and young[0][0] <= limit:
-            young.popleft()
-        return min((rank for _, rank in young), default=1 << 62)
 
     def _make_room(self) -> None:
         assert self.consumer is not None

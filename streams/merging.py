@@ -7,6 +7,7 @@ that has more to read.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
@@ -20,6 +21,10 @@ BEFORE_ALL = -(1 << 60)
 """Rank of refused records before any event time was seen in their partition."""
 UNSEEN = BEFORE_ALL - 1
 """Bound of a partition that has records, none of which came in yet: it may have anything to say."""
+
+
+ENDLESS = 1 << 62
+"""Above every rank."""
 
 
 class Ranked(msgspec.Struct, Generic[P, T], frozen=True, gc=False):
@@ -40,13 +45,15 @@ class Merge(Generic[P, T]):
         """Greatest event time (ms) put in, by partition."""
 
     def put(self, source: P, offset: int, time: int | None, item: T) -> int:
-        """Add a partition's next record, and say its rank; `time` None (a refused record) ranks with what came before."""
-        reached = self.reached.get(source)
-        if time is not None and (reached is None or time > reached):
-            reached = self.reached[source] = time
-        rank = reached if reached is not None else BEFORE_ALL
+        """Add a partition's next record; `time` None (a refused record) ranks with what came before.
+
+        Returns the rank if its partition had not reached that, else `ENDLESS`: others have been waited for already.
+        """
+        rank, new = self.reached.get(source, BEFORE_ALL), ENDLESS
+        if time is not None and (time > rank or source not in self.reached):
+            rank = new = self.reached[source] = time
         self._waiting.setdefault(source, []).append(Ranked(rank, source, offset, item))
-        return rank
+        return new
 
     def waiting(self, source: P) -> int:
         """Records of a partition that are in here."""
@@ -60,7 +67,7 @@ class Merge(Generic[P, T]):
         self._waiting.clear()
         self.reached.clear()
 
-    def take(self, more: Mapping[P, bool], patient: bool = True, below: int = 1 << 62) -> list[Ranked[P, T]]:
+    def take(self, more: Mapping[P, bool], patient: bool = True, below: int = ENDLESS) -> list[Ranked[P, T]]:
         """All records that may go, in order. `more` says which partitions have unread records beyond those in here.
 
         Such a partition bounds the others: only what ranks at or below its newest record goes. Not `patient`: no such
@@ -83,6 +90,31 @@ class Merge(Generic[P, T]):
                 self._waiting[source] = mine[cut:]
         taken.sort(key=_rank)
         return taken
+
+
+class Settling:
+    """Which event times have been known for so long that other partitions have said what they have from before them."""
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._young: deque[tuple[float, int]] = deque()
+        """(instant, event time) of what came in within `wait_s`."""
+
+    def hear(self, now: float, new: int) -> None:
+        """A run came in whose least new event time is `new`."""
+        if self._wait_s and new < ENDLESS:
+            self._young.append((now, new))
+
+    def below(self, now: float) -> int:
+        """What ranks below this has settled."""
+        young, limit = self._young, now - self._wait_s
+        while young and young[0][0] <= limit:
+            young.popleft()
+        return min((new for _, new in young), default=ENDLESS)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._young.clear()
 
 
 def _rank(ranked: Ranked[P, T]) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.merging import Merge, Ranked
+from streams.merging import Merge, Ranked, Settling
 
 _times = st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=12)
 _partitions = st.dictionaries(st.sampled_from("abcd"), _times, min_size=1)
@@ -96,3 +97,57 @@ def test_forgetting_leaves_nothing() -> None:
     merge = filled({"a": [1], "b": [2]})
     merge.clear()
     assert (len(merge), merge.waiting("a"), merge.reached, merge.take({})) == (0, 0, {}, [])
+
+
+WAIT = 10
+_written = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 3), st.integers(0, WAIT - 1)), max_size=40
+)
+
+
+@given(_written)
+def test_what_is_written_in_order_goes_in_order(written: list[tuple[str, int, int, int]]) -> None:
+    """Where records come in within the wait after they were written, by event time, they go by event time, and all do."""
+    merge, settling = Merge[str, int](), Settling(WAIT)
+    time = now = 0
+    arrivals: list[tuple[int, str, int]] = []
+    last: dict[str, int] = {}
+    for source, later, since, delay in written:
+        time, now = time + later, now + since
+        last[source] = max(last.get(source, 0), now + delay)
+        arrivals.append((last[source], source, time))
+    taken: list[Ranked[str, int]] = []
+    for instant in range(now + 2 * WAIT + 1):
+        for offset, (arrived, source, time) in enumerate(arrivals):
+            if arrived == instant:
+                settling.hear(instant, merge.put(source, offset, time, 0))
+        taken += merge.take({}, below=settling.below(instant))
+    assert len(taken) == len(written)
+    assert ranks(taken) == sorted(ranks(taken))
+
+
+@pytest.mark.parametrize("time", [500, None])
+def test_a_partition_whose_time_stands_holds_nobody(time: int | None) -> None:
+    """One that has ever more of one event time, or of refused records, is waited for once, and not as long as it goes on."""
+    merge, settling = Merge[str, int](), Settling(WAIT)
+    taken = 0
+    for now in range(100):
+        for source, said in (("standing", time), ("rising", 1_000 + now)):
+            settling.hear(now, merge.put(source, now, said, 0))
+        taken += len(merge.take({}, below=settling.below(now)))
+    assert merge.waiting("standing") == 0
+    assert merge.waiting("rising") == WAIT
+    assert taken == 200 - WAIT
+
+
+def test_only_what_settled_goes() -> None:
+    """A new event time holds itself and what is above it for the wait; without a wait nothing is held."""
+    merge, settling = filled({"a": [1, 5], "b": [7]}), Settling(WAIT)
+    settling.hear(0, 1)
+    settling.hear(3, 7)
+    assert [ranks(merge.take({}, below=settling.below(now))) for now in (9, 10, 12, 13)] == [[], [1, 5], [], [7]]
+    settling.hear(20, 8)
+    settling.clear()
+    at_once = Settling(0)
+    at_once.hear(20, 8)
+    assert settling.below(20) == at_once.below(20) > 1 << 60
