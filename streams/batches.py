@@ -180,6 +180,11 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         self.epoch += 1
         await super()._seek_wait(consumer, partitions)
 
+    def highwater(self, tp: TP) -> int:
+        """Up to where a partition may be read, as of the newest fetch: what an open transaction holds back is no news."""
+        stable = self._ensure_consumer().last_stable_offset(tp)
+        return cast("int", super().highwater(tp) if stable is None or stable < 0 else stable)
+
     async def bounds(self, tps: Iterable[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
         """(first offset kept, next offset to be written) of each partition."""
         return cast("tuple[dict[TP, int], dict[TP, int]]", await self.call_thread(self._bounds, list(tps)))
@@ -313,7 +318,7 @@ class BatchConsumer(driver.Consumer):
         self._committed_offset.update(targets)
 
     def end_offset(self, tp: TP) -> int | None:
-        """The next offset to be written to a partition, as of the newest fetch; None before the first."""
+        """Up to where a partition may be read, as of the newest fetch; None before the first."""
         try:
             return cast("int | None", self.highwater(tp))
         except (AssertionError, driver.IllegalStateError):
