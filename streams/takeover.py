@@ -233,11 +233,14 @@ class Takeovers:
         over = {number for number, watched in self.watched.items() if clock() > watched.until}
         ends = await self._consumer.end_offsets(self._partitions(over)) if over else {}
         await self._read()
-        for number in [n for n, watched in self.watched.items() if watched.suspects or watched.stage_suspects]:
+        for number in self._suspected():
             await self._judge(number)
-        for number in over:
+        for number in over - self._suspected():
             if all(self._next.get(tp, end) >= end for tp, end in ends.items() if tp.partition == number):
                 self._forget(number)
+
+    def _suspected(self) -> set[int]:
+        return {n for n, watched in self.watched.items() if watched.suspects or watched.stage_suspects}
 
     def _partitions(self, numbers: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(topic, n) for n in numbers for topic in (self._changelog, self._stages)]
@@ -265,6 +268,8 @@ class Takeovers:
     async def _judge(self, number: int) -> None:
         """See under the lock of flushes, with all that we wrote read, whether the newest records are ours; mend."""
         async with self._keeper._flushes[number]:
+            if not self._keeper.open:
+                return  # drained: a partition that stays is seen to after the seek, one that goes is its owner's
             ends = await self._consumer.end_offsets(self._partitions([number]))
             while any(self._next.get(tp, end) < end for tp, end in ends.items()) and number in self.watched:
                 await self._read()
@@ -278,10 +283,22 @@ class Takeovers:
                     if partition.applied == partition.marker.offset and partition.prepared is None:
                         records.append((MARKER_KEY, encode_marker(partition.marker), NO_HEADERS))
             stages = [key for key in watched.stage_suspects if self._told_less(watched, partition, key)]
-            watched.suspects, watched.stage_suspects = set(), set()
             await self._mend(number, self._changelog, records)
-            if stages:
-                await self._mend(number, self._stages, await self._newest(number, partition, stages))
+            watched.suspects, watched.stage_suspects = set(), set(stages)
+        if stages:
+            await self._mend_stages(number, watched, partition)
+
+    async def _mend_stages(self, number: int, watched: Watched, partition: Partition) -> None:
+        """Write again what was told of customers and spoilt. It is looked for without the lock: flushes do not wait."""
+        due = {key: known for key in watched.stage_suspects if (known := _durable(partition, key)) is not None}
+        found = await self._newest(number, due)
+        async with self._keeper._flushes[number]:
+            if not self._keeper.open or self.watched.get(number) is not watched:
+                return
+            # What a flush has told since is newer than what was found, and was written behind what had spoilt it.
+            told = {key for key, before in due.items() if _seq_in(partition, key) != before.seq}
+            await self._mend(number, self._stages, [record for key, record in found.items() if key not in told])
+            watched.stage_suspects = set()
 
     def _told_less(self, watched: Watched, partition: Partition, key: bytes) -> bool:
         known = _durable(partition, key)
@@ -290,9 +307,8 @@ class Takeovers:
         seq = watched.stages[key]
         return known.seq > 0 and (known.stage is not None if seq is None else seq < known.seq)
 
-    async def _newest(self, number: int, partition: Partition, keys: list[bytes]) -> list[OutRecord]:
+    async def _newest(self, number: int, due: dict[bytes, Profile]) -> dict[bytes, OutRecord]:
         """The records that `customer-stages` had of customers before they were spoilt: they are in it still."""
-        due = {key: known for key in keys if (known := _durable(partition, key)) is not None}
         found: dict[bytes, OutRecord] = {
             key: (key, None, NO_HEADERS) for key, known in due.items() if known.stage is None
         }
@@ -302,7 +318,7 @@ class Takeovers:
             reader.assign([tp])
             end = (await reader.end_offsets([tp]))[tp]
             await reader.seek_to_beginning(tp)
-            while await reader.position(tp) < end:
+            while await reader.position(tp) < end and number in self.watched:
                 for record in (await reader.getmany(tp, timeout_ms=POLL_MS)).get(tp, ()):
                     if record.key in due and record.value is not None:
                         known = due[record.key]
@@ -310,7 +326,7 @@ class Takeovers:
                             found[record.key] = record.key, record.value, list(record.headers)
         finally:
             await reader.stop()
-        return list(found.values())
+        return found
 
     async def _mend(self, number: int, topic: str, records: list[OutRecord]) -> None:
         if not records:
@@ -327,6 +343,11 @@ def _durable(partition: Partition, key: bytes) -> Profile | None:
     """A customer's profile as of the last flush."""
     stored = partition.stored.get(key)
     return None if stored is None else profiles.decode(join(key, stored, partition.shelf.pages))
+
+
+def _seq_in(partition: Partition, key: bytes) -> int | None:
+    known = _durable(partition, key)
+    return None if known is None else known.seq
 
 
 def _kind(changelog: bool, key: bytes) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.structs import TopicPartition
+from msgspec.json import decode
 
 from agents.app import Worker
 from config.settings import load
@@ -34,11 +35,10 @@ class Log:
 
 
 class Reader:
-    """aiokafka's consumer outside a group, over logs; `asked` is called before each answer."""
+    """aiokafka's consumer outside a group, over logs; `meanwhile` goes on before each answer."""
 
-    def __init__(self, logs: dict[str, Log]) -> None:
-        self._logs, self._positions = logs, dict[TopicPartition, int]()
-        self.asked: Callable[[], None] = lambda: None
+    def __init__(self, logs: dict[str, Log], meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self._logs, self._positions, self._meanwhile = logs, dict[TopicPartition, int](), meanwhile
 
     async def start(self) -> None:
         """Connect."""
@@ -71,10 +71,24 @@ class Reader:
 
     async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[Any]]:
         """All that is there."""
-        self.asked()
+        await self._meanwhile()
         found = {tp: self._logs[tp.topic].records[at:] for tp, at in self._positions.items()}
         self._positions = {tp: len(self._logs[tp.topic].records) for tp in self._positions}
         return {tp: records for tp, records in found.items() if records}
+
+
+async def nothing() -> None:
+    """Nothing goes on."""
+
+
+class Watching(Takeovers):
+    """One that reads what it has told with a reader of these logs."""
+
+    logs: dict[str, Log]
+    meanwhile: Callable[[], Awaitable[None]] = staticmethod(nothing)
+
+    def _new_consumer(self) -> Reader:
+        return Reader(self.logs, self.meanwhile)
 
 
 class Owner(Desk):
@@ -88,9 +102,9 @@ class Owner(Desk):
         table.persisted_offset = lambda _: len(self.logs[TOPICS.changelog.name].records) - 1
         wire: Any = self
         self.keeper._outbox = wire
-        self.takeovers = Takeovers({}, self.keeper, table, wire, TOPICS, watched_s, self.mended.append)
-        self.reader = Reader(self.logs)
-        self.takeovers._consumer = self.reader
+        self.takeovers = Watching({}, self.keeper, table, wire, TOPICS, watched_s, self.mended.append)
+        self.takeovers.logs = self.logs
+        self.takeovers._consumer = Reader(self.logs, nothing)
 
     async def send(self, topic: str, number: int, sent: Any) -> list[asyncio.Future[Any]]:
         """Write at once."""
@@ -147,6 +161,63 @@ async def test_a_late_write_is_looked_for_as_long_as_one_can_be_under_way(
             await owner.takeovers._look()
         found[seconds] = sorted(owner.mended)
     assert found == {130.0: ["marker", "profile"], 141.0: []}
+
+
+async def taken_over() -> tuple[Owner, list[Any], list[Any]]:
+    """An owner who has worked on, and what a former owner wrote of the changelog and of the stages before."""
+    owner = Owner(60.0)
+    await owner.keep(HISTORY[:1])
+    early = [list(owner.logs[topic.name].records) for topic in (TOPICS.changelog, TOPICS.stages)]
+    await owner.take_over()
+    await owner.keep(HISTORY[1:])
+    return owner, early[0], early[1]
+
+
+async def test_nothing_is_mended_between_a_drain_and_the_next_seek() -> None:
+    """The partition may be another's by then, who mends it; where it stays, it is mended after the seek, however late."""
+    owner, early, _ = await taken_over()
+    owner.takeovers.watched[NUMBER].until = 0.0
+    for record in early:
+        owner.logs[TOPICS.changelog.name].add(record.key, record.value)
+    await owner.keeper.drain()
+    await owner.takeovers._look()
+    assert owner.mended == []
+    await owner.take_over()
+    await owner.takeovers._look()
+    assert sorted(owner.mended) == ["marker", "profile"]
+
+
+async def test_flushes_go_on_while_stages_are_looked_up() -> None:
+    """All of `customer-stages` is read for a stage to be mended: no flush waits for it, and none is written over."""
+    owner, _, early = await taken_over()
+    stages, later = owner.logs[TOPICS.stages.name], records([*[visit(0, "a")] * 3, order(400, "d", "o3")])[3:]
+
+    async def flushed() -> None:
+        if later:
+            await asyncio.wait_for(owner.keep([later.pop()]), 30)
+
+    owner.takeovers.meanwhile = flushed
+    for record in early:
+        stages.add(record.key, record.value, record.headers)
+    await owner.takeovers._look()
+    newest = decode(stages.records[-1].value)["seq"]
+    profile = owner.folded.profile(stages.records[-1].key)
+    assert not later
+    assert profile is not None
+    assert newest == profile.seq
+
+
+async def test_a_late_stage_is_mended() -> None:
+    """Where nothing newer has come in meanwhile, the record that was spoilt is written again, once."""
+    owner, _, early = await taken_over()
+    stages = owner.logs[TOPICS.stages.name]
+    before = stages.records[-1]
+    for record in early:
+        stages.add(record.key, record.value, record.headers)
+    for _ in range(3):
+        await owner.takeovers._look()
+    assert owner.mended == ["stage"]
+    assert (stages.records[-1].value, stages.records[-1].headers) == (before.value, before.headers)
 
 
 def taken(key: bytes, value: bytes | None) -> Any:
