@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any, cast
 
 import aiokafka
 import faust
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.consumer import ensure_TP, ensure_TPset
 from faust.transport.drivers import aiokafka as driver
@@ -186,12 +188,17 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         return cast("int", super().highwater(tp) if stable is None or stable < 0 else stable)
 
     async def bounds(self, tps: Iterable[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
-        """(first offset kept, next offset to be written) of each partition."""
+        """(first offset kept, next offset to be written) of each partition, whether what is there is committed or not."""
         return cast("tuple[dict[TP, int], dict[TP, int]]", await self.call_thread(self._bounds, list(tps)))
 
     async def _bounds(self, tps: list[TP]) -> tuple[dict[TP, int], dict[TP, int]]:
         consumer = self._ensure_consumer()
-        first, end = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+        # Of its own isolation the consumer would be told where the first open transaction begins.
+        uncommitted = copy(consumer._fetcher)
+        uncommitted._isolation_level = READ_UNCOMMITTED
+        first, end = await asyncio.gather(
+            consumer.beginning_offsets(tps), uncommitted.end_offsets(tps, consumer._request_timeout_ms)
+        )
         return {ensure_TP(tp): o for tp, o in first.items()}, {ensure_TP(tp): o for tp, o in end.items()}
 
     async def standing(self, tps: Iterable[TP]) -> tuple[dict[TP, int], dict[TP, int]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
@@ -12,7 +15,10 @@ from faust.types import TP
 from kafka import KafkaProducer
 
 from streams.embedded.kafka import KafkaServer
+from tests.broker.test_downtime import visit
 from tests.broker.test_overrides import Unthreaded
+from tests.pipeline import deployment, written_by
+from tests.upsets import set_commits
 from tests.wire import create_topic, produce
 
 pytestmark = pytest.mark.broker
@@ -50,7 +56,24 @@ async def test_what_is_not_committed_is_not_waited_for(kafka: KafkaServer, topic
             assert [(await consumer.getone()).offset for _ in range(2)] == [0, 1]
             assert consumer.highwater(TopicPartition(*tp)) == 3
             assert thread.highwater(tp) == 2
+            assert await thread._bounds([tp]) == ({tp: 0}, {tp: 3})
         assert (await consumer.getone()).offset == 2
         assert thread.highwater(tp) == 4
     finally:
         await consumer.stop()
+
+
+def test_a_commit_behind_an_open_transaction_stops_nobody(
+    kafka: KafkaServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Where an earlier release has read and committed what was not committed yet, a worker goes on behind that."""
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path, topics__partitions="1") as made:
+        name, now = made.prefix + "visits", int(time.time() * 1000)
+        assert made.worker("before").wait_ready(120).terminate() == 0
+        with transaction(made.bootstrap, name, msgspec.json.encode(visit(0, "c0", now))):
+            set_commits(made, {(name, 0): 1})
+            worker = made.worker("after").wait_ready(120)
+        made.produce("visits", [visit(1, "c1", now)])
+        made.wait_done(alive=[worker])
+        assert worker.terminate() == 0, worker.log()[-2000:]
+        assert written_by(made).profiles.keys() == {b"c1"}

@@ -138,6 +138,7 @@ class Coordinator:
     """aiokafka's side of the membership: what the fence watches."""
 
     group_id = "group"
+    _performed_join_prepare = False
 
     def __init__(self, kafka: SimulatedKafka, life: Life) -> None:
         self._kafka, self._life = kafka, life
@@ -188,6 +189,7 @@ class Client:
     """aiokafka's consumer, as the batch thread uses it; also what `Sources` asks."""
 
     _closed = False
+    _request_timeout_ms = 40_000
 
     def __init__(self, kafka: SimulatedKafka, life: Life) -> None:
         self._kafka, self._life = kafka, life
@@ -262,8 +264,8 @@ class Client:
         """The first offset kept, 0: retention has no part in this."""
         return dict.fromkeys(tps, 0)
 
-    async def end_offsets(self, tps: Iterable[Any]) -> dict[Any, int]:
-        """The next offset to be written."""
+    async def end_offsets(self, tps: Iterable[Any], timeout_ms: float | None = None) -> dict[Any, int]:
+        """The next offset to be written; as the consumer's own, and as its fetcher's."""
         asked = list(tps)
         found: dict[Any, int] = await self._kafka.ask(
             self._life, self._asks, "ask", lambda: {tp: self._kafka.logs[TP(*tp)].end for tp in asked}
