@@ -8,7 +8,7 @@ from pathlib import Path
 from streams.embedded.kafka import KafkaServer
 from tests.chaos.arena import Arena
 from tests.chaos.cluster import Cluster
-from tests.chaos.siege import Crew, Siege, Watch, patiently, stale
+from tests.chaos.siege import Crew, Order, Siege, patiently, stale
 from tests.chaos.table import Row
 from tests.workers import Worker
 
@@ -34,7 +34,7 @@ def _faults(arena: Arena, row: Row, brokers: int) -> Row:
         chance = arena.chance(row.name)
         with (
             own.deployment(row.name, topics__replication=str(brokers)) as made,
-            Watch(made) as watch,
+            Order(made) as order,
             Crew(made, {name: lambda log: Worker(made.given, made.home, log) for name in ("a", "b")}) as crew,
         ):
             crew.wait_ready()
@@ -50,7 +50,7 @@ def _faults(arena: Arena, row: Row, brokers: int) -> Row:
                     row.proven += 1
                     arena.say(row, row.proven, f"{'kill -9' if killed else 'restart'} {row.proven} of {times}")
                 siege.wait_work()
-            finish(own, row, siege, crew, watch)
+            finish(own, row, siege, crew, order)
             if sum(patiently(made, lambda: made.ends(made.sources)).values()) < load.sent:
                 row.failures.append("acknowledged events are no longer in their topics")
             own.judge(made, row)
@@ -71,13 +71,13 @@ def outage(cluster: Cluster, node: KafkaServer, seconds: float, *, killed: bool)
         raise RuntimeError(f"{node.home} did not come back")
 
 
-def finish(own: Arena, row: Row, siege: Siege, crew: Crew, watch: Watch) -> None:
+def finish(own: Arena, row: Row, siege: Siege, crew: Crew, order: Order) -> None:
     """Let everything be folded and all time pass, stop the workers, and say what was seen on the way."""
     siege.catch_up()
     row.failures += patiently(siege.made, lambda: stale(siege.made))[:20]
     own.finish(siege.made, [])
-    row.failures += crew.dismiss() + watch.ahead
-    if not watch.looks:
-        row.failures.append("the watch never got an answer")
-    row.notes.append(f"{len(crew.ends)} workers ended and were started again, {watch.looks} looks at what is durable")
+    row.failures += crew.dismiss() + order.ahead
+    if not order.looks:
+        row.failures.append("nobody could look at the order")
+    row.notes.append(f"{len(crew.ends)} workers ended and were started again, {order.looks} looks at what is durable")
     row.notes += [f"{count} × {words}" for words, count in crew.why().items()]

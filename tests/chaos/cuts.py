@@ -10,7 +10,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.brokers import finish
 from tests.chaos.cluster import Cluster, Lane
 from tests.chaos.proxy import Kind
-from tests.chaos.siege import Crew, Siege, Watch, patiently
+from tests.chaos.siege import Crew, Order, Siege, patiently
 from tests.chaos.table import Row
 from tests.pipeline import Deployment
 from tests.workers import Worker
@@ -29,7 +29,7 @@ def cuts(arena: Arena, times: int) -> Row:
     row = Row("cuts", times)
     with Cluster(arena.home / row.name, 1, WAYS, arena.seed) as cluster:
         own = Arena(cluster.bootstrap, arena.home, arena.seed)
-        with own.deployment(row.name) as made, Watch(made) as watch, crew_of(made, cluster) as crew:
+        with own.deployment(row.name) as made, Order(made) as order, crew_of(made, cluster) as crew:
             crew.wait_ready()
             siege = Siege(made, row)
             with own.load(made, RATE) as load:
@@ -42,7 +42,7 @@ def cuts(arena: Arena, times: int) -> Row:
                     row.notes.append(words)
                     arena.say(row, row.proven, words)
                 siege.wait_work()
-            finish(own, row, siege, crew, watch)
+            finish(own, row, siege, crew, order)
             if sum(patiently(made, lambda: made.ends(made.sources)).values()) < load.sent:
                 row.failures.append("acknowledged events are no longer in their topics")
             own.judge(made, row)

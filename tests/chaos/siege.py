@@ -122,7 +122,7 @@ def last_words(worker: Worker) -> str:
     return (stopped or lines)[-1].removeprefix("lifestage: ")[:300]
 
 
-class Watch:
+class Order:
     """Looks twice a second whether anything became durable before what it follows from.
 
     The commit of a log partition may not be ahead of the newest marker in the changelog, and no profile in the
@@ -132,7 +132,7 @@ class Watch:
     def __init__(self, made: Deployment) -> None:
         self.made = made
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="order", daemon=True)
         self._consumer: KafkaConsumer | None = None
         self._admin: KafkaAdminClient | None = None
         self._marked: dict[int, int] = {}
@@ -141,7 +141,7 @@ class Watch:
         self.looks = 0
         """How often it has looked and got an answer."""
         self.ahead: list[str] = []
-        """What it saw that may not be."""
+        """What it saw that may not be; and why it stopped looking, if it did."""
 
     def _run(self) -> None:
         while not self._closing.wait(0.4):
@@ -154,6 +154,9 @@ class Watch:
                 if self._admin is not None:
                     self._admin.close()
                     self._admin = None
+            except Exception as error:  # noqa: BLE001 - told where the row is judged: who has gone blind sees no fault
+                self.ahead.append(f"nobody looks at the order any more: {error!r}")
+                return
 
     def _connect(self) -> None:
         if self._consumer is None:
