@@ -66,6 +66,7 @@ def _run(name: str, scenario: Scenario, arena: Arena, scale: float, shown: Progr
     began = time.monotonic()
     try:
         row = scenario.run(arena, times)
+        row.name = name
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the next one is run
         traceback.print_exc()
         row = Row(name, times, failures=[f"broke off: {error!r}"[:2_000]])

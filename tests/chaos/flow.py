@@ -110,10 +110,12 @@ class Flow:
             thread.join(90)
 
 
+def share_of(delays: Sequence[float], share: float) -> float:
+    """The delay that so much of rising delays does not pass: 0.99 for p99."""
+    return delays[min(len(delays) - 1, int(share * len(delays)))]
+
+
 def said(name: str, delays: Sequence[float]) -> str:
     """Median, p99 and maximum in words."""
-
-    def at(share: float) -> Any:
-        return delays[min(len(delays) - 1, int(share * len(delays)))]
-
-    return f"{name}: p50 {at(0.5) * 1000:.0f} ms, p99 {at(0.99) * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms"
+    half, most = share_of(delays, 0.5), share_of(delays, 0.99)
+    return f"{name}: p50 {half * 1000:.0f} ms, p99 {most * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms"

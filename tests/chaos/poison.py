@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from lifestage.refusal import REASONS
 from streams.dead_letters import VALUE_MAX, why
 from tests.broker.test_bad_input import BAD
 from tests.chaos.arena import Arena
-from tests.chaos.flow import Flow, order, said
+from tests.chaos.flow import Flow, order, said, share_of
 from tests.chaos.table import Row
 from tests.core.poison import ACCEPTED, POISON, props
 from tests.core.poison import GOOD as VISIT
@@ -27,6 +28,11 @@ RATE, RATE_SMALL = 200, 40
 PHASE, PHASE_SMALL = 4_000, 120
 """Good orders of one phase."""
 SMALL_BYTES = 20_000
+LATE_S = 1.0
+"""In full size the p99 of good orders beside any poison must be below it."""
+CRASHED = re.compile(r"Crashed reason=(?!CancelledError)|Giving up on crashed services")
+"""What Faust says when an agent, or another of its services, has failed. One that a rebalance cancels begins anew, too, and
+has not failed."""
 BLOB = b"\xfe" * 1_040_000
 """The largest that a topic takes as it is shipped."""
 LATER = "time of an ahead clock"
@@ -121,7 +127,9 @@ def poison(arena: Arena, times: int) -> Row:
         flow.wait_arrived()
         made.wait_done(180, alive=[worker])
         row.failures += restarts(worker)
-        row.notes += [said(name, flow.delays(numbers)) for name, numbers in phases.items()]
+        delays = {name: flow.delays(numbers) for name, numbers in phases.items()}
+        row.notes += [said(name, rising) for name, rising in delays.items()]
+        row.failures += late(delays) if full else []
         assert worker.terminate() == 0, worker.log()[-2000:]
         check(made, row, poisoner.sent, len(flow.sent) + good)
         arena.judge(made, row)
@@ -161,8 +169,16 @@ def nameless(made: Deployment) -> None:
 
 
 def restarts(worker: Worker) -> list[str]:
-    """What the worker says that ended or began anew."""
-    return [] if worker.running else [f"the worker ended: {worker.log()[-1000:]}"]
+    """What ended or began anew: the worker, or an agent inside it."""
+    told = worker.log()
+    ended = [] if worker.running else [f"the worker ended: {told[-1000:]}"]
+    return ended + [line[:500] for line in told.splitlines() if CRASHED.search(line)]
+
+
+def late(delays: dict[str, list[float]]) -> list[str]:
+    """Phases in which good orders waited for too long."""
+    found = {name: share_of(rising, 0.99) for name, rising in delays.items()}
+    return [f"{name}: p99 is {p99:.2f} s, not below {LATE_S} s" for name, p99 in found.items() if p99 >= LATE_S]
 
 
 def check(made: Deployment, row: Row, sent: dict[bytes, tuple[bytes | None, str]], good: int) -> None:
