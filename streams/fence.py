@@ -9,6 +9,10 @@ that was on its way when the worker was stopped is as old as its question, and s
 Beyond that, sends wait. When a heartbeat of the same membership is answered again they go on: the broker forgets no
 member while it is away itself, so a broker that restarts ends no worker. When the answer is that the member is unknown,
 the partitions may be somebody else's and the process ends; nothing of what waited is written.
+
+A worker whose `kafka.instance_id` another process has taken learns of it by its next heartbeat: until then, and at most
+until 0.8 session timeouts after its last one, its fence stays open beside the new owner, who watches for longer than
+that and writes again what it spoils (`streams.takeover`).
 """
 
 from __future__ import annotations
@@ -81,7 +85,7 @@ class Fence:
             return answer
 
         def lost() -> None:
-            if coordinator.generation > 0 and not coordinator._closing.done():
+            if coordinator.generation > 0 and not coordinator._closing.done() and not _joins_with_nothing(coordinator):
                 fail_stop(
                     f"this worker is no member of group {coordinator.group_id} any more: it was silent for longer than "
                     "kafka.session_timeout_s, or another one has its kafka.instance_id. Its partitions may have another "
@@ -90,6 +94,14 @@ class Fence:
             reset()
 
         coordinator._send_req, coordinator.reset_generation = listened, lost
+
+
+def _joins_with_nothing(coordinator: Any) -> bool:
+    """Whether a member that owned nothing before is between a join and its sync, where a broker that restarts forgets it.
+
+    One that owned something has drained by then, but its memory would miss what an owner in between has written.
+    """
+    return coordinator._performed_join_prepare and not coordinator._subscription.assigned_partitions()
 
 
 def _says_member(request: Any, answer: Any) -> bool:
