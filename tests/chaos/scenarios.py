@@ -28,6 +28,10 @@ class Scenario(NamedTuple):
     small: int
     """In the tests."""
 
+    def run_small(self, arena: Arena) -> Row:
+        """Run it as the tests do."""
+        return self.run(arena, self.small)
+
 
 SCENARIOS: dict[str, Scenario] = {
     "kills": Scenario(kills, 100, 20),

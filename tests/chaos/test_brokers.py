@@ -14,8 +14,8 @@ from streams.embedded.kafka import KafkaServer
 from streams.outbox import NO_HEADERS, Outbox
 from streams.sources import Sources
 from tests.chaos.arena import Arena
-from tests.chaos.brokers import broker_faults, broker_faults_of_three
 from tests.chaos.cluster import Cluster
+from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.table import plain
 from tests.wire import create_topic, read_all
 
@@ -26,13 +26,13 @@ TTL_S = 1.0
 
 def test_a_broker_that_restarts_and_is_killed_loses_nothing(arena: Arena) -> None:
     """Workers wait for their only broker and go on: no event, change or profile is lost, doubled or ahead of another."""
-    row = broker_faults(arena, 2)
+    row = SCENARIOS["broker_faults"].run_small(arena)
     assert row.ok, plain([row])
 
 
 def test_one_of_three_brokers_may_go_at_any_time(arena: Arena) -> None:
     """With two copies in sync at least, one broker after the other is stopped and killed: the outcome is exact."""
-    row = broker_faults_of_three(arena, 2)
+    row = SCENARIOS["broker_faults_of_three"].run_small(arena)
     assert row.ok, plain([row])
 
 

@@ -19,9 +19,10 @@ from streams.patience import RETRY_S, SAY_S, AtIntervals, ask_at_intervals
 from tests.chaos.arena import Arena
 from tests.chaos.cluster import Cluster
 from tests.chaos.crew import Fragile
-from tests.chaos.cuts import cuts, planned
+from tests.chaos.cuts import planned
 from tests.chaos.proxy import Kind
-from tests.chaos.siege import Watch
+from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.siege import Order
 from tests.chaos.table import plain
 from tests.wire import create_topic, read_all
 from tests.workers import Worker
@@ -34,7 +35,7 @@ PATIENCE_S = 120.0
 
 def test_cuts_lose_and_double_nothing(arena: Arena) -> None:
     """Four kinds of bad network on the ways of two workers: no event, change or profile is lost, doubled or early."""
-    row = cuts(arena, 4)
+    row = SCENARIOS["cuts"].run_small(arena)
     assert row.ok, plain([row])
 
 
@@ -51,27 +52,27 @@ def test_the_watch_sees_what_becomes_durable_too_early(arena: Arena, tmp_path: P
     """On a slow network a commit before its state, and state before its changes, are seen; of a sound worker nothing."""
     with Cluster(tmp_path / "cluster", 1, ("slow",)) as cluster, ExitStack() as stack:
         own = Arena(cluster.bootstrap, tmp_path, arena.seed)
-        watches: dict[str, Watch] = {}
+        orders: dict[str, Order] = {}
         workers: list[Worker] = []
         for words in ("", *BROKEN):
             # A heartbeat may take 4 s there and back: nobody is to be taken for dead.
             made = stack.enter_context(own.deployment(words or "sound", kafka__session_timeout_s="30"))
             made.given["kafka.bootstrap"] = cluster.lanes["slow"].bootstrap
             workers.append(stack.enter_context(Fragile(made, words, "w")))
-            watches[words] = stack.enter_context(Watch(made))
+            orders[words] = stack.enter_context(Order(made))
             workers[-1].wait_ready(PATIENCE_S)
             stack.enter_context(own.load(made, 50))
         cluster.lanes["slow"].fault(Kind.DELAY)
         deadline = time.monotonic() + PATIENCE_S
-        while not all(watches[words].ahead for words in BROKEN) or watches[""].looks < 10:
-            assert time.monotonic() < deadline, {words: watch.ahead for words, watch in watches.items()}
+        while not all(orders[words].ahead for words in BROKEN) or orders[""].looks < 10:
+            assert time.monotonic() < deadline, {words: order.ahead for words, order in orders.items()}
             assert all(worker.running for worker in workers), [worker.log()[-500:] for worker in workers]
             time.sleep(0.1)
         assert cluster.lanes["slow"].done().proves(Kind.DELAY)
         cluster.lanes["slow"].restore()
-    assert watches[""].ahead == []
-    assert watches["commit_ahead"].ahead[0].startswith("commit ")
-    assert watches["state_before_changes"].ahead[0].startswith("profile ")
+    assert orders[""].ahead == []
+    assert orders["commit_ahead"].ahead[0].startswith("commit ")
+    assert orders["state_before_changes"].ahead[0].startswith("profile ")
 
 
 async def seconds_of(client: AIOKafkaClient, questions: int) -> float:

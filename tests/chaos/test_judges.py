@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -22,11 +22,15 @@ from streams.rules import rules_of
 from tests.chaos.__main__ import main
 from tests.chaos.arena import END_MS, Arena
 from tests.chaos.naive import Naive
+from tests.chaos.poison import LATE_S, restarts
+from tests.chaos.poison import late as delayed
 from tests.chaos.scenarios import Scenario
 from tests.chaos.shop import Said, latecomers, shop
+from tests.chaos.siege import Order
 from tests.chaos.table import Row, markdown, plain
 from tests.chaos.verdict import slips
-from tests.pipeline import Written
+from tests.pipeline import Deployment, Written
+from tests.workers import Worker
 
 SEED = 5
 EVENTS = 6_000
@@ -173,3 +177,40 @@ def test_the_command_fails_when_a_scenario_does(tmp_path: Path) -> None:
     assert "| good | 10 | 10 |" in table
     assert main(["--seed", "1", "--only", "good", "--scale", "0.5", "--output", str(file)], scenarios) == 0
     assert "| good | 5 | 5 |" in file.read_text()
+
+
+class Blind(Order):
+    """Something that nobody has thought of happens with the first look."""
+
+    def _connect(self) -> None:
+        raise ArithmeticError("blind")
+
+
+def test_who_looks_no_more_says_so() -> None:
+    """An unexpected error does not pass for an order that was kept."""
+    blind = Blind(cast("Deployment", None))
+    with blind:
+        blind._thread.join(60)
+    assert "blind" in blind.ahead[0]
+
+
+def test_good_orders_that_wait_too_long_are_found() -> None:
+    """Of a hundred orders in a phase none may wait for as long as the limit, of two hundred one may."""
+    assert delayed({"few": [0.1] * 99 + [LATE_S], "one": [0.1] * 199 + [LATE_S]}) == [
+        "few: p99 is 1.00 s, not below 1.0 s"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("[^Agent: lifecycle]: Crashed reason=ValueError('x')", 1),
+        ("[^Agent: lifecycle]: Giving up on crashed services: [lifecycle]", 1),
+        ("[^Agent: lifecycle]: Crashed reason=CancelledError()", 0),
+        ("ready", 0),
+    ],
+)
+def test_an_agent_that_failed_in_a_living_worker_is_found(line: str, found: int) -> None:
+    """Faust keeps the process, so its log is read: a failed agent counts as a restart, one that a rebalance cancels not."""
+    worker = SimpleNamespace(running=True, log=lambda: f"started\n{line}\nfolded")
+    assert len(restarts(cast("Worker", worker))) == found
