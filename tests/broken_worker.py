@@ -3,7 +3,7 @@
     python -m tests.broken_worker ARM WORDS worker …
 
 WORDS, with commas, are names of `POINTS` (die there, once the file ARM exists), of `BREAKS` or of `tests.breaks` (work
-wrongly), or `slow_intake`.
+wrongly), or of `HANDICAPS` (work slowly).
 Kafka batches are kept small, so that a flush of a few hundred customers is many of them and can be cut in the middle.
 """
 
@@ -275,6 +275,20 @@ def slow_intake() -> None:
     Forwarder.run = late  # type: ignore[method-assign]
 
 
+def slow_fold() -> None:
+    """As long as ARM exists, five seconds pass after each run of the log that is folded."""
+    folded = Keeper.folded
+
+    async def late(self: Keeper, partition: Partition) -> None:
+        await folded(self, partition)
+        for _ in range(50):
+            if not arm.exists():
+                break
+            await asyncio.sleep(0.1)
+
+    Keeper.folded = late  # type: ignore[method-assign]
+
+
 POINTS: dict[str, Callable[[], None]] = {
     point.__name__: point
     for point in (
@@ -290,11 +304,13 @@ BREAKS: dict[str, Callable[[], None]] = {
     )
 }  # fmt: skip
 
+HANDICAPS: dict[str, Callable[[], None]] = {slow.__name__: slow for slow in (slow_intake, slow_fold)}
+
 
 if __name__ == "__main__":
     arm = Path(sys.argv[1])
     outbox.BATCH_BYTES = BATCH_BYTES
     for word in filter(None, sys.argv[2].split(",")):
-        (POINTS | BREAKS | WORDS | {slow_intake.__name__: slow_intake})[word]()
+        (POINTS | BREAKS | WORDS | HANDICAPS)[word]()
     sys.argv[1:] = sys.argv[3:]
     main()
