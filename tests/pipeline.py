@@ -14,7 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +30,7 @@ from lifestage.partition import Partition
 from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
 from streams.topics import topics_of
+from tests.envelopes import Envelope, Of, envelope_of, envelopes_amiss
 from tests.leftovers import Leftovers
 from tests.letters import letters_amiss, rejected
 from tests.wire import Record, produce, read_all
@@ -205,10 +205,7 @@ class Truth:
 
     changes: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     """Customer → change documents in order of seq."""
-    ids: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    """(customer, seq) → the id of the change."""
-    envelopes: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    """(customer, seq) → what stands for its headers, see `envelope_of`."""
+    envelopes: dict[Of, Envelope] = field(default_factory=dict)
     profiles: dict[bytes, bytes] = field(default_factory=dict)
     partitions: list[Partition] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
@@ -234,18 +231,11 @@ def truth_of(made: Deployment) -> Truth:
         records = [(r.offset, r.key, r.value) for r in truth.records if r.partition == number and r.value is not None]
         for change in partition.fold(records):
             truth.changes[change.partitionkey].append(encode_value(change.data))
-            of = change.partitionkey, change.data.seq
-            truth.ids[of], truth.envelopes[of] = change.id.encode(), envelope_of(headers(change, b""))
+            truth.envelopes[change.partitionkey, change.data.seq] = envelope_of(headers(change, b""))
         partition.checkpoint()
         truth.profiles.update(partition.whole())
         truth.partitions.append(partition)
     return truth
-
-
-def envelope_of(pairs: Iterable[tuple[str, bytes]]) -> bytes:
-    """A hash of a change's headers, all but the time of writing, which is another each time."""
-    told = sorted((name, value) for name, value in pairs if name != "ce_recordedtime")
-    return blake2b(msgspec.msgpack.encode(told), digest_size=16).digest()
 
 
 @dataclass
@@ -253,8 +243,7 @@ class Written:
     """What the workers wrote, after a consumer that drops every seq it has seen."""
 
     changes: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-    ids: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    envelopes: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    envelopes: dict[Of, Envelope] = field(default_factory=dict)
     newest: dict[str, bytes] = field(default_factory=dict)
     profiles: dict[bytes, bytes] = field(default_factory=dict)
     pages: dict[bytes, bytes] = field(default_factory=dict)
@@ -271,22 +260,22 @@ class Written:
 def written_by(made: Deployment) -> Written:
     """Read all output topics."""
     written = Written()
-    seen: dict[tuple[str, int], tuple[bytes, bytes, bytes]] = {}
+    seen: dict[Of, tuple[Envelope, bytes]] = {}
     of_id: dict[bytes, tuple[str, int]] = {}
     for record in made.read(made.topics.changes.name):
         assert record.key is not None
         assert record.value is not None
-        key, seq, ce_id = record.key.decode(), msgspec.json.decode(record.value)["seq"], dict(record.headers)["ce_id"]
+        key, seq = record.key.decode(), msgspec.json.decode(record.value)["seq"]
         envelope = envelope_of(record.headers)
-        if of_id.setdefault(ce_id, (key, seq)) != (key, seq):
-            written.conflicts.append(f"id {ce_id!r} stands for {of_id[ce_id]} and {key, seq}")
+        if of_id.setdefault(envelope.id, (key, seq)) != (key, seq):
+            written.conflicts.append(f"id {envelope.id!r} stands for {of_id[envelope.id]} and {key, seq}")
         if (key, seq) in seen:
             written.repeats += 1
-            if seen[key, seq] != (ce_id, envelope, record.value):
+            if seen[key, seq] != (envelope, record.value):
                 written.conflicts.append(f"{key} seq {seq} has two contents")
             continue
-        seen[key, seq] = (ce_id, envelope, record.value)
-        written.ids[key, seq], written.envelopes[key, seq] = ce_id, envelope
+        seen[key, seq] = (envelope, record.value)
+        written.envelopes[key, seq] = envelope
         if seq != len(written.changes[key]) + 1:
             written.gaps.append(f"{key}: seq {seq} follows {len(written.changes[key])}")
         written.changes[key].append(record.value)
@@ -356,7 +345,7 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
         if truth.changes.get(key, []) != written.changes.get(key, []):
             at, due, told = _first_difference(truth.changes.get(key, []), written.changes.get(key, []))
             found.missing.append(f"changes of {key} differ from seq {at + 1}: {due!r} became {told!r}")
-    found.wrong += envelopes_amiss(truth, written) + written.left
+    found.wrong += envelopes_amiss(truth.envelopes, written.envelopes) + written.left
     found.wrong += [
         f"customer-stages of {key} is not its newest change"
         for key in truth.changes.keys() | written.newest.keys()
@@ -375,21 +364,6 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
         made.read(made.topics.dead_letters.name), rejected(truth.records, _sources_by_code(made))
     )
     return found
-
-
-def envelopes_amiss(truth: Truth, written: Written) -> list[str]:
-    """Changes that are due and were told under another id, or with other headers."""
-    told = truth.ids.keys() & written.ids.keys()
-    found = [
-        f"{key} seq {seq} is due as {truth.ids[key, seq]!r} and was told as {written.ids[key, seq]!r}"
-        for key, seq in sorted(told)
-        if truth.ids[key, seq] != written.ids[key, seq]
-    ]
-    return found + [
-        f"headers of {key} seq {seq} are not those that are due"
-        for key, seq in sorted(told)
-        if truth.envelopes[key, seq] != written.envelopes[key, seq] and truth.ids[key, seq] == written.ids[key, seq]
-    ]
 
 
 def differences(made: Deployment) -> list[str]:
