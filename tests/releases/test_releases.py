@@ -28,6 +28,7 @@ class Earlier(Worker):
 
     def __init__(self, made: Deployment, checkout: Path, name: str) -> None:
         super().__init__(made.given, made.home, name, environment={"PYTHONPATH": str(checkout)})
+        made.hire(self)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ class Careless(Worker):
         program = ("tests.spoilt.intake", str(self.arm), words)
         # a guard that is taken out of the sources is still in what was compiled from them
         super().__init__(made.given, made.home, name, program, {"LIFESTAGE_COMPILED": "0"})
+        made.hire(self)
 
     @property
     def held(self) -> tuple[int, int]:
