@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
-from lifestage.pages import is_page, owner
+from lifestage.pages import MissingError, is_page, is_paged, join, named, owner
 from tests.wire import Record
 
 
@@ -49,3 +50,17 @@ class Leftovers:
             and written < self._flushes[number]
             and self._touched.get(owner(page), -1) < self._flushes[number] - 1
         ]
+
+
+def put_together(profiles: dict[bytes, bytes], pages: Mapping[bytes, bytes]) -> set[bytes]:
+    """Replace records of profiles that are kept in pages by the profiles; returns the keys of all pages that are named.
+
+    One whose pages are not all there stays a record that is no profile.
+    """
+    wanted: set[bytes] = set()
+    for key, value in profiles.items():
+        with suppress(MissingError):
+            if is_paged(value):
+                wanted |= named(key, value, pages)
+                profiles[key] = join(key, value, pages)
+    return wanted

@@ -6,7 +6,6 @@ with everything that the workers wrote.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
 import urllib.request
@@ -25,13 +24,13 @@ from config.settings import Settings, load
 from lifestage import log
 from lifestage.change import encode_value, headers
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
-from lifestage.pages import MissingError, is_page, is_paged, join, named
+from lifestage.pages import is_page
 from lifestage.partition import Partition
 from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
 from streams.topics import topics_of
 from tests.envelopes import Envelope, Of, envelope_of, envelopes_amiss
-from tests.leftovers import Leftovers
+from tests.leftovers import Leftovers, put_together
 from tests.letters import letters_amiss, rejected
 from tests.wire import Record, produce, read_all
 from tests.workers import Worker
@@ -289,7 +288,7 @@ def written_by(made: Deployment) -> Written:
     for record in made.read(made.topics.changelog.name):
         _keep(written, record)
         leftovers.hear(record)
-    written.left = leftovers.among(_join(written))
+    written.left = leftovers.among(put_together(written.profiles, written.pages))
     return written
 
 
@@ -306,19 +305,6 @@ def _keep(written: Written, record: Record) -> None:
             kept.pop(record.key, None)
         else:
             kept[record.key] = record.value
-
-
-def _join(written: Written) -> set[bytes]:
-    """Put profiles that are kept in pages together; one whose pages are not all there stays a record that is no profile.
-
-    Returns the keys of all pages that are named."""
-    wanted: set[bytes] = set()
-    for key, value in written.profiles.items():
-        with contextlib.suppress(MissingError):
-            if is_paged(value):
-                wanted |= named(key, value, written.pages)
-                written.profiles[key] = join(key, value, written.pages)
-    return wanted
 
 
 @dataclass
