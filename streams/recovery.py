@@ -7,16 +7,26 @@ still paused, open the queues, resume the partitions, resume the flow.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.types import TP
 
 from streams.stop import fail_stop
 
+logger = logging.getLogger("lifestage")
+_UNKNOWN = 1 << 62
+
 
 class OrderedRecovery(Recovery):
-    """Faust's recovery service with its last act in a safe order."""
+    """Faust's recovery service, reading what the table lacks, with its last act in a safe order."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._starts: dict[TP, int] = {}
+        """By changelog partition, the offset up to which it was known when its reading began."""
+        super().__init__(*args, **kwargs)
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         """As upstream, but a step that took too long ends the process: upstream takes it for the end of the service,
@@ -28,13 +38,44 @@ class OrderedRecovery(Recovery):
                 fail_stop(f"a step of the recovery was not done within {timeout} s")
             raise
 
+    async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
+        """Where reading starts: behind what the table has in memory, and nowhere else.
+
+        Upstream keeps offsets of its own. Of two assignments in quick succession it skips the first, in which the table
+        has dropped a partition, and then takes the partition's changelog for read: one of 150 takeovers by a worker
+        that had just started went on from an empty state.
+        """
+        for tp in tps:
+            known = self.tp_to_table[tp].persisted_offset(tp)
+            destination[tp] = -1 if known is None else known
+        await super()._build_offsets(consumer, tps, destination, title)
+        if title == "active":
+            self._starts = dict(destination)
+
+    def _unread(self) -> set[TP]:
+        """Changelog partitions of ours that are not in memory to their end as of when the reading began."""
+        unread = set()
+        for tp in self.active_tps:
+            known = self.tp_to_table[tp].persisted_offset(tp)
+            # what was deleted from the front is not to be read: an emptied changelog starts at its end
+            reached = max(-1 if known is None else known, self._starts.get(tp, -1))
+            if reached < self.active_highwaters.get(tp, _UNKNOWN):
+                unread.add(tp)
+        return unread
+
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Go from restored tables to running agents."""
+        """Go from restored tables to running agents; not before all is read, whatever upstream takes for read."""
         app, consumer = self.app, self.app.consumer
         # What a revocation comes in between is not gone on with: a table has then left its look-up where it was.
         revocations = consumer.revocations
         try:
             await app.on_rebalance_complete.send()
+            if app.consumer_generation_id != generation_id:
+                return  # what the table owns by now is read by the recovery of that rebalance
+            if unread := self._unread():
+                logger.warning("the changelog of %s is read once more: not all of it came", sorted(unread))
+                self.signal_recovery_start.set()
+                return
             self._set_recovery_ended()
             for table in self.tables.values():
                 await table.on_recovery_completed(self.actives_for_table[table], self.standbys_for_table[table])

@@ -284,6 +284,56 @@ async def test_a_revocation_while_a_table_looks_something_up_ends_the_recovery(
     assert recovery.completed.is_set() == (not revocations)
 
 
+# -- where a recovery starts, and when it is done ----------------------------------------------------------------------
+
+
+class Broker:
+    """A consumer that says from where the changelog is kept: from its beginning."""
+
+    revocations = 0
+
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        """The first offset of each partition."""
+        return dict.fromkeys(tps, 0)
+
+
+@pytest.fixture
+async def skipped(settings: Settings, tmp_path: Path) -> tuple[Worker, OrderedRecovery, TP]:
+    """A recovery whose own offsets say that a partition has been read that the table has dropped and been given again.
+
+    So upstream leaves it when it skips an assignment because the next one is there already.
+    """
+    worker = Worker(settings, "127.0.0.1:1", None, tmp_path, "test")
+    worker.app.consumer = Broker()
+    recovery, tp = worker.app.tables.recovery, TP(worker.topics.changelog.name, 2)
+    recovery.add_active(worker.profiles, tp)
+    recovery.active_offsets[tp] = recovery.active_highwaters[tp] = 100
+    worker.profiles.partition(2)
+    return worker, recovery, tp
+
+
+async def test_a_dropped_partition_is_read_from_its_beginning(skipped: tuple[Worker, OrderedRecovery, TP]) -> None:
+    """What the table has not is read, whatever upstream remembers; upstream reads nothing of it."""
+    _, recovery, tp = skipped
+    await Recovery._build_offsets(recovery, Broker(), {tp}, recovery.active_offsets, "active")
+    assert not recovery.need_recovery()
+    await recovery._build_offsets(Broker(), {tp}, recovery.active_offsets, "active")
+    assert recovery.need_recovery()
+    assert recovery.active_offsets[tp] == -1
+
+
+async def test_nothing_is_made_ready_before_all_is_read(skipped: tuple[Worker, OrderedRecovery, TP]) -> None:
+    """A recovery that upstream takes for done reads once more, and the partition is not made ready to fold."""
+    worker, recovery, tp = skipped
+    await recovery._build_offsets(Broker(), {tp}, recovery.active_offsets, "active")
+    worker.profiles.wrote(2, 99)
+    await recovery.on_recovery_completed(worker.app.consumer_generation_id)
+    assert recovery.signal_recovery_start.is_set()
+    assert worker.profiles._fresh == {2}
+    worker.profiles.wrote(2, 100)
+    assert recovery._unread() == set()
+
+
 # -- a rebalance in the middle of work ---------------------------------------------------------------------------------
 
 

@@ -109,7 +109,7 @@ class Thread(BatchThread):
         """What the group has given."""
         return set(self.client.assigned)
 
-    def highwater(self, tp: TP) -> int | None:
+    def highwater(self, tp: TP) -> Any:
         """The end as of the newest fetch; None before the first."""
         return self.client.highwaters.get(tp)
 
@@ -177,6 +177,11 @@ class Restoring(OrderedRecovery):
         self.actives_for_table: dict[Any, set[TP]] = {table: set()}
         self.standbys_for_table: dict[Any, set[TP]] = {table: set()}
         self.completed = asyncio.Event()
+        self._starts: dict[TP, int] = {}
+        self.active_tps: set[TP] = set()
+        self.tp_to_table: dict[TP, Any] = {}
+        self.active_highwaters: Any = {}
+        self._signal_recovery_start = asyncio.Event()
 
     def active_remaining_total(self) -> int:
         """Not asked for."""
@@ -189,7 +194,13 @@ class Restoring(OrderedRecovery):
         await coro
 
     async def run(self, generation: int) -> None:
-        """From an assignment to running agents; another assignment calls it off."""
+        """From an assignment to running agents, again when not all was read; another assignment calls it off."""
+        self.signal_recovery_start.set()
+        while self.signal_recovery_start.is_set():
+            self.signal_recovery_start.clear()
+            await self._read(generation)
+
+    async def _read(self, generation: int) -> None:
         client, table = self._consumer._thread.client, self._table
         self.app.in_recovery = True
         actives = {tp for tp in client.assigned if tp.topic == self._changelog}
@@ -204,5 +215,7 @@ class Restoring(OrderedRecovery):
                 message = SimpleNamespace(partition=tp.partition, records=records)
                 table.apply_changelog_batch([SimpleNamespace(message=message)])
                 position = records[-1].offset + 1
-        self.actives_for_table[table] = actives
+        self.actives_for_table[table] = self.active_tps = actives
+        self.tp_to_table = dict.fromkeys(actives, table)
+        self.active_highwaters = {tp: ends[tp] - 1 for tp in actives}
         await self.on_recovery_completed(generation)
