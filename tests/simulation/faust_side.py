@@ -203,6 +203,7 @@ class Restoring(OrderedRecovery):
     async def _read(self, generation: int) -> None:
         client, table = self._consumer._thread.client, self._table
         self.app.in_recovery = True
+        self._starts.clear()
         actives = {tp for tp in client.assigned if tp.topic == self._changelog}
         ends = await client.end_offsets(sorted(actives))
         for tp in sorted(actives):
@@ -211,6 +212,7 @@ class Restoring(OrderedRecovery):
             while position < ends[tp]:
                 records = await client.read(tp, position)
                 if not records:
+                    self._starts[tp] = ends[tp] - 1  # emptied: its first record is the next
                     break
                 message = SimpleNamespace(partition=tp.partition, records=records)
                 table.apply_changelog_batch([SimpleNamespace(message=message)])
