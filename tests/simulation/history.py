@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.simulation.directed import directed
+from tests.simulation.ending import quiesce
 from tests.simulation.judge import Found, judge
-from tests.simulation.world import Step, World, WrongError
+from tests.simulation.world import Step, World
 
 WEIGHTS = {
     "produce": 30, "deliver": 30, "flow": 14, "spin": 12, "wait": 8, "beat": 4, "days": 2, "compact": 2,
@@ -69,9 +70,9 @@ def run(mode: str, steps: Sequence[Step], seed: int | None = None) -> Right | Fa
             for step in steps:
                 world.take(*step)
             world.said.append("")
-            world.quiesce()
+            quiesce(world)
             return Right(judge(world), world.faults)
-        except (WrongError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, its seed is to be told
             return Failure(seed, mode, list(steps), str(error), world.said, world.faults)
 
 

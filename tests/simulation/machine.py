@@ -6,6 +6,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from tests.simulation.ending import quiesce
 from tests.simulation.history import Failure
 from tests.simulation.judge import judge
 from tests.simulation.world import World
@@ -64,7 +65,7 @@ class Simulation(RuleBasedStateMachine):
         world = self.world
         try:
             world.said.append("")
-            world.quiesce()
+            quiesce(world)
             judge(world)
         except AssertionError as error:
             note(str(Failure(None, "data", world.steps, str(error), world.said, world.faults)))

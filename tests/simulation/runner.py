@@ -26,6 +26,8 @@ from tests.simulation.judge import Found
 SAME_HASHES = {"PYTHONHASHSEED": "0"}
 SHARE = 10
 """Seeds that a process takes at a time."""
+LIFE = 15
+"""Shares that one process runs: what killed lives leave behind grows."""
 NOTHING = Found(0, 0, 0, 0)
 
 
@@ -96,7 +98,10 @@ def run_many(first: int, count: int, broken: str = "", say: Callable[[Total], No
     total, shares, running = Total(), _shares(first, count), set[Future[Total]]()
     workers = os.cpu_count() or 1
     spawned = get_context("spawn")
-    with patch.dict(os.environ, SAME_HASHES), ProcessPoolExecutor(workers, mp_context=spawned) as pool:
+    with (
+        patch.dict(os.environ, SAME_HASHES),
+        ProcessPoolExecutor(workers, mp_context=spawned, max_tasks_per_child=LIFE) as pool,
+    ):
         while not total.failures:
             while len(running) < 2 * workers and (share := next(shares, None)) is not None:
                 running.add(pool.submit(run_seeds, *share, broken))

@@ -348,53 +348,6 @@ class World:
         self.durable.pop(number, None)
         self.faults["emptied changelogs"] += 1
 
-    # -- to the end ------------------------------------------------------------------------------
-
-    def quiesce(self) -> None:
-        """Nothing bad happens any more, and everything that is due gets done. Raises `WrongError` when it does not."""
-        self.kafka.held.clear()
-        for worker in self.workers:
-            if worker.life.alive and worker.life.stopped:
-                self.loop.resume(worker.life)
-        for _ in range(1_200):
-            if not any(w.life.alive for w in self.workers):
-                self.start(0, 0)
-            group = self.kafka.group
-            for member in list(group.members.values()):
-                if not member.life.alive:
-                    group.drop(member.life.name)
-            self.flow(0, 0)
-            self.check_troubles()
-            if self.done():
-                watched = self.loop.now + 2 * self.settings.kafka.session_timeout_s
-                while any(w.takeovers.watched for w in self.workers if w.life.alive) and self.loop.now < watched + 3:
-                    self.flow(0, 0)
-                if self.done():
-                    return
-        raise WrongError(f"no end: {self.where()}")
-
-    def done(self) -> bool:
-        """Whether all sources are in the log, all of the log is folded, durable and committed, and all has an owner."""
-        committed = self.kafka.committed
-        for topic in (*self.topics.sources, self.topics.log):
-            for number in range(PARTITIONS):
-                tp = TP(topic.name, number)
-                if committed.get(tp, (0, ""))[0] < self.kafka.logs[tp].end:
-                    return False
-        working = [w for w in self.workers if w.life.alive]
-        if any(w.client.assigned and w.app.in_recovery for w in working):
-            return False
-        # What a dead owner left has to be recovered even where nothing is left to be folded: that mends late writes.
-        return {number for w in working if w.keeper.open for number in w.profiles.owned} == set(range(PARTITIONS))
-
-    def where(self) -> str:
-        """Ends and commits, for a message."""
-        return ", ".join(
-            f"{tp.topic}[{tp.partition}] {self.kafka.committed.get(tp, (0,))[0]}/{self.kafka.logs[tp].end}"
-            for topic in (*self.topics.sources, self.topics.log)
-            for tp in (TP(topic.name, number) for number in range(PARTITIONS))
-        )
-
 
 def applied_in(record: Record) -> int:
     """How far the log is applied in a record of a changelog."""
