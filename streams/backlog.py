@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
@@ -13,6 +12,7 @@ from kafka import errors as kafka_errors
 from config.errors import UserFacingError
 from config.settings import Settings
 from lifestage import log
+from streams.closing import Closing
 from streams.connections import UnreachableError, check_kafka, kafka_python
 from streams.topics import topics_of
 
@@ -31,7 +31,7 @@ class Waiting(NamedTuple):
         return f"{self.topic}[{self.partition}] at {self.next} of {self.end}"
 
 
-class Backlog:
+class Backlog(Closing):
     """Asks Kafka how far the group's commits are behind the ends of topics. It joins no group and commits nothing.
 
     Use it in a `with`. `extra` are options of kafka-python that win over those of the settings.
@@ -106,14 +106,6 @@ class Backlog:
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def write_tick(settings: Settings, bootstrap: str, at: int, extra: dict[str, Any] | None = None) -> int:

@@ -9,14 +9,14 @@ import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from config.errors import UserFacingError
 from config.settings import Settings
+from streams.closing import Closing
 from streams.connections import UnreachableError, reach_kafka
 from streams.dead_letters import CUT, REDRIVEN, Mark, Why, identity, mark, why
 from streams.topics import topics_of
@@ -118,7 +118,7 @@ def place_of(word: str, settings: Settings) -> Place:
     raise UserFacingError(f"{word!r}: {given} is neither {names[0]} nor a source ({', '.join(names[1:])})")
 
 
-class LetterReader:
+class LetterReader(Closing):
     """The dead letters of a deployment up to the ends that they had when this was made, or were last asked for."""
 
     def __init__(self, settings: Settings, bootstrap: str) -> None:
@@ -234,14 +234,6 @@ class LetterReader:
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(slots=True)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
@@ -16,6 +14,7 @@ from kafka import errors as kafka_errors
 from config.errors import UserFacingError
 from config.settings import Settings
 from lifestage.moments import iso
+from streams.closing import Closing
 from streams.connections import UnreachableError, reach_kafka
 from streams.topics import topics_of
 
@@ -26,7 +25,7 @@ RECORDS_A_POLL = 5_000
 POLL_MS = 200
 
 
-class LogReader:
+class LogReader(Closing):
     """The log of a deployment, partition by partition, up to the ends it had when this was made."""
 
     def __init__(self, settings: Settings, bootstrap: str) -> None:
@@ -145,11 +144,3 @@ class LogReader:
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -14,8 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from kafka import KafkaProducer
@@ -25,6 +24,7 @@ from config.errors import UserFacingError
 from config.settings import Settings
 from lifestage.decode import Decoder
 from lifestage.refusal import Refusal
+from streams.closing import Closing
 from streams.dead_letters import MARK, PREFIX, REDRIVEN, Mark, Marked
 from streams.letters import Letter, LetterReader, Marks, Place
 from streams.outgoing import Fields, SendError, fields_of, fields_of_json
@@ -137,7 +137,7 @@ class _Run:
     size: int = 0
 
 
-class Redriver:
+class Redriver(Closing):
     """Sends letters back. One producer, one reader."""
 
     def __init__(self, settings: Settings, bootstrap: str) -> None:
@@ -292,11 +292,3 @@ class Redriver:
         """Disconnect."""
         self._producer.close(self._timeout_s)
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
