@@ -205,11 +205,9 @@ class Worker:
         self._adopt(owned)
         self.ticker.open = True
         self.view.recovering = False
-        # Profiles are bytes and live long, and nothing on the way makes cycles: the collector's defaults (700
-        # allocations) had it walk every young object 50 times a second, for a sixth of the worker's time.
+        # Profiles are bytes and live long: what is there now need never be walked again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(200_000, 20, 100)
 
     async def _drain(self) -> None:
         self.view.recovering = True

@@ -29,6 +29,8 @@ def faust_app(settings: Settings, bootstrap: str, data: Path) -> faust.App:
         broker_heartbeat_interval=kafka.session_timeout_s / 4,
         broker_request_timeout=max(kafka.request_timeout_s, kafka.session_timeout_s),
         broker_max_poll_records=4_000,
+        # With 1 MB a partition a recovery waits between fetches: 215,000 instead of 240,000 profiles a second.
+        consumer_max_fetch_size=2 << 20,
         # The watchdogs see to a worker that reads nothing; upstream would leave the group in the middle of an outage.
         broker_max_poll_interval=604_800.0,
         # Twice what a drain may take: a member that is still draining must not be taken for gone.
