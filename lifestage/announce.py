@@ -114,7 +114,7 @@ def correct_from(
     while same < len(tail) and same < len(path) and (tail[same].at, tail[same].stage) == path[same]:
         same += 1
     if same == len(tail) and not (present_only and len(path) > same):
-        aged = rules.plan.aged(profile)
+        aged = rules.plan.aged(profile) if len(path) > same else set()
         for at, now in path[same:]:
             timed = at != since and at in aged and not _reverses(profile, at, profile.stage, now, rules)
             by = cause.timer(at) if timed else cause

@@ -240,6 +240,9 @@ class Compiled:
 
     def turns(self, profile: Profile, after: int, until: int | None) -> list[int]:
         """Instants in (after, until] at which the stage could change, from all facts of the profile; rising."""
+        if until is not None and until <= after:
+            # a second fact of the newest instant: with 6,000 orders the search took 20 ms
+            return []
         found = self.aged(profile)
         found.update(fact_instants(profile))
         return sorted([at for at in found if at > after and (until is None or at <= until)])

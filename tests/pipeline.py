@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import CoordinatorNotAvailableError
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings, load
@@ -117,7 +118,15 @@ class Deployment:
 
     def committed(self) -> dict[TopicPartition, int]:
         """What the group has committed."""
-        found = self._admin.list_group_offsets(self.settings.kafka.group)[self.settings.kafka.group]
+        group = self.settings.kafka.group
+        for _ in range(100):
+            # the first that asks a new broker makes it create the topic that commits are kept in
+            with suppress(CoordinatorNotAvailableError):
+                found = self._admin.list_group_offsets(group)[group]
+                break
+            time.sleep(0.1)
+        else:
+            found = self._admin.list_group_offsets(group)[group]
         return {tp: held.offset for tp, held in found.items()}
 
     def lag(self, names: Iterable[str]) -> int:

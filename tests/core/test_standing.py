@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -165,6 +168,33 @@ def test_work_does_not_grow_with_the_orders(monkeypatch: pytest.MonkeyPatch) -> 
     )
     small, large = (work_of(records(items), monkeypatch) for items in (few, many))
     assert 0 < large < 3 * small
+
+
+def steps_of(history: list[Record], last: int) -> int:
+    """How many calls of Python functions the last so many records of a log take."""
+    made = partition()
+    made.fold(history[:-last])
+    count = 0
+
+    def counted(_: FrameType, event: str, __: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(counted)
+    try:
+        made.fold(history[-last:])
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_orders_of_one_instant_cost_no_walk_over_all() -> None:
+    """Ten orders of the newest instant take as many steps beside 1,500 orders as beside 750."""
+    few, many = (
+        steps_of(records([order(min(n, most) / 10, f"e{n}", f"o{n}") for n in range(most + 10)]), 9)
+        for most in (750, 1_500)
+    )
+    assert 0 < many < 2 * few
 
 
 @pytest.mark.usefixtures("eager")
