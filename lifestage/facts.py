@@ -25,10 +25,14 @@ from lifestage.facts_relations import (
     ConsentChanged,
     EmailEvent,
     FeedbackReceived,
+    IdentityLinked,
+    IdentityMerged,
+    IdentitySplit,
     LoyaltyPoints,
     ProfileUpdated,
     ReferralConverted,
     ReferralSent,
+    Referred,
     ReviewPosted,
     TicketCreated,
     TicketReopened,
@@ -71,6 +75,9 @@ __all__ = [
     "FeatureUsed",
     "FeedbackReceived",
     "Further",
+    "IdentityLinked",
+    "IdentityMerged",
+    "IdentitySplit",
     "Item",
     "LeadCaptured",
     "LoyaltyPoints",
@@ -81,6 +88,7 @@ __all__ = [
     "ProfileUpdated",
     "ReferralConverted",
     "ReferralSent",
+    "Referred",
     "ReviewPosted",
     "SocialEngagement",
     "SubscriptionAct",
@@ -134,6 +142,10 @@ AnyFact = (
     | CostRecorded
     | ProfileUpdated
     | ConsentChanged
+    | Referred
+    | IdentityLinked
+    | IdentityMerged
+    | IdentitySplit
 )
 
 TYPES: dict[type[Fact], str] = {

@@ -103,3 +103,28 @@ class ConsentChanged(Fact, frozen=True, array_like=True, kw_only=True, gc=False,
     """What the customer allows from now on: purpose → answer."""
 
     purposes: dict[str, bool]
+
+
+class Referred(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=35):
+    """The other side of a referral: the customer was recommended to us by `referrer_id`. It is not counted as an event."""
+
+    referral_id: str
+    referrer_id: str
+    converted: bool = False
+
+
+class IdentityLinked(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=36):
+    """The ids that it names are one person's; it says nothing else."""
+
+
+class IdentityMerged(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=37):
+    """The profiles of `ids` are one person's, and go on as `into`; without it as the highest and smallest of them."""
+
+    ids: tuple[str, ...]
+    into: str | None = None
+
+
+class IdentitySplit(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=38):
+    """Each of `ids` is a person of its own, whatever it was merged with or linked to."""
+
+    ids: tuple[str, ...]

@@ -9,7 +9,9 @@ from zlib import crc32
 from lifestage.facts import AdImpression, CostRecorded, Fact, SocialEngagement
 
 EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY = "email:", "anon:", "order:", "ticket:", "company:"
-RESERVED = (EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY)
+MERGES = "identity:"
+"""The key under which all merges and splits that somebody asks for stand, so that they have one order."""
+RESERVED = (EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY, MERGES)
 """How keys begin that are no customer id; so no customer id may begin like this."""
 
 COMPANY_RECORDS = 64
@@ -37,6 +39,29 @@ def key_of(fact: Fact) -> str | None:
     if not isinstance(fact, _OF_NOBODY):
         return None
     return f"{COMPANY}{crc32(f'{fact.source} {fact.id}'.encode()) % COMPANY_RECORDS:02x}"
+
+
+def class_of(key: str) -> int:
+    """How high an id is: 3 a customer's, 2 an address, 1 anonymous, 0 an order or ticket, -1 nobody's."""
+    if ":" not in key:
+        return 3
+    if key.startswith(EMAIL):
+        return 2
+    if key.startswith(ANONYMOUS):
+        return 1
+    if key.startswith((ORDER, TICKET)):
+        return 0
+    return -1 if key.startswith((COMPANY, MERGES)) else 3
+
+
+def lower_ids(fact: Fact) -> tuple[str, ...]:
+    """The keys of the ids of a fact below its highest, the higher first: they belong to whom it is about."""
+    email, anonymous = fact.email, fact.anonymous_id
+    if fact.customer_id is not None:
+        if email is None:
+            return () if anonymous is None else (ANONYMOUS + anonymous,)
+        return (email,) if anonymous is None else (email, ANONYMOUS + anonymous)
+    return () if email is None or anonymous is None else (ANONYMOUS + anonymous,)
 
 
 def email_key(address: str, secret: bytes) -> str:

@@ -43,6 +43,10 @@ class Marker(msgspec.Struct, array_like=True):
     """Log records that were dropped because their origin had come in before."""
     ids: str = ""
     """Fingerprint of the key that ids are hashed with: under another nothing kept would be recognised."""
+    identity: dict[str, int] = {}
+    """What happened to ids, and how often (`lifestage.identity`): linked, merged, split, email_conflict, …"""
+    fresh: dict[str, list[int]] = {}
+    """source → [minute since 1970 of its newest fact, anonymous profiles that are new since]."""
 
     def count(self, source: str, type: str, outcome: str) -> None:
         """One more event of a source and type ended like this."""

@@ -113,6 +113,9 @@ class Mark(msgspec.Struct, array_like=True):
     """In order; a signal that happens twice in an instant stands twice."""
     offsets: list[int] = []
     """Their log positions."""
+    ids: list[int] = []
+    """32 bits of the id of each one's event, by which one that two fact sets have counts once. Empty: kept by an older
+    release, which noted none."""
 
 
 class Named(msgspec.Struct, array_like=True, gc=False, order=True):
@@ -140,6 +143,22 @@ class Move(msgspec.Struct, array_like=True, gc=False):
     stage: str | None
     seq: int
     id: bytes
+
+
+class Kin(msgspec.Struct, array_like=True):
+    """Which ids are one person's, as their profile knows it."""
+
+    alias: str | None = None
+    """The profile that this id belongs to: of its own nothing but `seq` and what stands here is then kept."""
+    members: dict[str, tuple[str, bool]] = {}
+    """The ids that belong to this profile → (the id that each was linked to, whether it has gone to another since)."""
+    parts: dict[str, bytes] = {}
+    """Where facts came under several ids: id → its own fact set (`lifestage.union`), encoded; "" is the profile's own id.
+    The profile holds their union. Empty while all facts came under one id."""
+    asked: dict[str, int] = {}
+    """Ids that were asked to belong here and do not: the day since 1970 of the event that asked last."""
+    apart: list[str] = []
+    """Profiles that this id was split from: events do not link it to them again."""
 
 
 class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):
@@ -188,6 +207,8 @@ class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):
     """Activity that may still be looked at from before: each instant; what is older is in `activity`."""
     floor: int | None = None
     """From here on the path may be derived again: an act that came later than the lateness amended the present here."""
+    kin: Kin | None = None
+    """What is known of its ids; None while there is only one."""
 
 
 encode = msgspec.msgpack.Encoder().encode

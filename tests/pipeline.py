@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from lifestage.partition import Partition
 from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
 from streams.topics import topics_of
+from tests.asking import soon
 from tests.envelopes import Envelope, Of, envelope_of, envelopes_amiss
 from tests.leftovers import Leftovers, put_together
 from tests.letters import letters_amiss, rejected
@@ -109,24 +110,14 @@ class Deployment:
     def ends(self, names: Iterable[str]) -> dict[TopicPartition, int]:
         """The next offset to be written of each partition of topics."""
         tps = [TopicPartition(name, n) for name in names for n in range(self.topics.log.partitions)]
-        for _ in range(20):
-            # kafka-python answers in part while it learns where the partitions' leaders are, and then stumbles over it.
-            with suppress(KeyError):
-                return dict(self._consumer.end_offsets(tps))
-            time.sleep(0.1)
-        return dict(self._consumer.end_offsets(tps))
+        # kafka-python answers in part while it learns where the partitions' leaders are, and then stumbles over it.
+        return dict(soon(lambda: self._consumer.end_offsets(tps), KeyError))
 
     def committed(self) -> dict[TopicPartition, int]:
         """What the group has committed."""
         group = self.settings.kafka.group
-        for _ in range(100):
-            # the first that asks a new broker makes it create the topic that commits are kept in
-            with suppress(CoordinatorNotAvailableError):
-                found = self._admin.list_group_offsets(group)[group]
-                break
-            time.sleep(0.1)
-        else:
-            found = self._admin.list_group_offsets(group)[group]
+        # the first who asks a new broker makes it create the topic that commits are kept in
+        found = soon(lambda: self._admin.list_group_offsets(group)[group], CoordinatorNotAvailableError)
         return {tp: held.offset for tp, held in found.items()}
 
     def lag(self, names: Iterable[str]) -> int:

@@ -185,7 +185,7 @@ def test_a_flat_event_that_says_specversion_is_a_plain_one() -> None:
 
 ANNOUNCED = ("content-type", b"application/cloudevents+json")
 BATCH = ("content-type", b"application/cloudevents-batch+json")
-PREFIXES = "expected an id that does not begin with email:, anon:, order:, ticket:, company:, got one"
+PREFIXES = "expected an id that does not begin with email:, anon:, order:, ticket:, company:, identity:, got one"
 
 
 @pytest.mark.parametrize(

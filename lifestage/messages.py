@@ -1,0 +1,112 @@
+"""What the owner of one key tells the owner of another: the payload of a log record of kind `MESSAGE`, final since version 1.
+
+Identity travels through the log: a message is written by the fold of one partition, stands in the log under the key that it
+is for, and is read by the fold of that key's partition. Its header's origin is the log record that caused it, so that
+whoever folds that record again writes it again, and whoever reads it twice drops it. Fields are only appended.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+
+class Occasion(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The event that a message goes back to."""
+
+    time: int
+    source: str
+    id: str
+    type: str
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An id that belongs to a profile, with the facts that came under it."""
+
+    key: str
+    parent: str
+    """The id that it was linked to: the profile's own or another member's."""
+    facts: bytes = b""
+    """An encoded profile of facts alone (`lifestage.union`); empty where there are none."""
+    past: bool = False
+    """It has gone to another profile since; its facts stay."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What every message has: the key that it is for."""
+
+    to: str
+
+
+class Link(Message, frozen=True, array_like=True, gc=False, tag=1):
+    """To an id: from now on you belong to `target`. `merge`: because `identity.merged` says so."""
+
+    target: str
+    occasion: Occasion
+    merge: bool = False
+
+
+class Unite(Message, frozen=True, array_like=True, gc=False, tag=2):
+    """To a profile: take in these ids with their facts; the first is the one that was linked."""
+
+    members: tuple[Member, ...]
+    occasion: Occasion
+    merge: bool = False
+
+
+class Refused(Message, frozen=True, array_like=True, gc=False, tag=3):
+    """To whoever asked for `alias`: it stays where it is, for a reason."""
+
+    alias: str
+    reason: str
+    occasion: Occasion
+
+
+class Switched(Message, frozen=True, array_like=True, gc=False, tag=4):
+    """To a profile: `alias`, an anonymous id, has gone to another; what came so far stays."""
+
+    alias: str
+    occasion: Occasion
+
+
+class Forwarded(Message, frozen=True, array_like=True, gc=False, tag=5):
+    """To a profile: a fact that came under its member `via`."""
+
+    via: str
+    fact: msgspec.Raw
+
+
+class Split(Message, frozen=True, array_like=True, gc=False, tag=6):
+    """To an id: be a profile of your own again."""
+
+    occasion: Occasion
+
+
+class Release(Message, frozen=True, array_like=True, gc=False, tag=7):
+    """To a profile: let `alias` go, with all that came through it."""
+
+    alias: str
+    occasion: Occasion
+
+
+class Restore(Message, frozen=True, array_like=True, gc=False, tag=8):
+    """To an id that is a profile of its own again: its facts and members; the first is itself."""
+
+    members: tuple[Member, ...]
+    occasion: Occasion
+
+
+AnyMessage = Link | Unite | Refused | Switched | Forwarded | Split | Release | Restore
+
+
+class Posted(NamedTuple):
+    """A message on its way: the key of its log record, and the record's value with header and origin."""
+
+    key: bytes
+    value: bytes
+
+
+encode_message = msgspec.msgpack.Encoder().encode
+decode_message = msgspec.msgpack.Decoder(AnyMessage).decode
+"""The message in a log record's payload. Raises `msgspec.DecodeError` on foreign bytes."""
