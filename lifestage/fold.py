@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from struct import Struct
 
 from lifestage import ledger
 from lifestage.fact import Fact
@@ -32,12 +33,18 @@ NOTHING, ACTIVITY, FACTS = 0, 1, 2
 
 TRIM_ABOVE = 24
 """Instants kept of a signal before it is looked whether some are out of reach: looking at each fact would cost more."""
+NO_ID = bytes(8)
+"""In place of an event's id hash, where it is not known."""
+_id_of = Struct(">I").unpack_from
+"""The first 32 bits of an id hash, at half of what a slice and `int.from_bytes` cost."""
 
 
-def fold(profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping, horizon: int) -> int:
+def fold(
+    profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping, horizon: int, hashed: bytes = NO_ID
+) -> int:
     """Add a fact to the set, known not to be there yet, and say what was touched.
 
-    `key` is that of the id hashes. No instant before `horizon` (ms) will be asked for again.
+    `key` is that of the id hashes, `hashed` the fact's own. No instant before `horizon` (ms) will be asked for again.
     """
     kind = type(fact)
     if kind is WebVisit:
@@ -60,7 +67,7 @@ def fold(profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping, h
         first = not profile.activity and not profile.recent
         if _act(profile, time, keep.gap, horizon):
             touched |= FACTS if first else ACTIVITY
-    if kind in keep.kinds and not fact.bot and _keep(profile, fact, offset, keep, horizon):
+    if kind in keep.kinds and not fact.bot and _keep(profile, fact, offset, hashed, keep, horizon):
         touched |= FACTS
     return touched
 
@@ -144,7 +151,7 @@ def _said_order(said: Said) -> tuple[int, str, str]:
     return said.time, said.source, said.event
 
 
-def _keep(profile: Profile, fact: Fact, offset: int, keep: Keeping, horizon: int) -> bool:
+def _keep(profile: Profile, fact: Fact, offset: int, hashed: bytes, keep: Keeping, horizon: int) -> bool:
     """Keep what the plan asks of a fact's signals, distinct things and scores; whether there was any."""
     kind, kept = type(fact), False
     for signal in keep.marks.get(kind, ()):
@@ -152,7 +159,7 @@ def _keep(profile: Profile, fact: Fact, offset: int, keep: Keeping, horizon: int
             mark = profile.marks.get(signal.name)
             if mark is None:
                 mark = profile.marks[signal.name] = Mark()
-            _mark(mark, fact.time, offset, horizon - keep.reach[signal.name])
+            _mark(mark, fact.time, offset, hashed, horizon - keep.reach[signal.name])
             kept = True
     for name in keep.distinct.get(kind, ()):
         thing = DISTINCT[name][2](fact)
@@ -168,17 +175,21 @@ def _keep(profile: Profile, fact: Fact, offset: int, keep: Keeping, horizon: int
     return kept
 
 
-def _mark(mark: Mark, time: int, offset: int, oldest: int) -> None:
+def _mark(mark: Mark, time: int, offset: int, hashed: bytes, oldest: int) -> None:
     """Add an instant; those at or before `oldest` become a number, the first and the last."""
+    if len(mark.ids) != len(mark.kept):
+        # an older release noted none
+        mark.ids = [0] * len(mark.kept)
     at = bisect_right(mark.kept, time)
     mark.kept.insert(at, time)
     mark.offsets.insert(at, offset)
+    mark.ids.insert(at, _id_of(hashed)[0])
     if len(mark.kept) > TRIM_ABOVE and mark.kept[0] <= oldest:
         gone = bisect_right(mark.kept, oldest)
         mark.first = mark.kept[0] if not mark.dropped else min(mark.first, mark.kept[0])
         mark.last = max(mark.last, mark.kept[gone - 1])
         mark.dropped += gone
-        del mark.kept[:gone], mark.offsets[:gone]
+        del mark.kept[:gone], mark.offsets[:gone], mark.ids[:gone]
 
 
 def _distinguish(found: list[Named], time: int, thing: str, oldest: int) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from lifestage.profile import DAY, Profile
@@ -51,6 +52,19 @@ def remember(profile: Profile, hashed: bytes, time: int, horizon: int) -> bool:
     over = len(seen) > SEEN_MAX * ENTRY
     profile.seen = seen[ENTRY:] if over else seen
     return over
+
+
+def united_ids(sets: Iterable[bytes], horizon: int) -> bytes:
+    """The ids that profiles have seen, from the day of `horizon` (ms) on, once each and the oldest first."""
+    oldest = _day(horizon) if horizon > 0 else b""
+    days: dict[bytes, bytes] = {}
+    for seen in sets:
+        for at in range(0, len(seen), ENTRY):
+            hashed, day = seen[at : at + 8], seen[at + 8 : at + ENTRY]
+            if day >= oldest and day >= days.get(hashed, b""):
+                days[hashed] = day
+    kept = sorted([(day, hashed) for hashed, day in days.items()])[-SEEN_MAX:]
+    return b"".join([hashed + day for day, hashed in kept])
 
 
 def _day(time: int) -> bytes:

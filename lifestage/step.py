@@ -150,12 +150,21 @@ def _add(
     if type(fact) in _ORDERS:
         touched = _fold_order(profile, cast("OrderFact", fact), offset, horizon, rules, tally)
     else:
-        touched = fold(profile, fact, offset, rules.id_key, rules.plan.keep, horizon)
+        touched = fold(profile, fact, offset, rules.id_key, rules.plan.keep, horizon, hashed)
     if remember(profile, hashed, fact.time, seen_since):
         tally.dedupe_overflow += 1
     if profile.newest is None or fact.time > profile.newest:
         profile.newest = fact.time
     return touched
+
+
+def add_to_part(part: Profile, fact: Fact, offset: int, horizon: int, rules: Rules) -> None:
+    """Add a fact that was accepted or `AMENDED` to the set of the one id under which it came."""
+    hashed = id_hash(fact.source, fact.id, rules.id_key)
+    fold(part, fact, offset, rules.id_key, rules.plan.keep, horizon, hashed)
+    remember(part, hashed, fact.time, horizon)
+    if part.newest is None or fact.time > part.newest:
+        part.newest = fact.time
 
 
 def _calls_for_judgement(profile: Profile, touched: int, rules: Rules) -> bool:
