@@ -22,6 +22,7 @@ AT_LEAST = {
     ("redis", "recent_changes"): 0,
     ("clock", "out_of_orderness_s"): 0,
     ("intake", "future_tolerance_s"): 0,
+    ("identity", "new_anonymous_per_minute"): 0,
 }
 ABOVE_ZERO = (
     ("kafka", "session_timeout_s"),

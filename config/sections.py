@@ -105,9 +105,13 @@ class Metrics(Section, frozen=True, forbid_unknown_fields=True):
 
 
 class Identity(Section, frozen=True, forbid_unknown_fields=True):
-    """The secret that turns an email address into a key. Changing it makes every email a new customer."""
+    """Who is who. `secret` turns an email address into a key: changing it makes every email a new customer."""
 
     secret: str = ""
+    link: bool = True
+    """Events with several ids say that these are one person's."""
+    new_anonymous_per_minute: int = 60_000
+    """Anonymous profiles that one source may bring into being in a minute, over all partitions; 0: any number."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
