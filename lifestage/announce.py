@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from lifestage import document
 from lifestage.cause import Cause, Clock, Rules, Tally
-from lifestage.change import PathStep, change_id, uuid_text
+from lifestage.change import Kind, PathStep, change_id, uuid_text
+from lifestage.keys import ANONYMOUS, ORDER, TICKET
 from lifestage.look import Look, before_falls
 from lifestage.moments import iso
 from lifestage.profile import Move, Profile
@@ -19,7 +20,7 @@ def earlier(a: int | None, b: int | None) -> int | None:
 
 def is_hidden(key: str, rules: Rules) -> bool:
     """Whether the profile's moves are kept to ourselves."""
-    return not rules.announce_anonymous and key.startswith("anon:")
+    return not rules.announce_anonymous and key.startswith(ANONYMOUS)
 
 
 def forget_at(profile: Profile, key: str, rules: Rules) -> int | None:
@@ -31,7 +32,7 @@ def forget_at(profile: Profile, key: str, rules: Rules) -> int | None:
         or profile.subscriptions
         or profile.seq
         or profile.newest is None
-        or not is_hidden(key, rules)
+        or not (is_hidden(key, rules) or key.startswith((ORDER, TICKET)))
     ):
         return None
     return profile.newest + silence
@@ -181,10 +182,59 @@ def _correct(
         told.append(PathStep(now, previous, iso(at)))
         previous = now
     change = document.document(
-        profile, key, entered, look, before, "correction", cause, clock, rules, turn,
+        profile, key, entered, look, before, _CORRECTIONS[cause.why], cause, clock, rules, turn,
         supersedes=tuple(uuid_text(raw) for raw in ids), path=tuple(told),
     )  # fmt: skip
     tally.change(document.envelope(change, id, entered, key, cause, rules))
+
+
+_CORRECTIONS: dict[str, Kind] = {"": "correction", "link": "merge", "merge": "merge", "split": "split"}
+"""The kind of a change that corrects, by what has happened to the customer's ids."""
+
+
+def restate(
+    profile: Profile, key: str, horizon: int, until: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally
+) -> None:
+    """Derive the path up to `until` of a profile that is one again, and tell in one change what is different: that it had
+    no stage, and what was told of the few facts that it had until it got all back."""
+    first = until if profile.first_seen is None else profile.first_seen
+    left = min((m.at for m in profile.moves if m.stage is None), default=first)
+    since = min(left, max(horizon, first), until)
+    tail, path = _derived(profile, since, until, rules)
+    same = 0
+    while same < len(tail) and same < len(path) and (tail[same].at, tail[same].stage) == path[same]:
+        same += 1
+    if same == len(tail) == len(path):
+        settle(rules.plan.look(profile, until), key, profile.stage, rules)
+    else:
+        _correct(profile, key, tail[same:], path[same:], since, until, cause, clock, rules, tally)
+
+
+def leave(
+    profile: Profile, key: str, into: str, until: int, cause: Cause, clock: Clock, rules: Rules, tally: Tally
+) -> None:
+    """Announce that a profile goes on as a part of `into`: its last change for as long as it does.
+
+    Nothing is told of a profile that nothing was told of.
+    """
+    before, moves = profile.stage, profile.moves
+    if is_hidden(key, rules) or not profile.seq:
+        tally.leave(before)
+        profile.stage = None
+        return
+    # at one instant there is one change that holds: what was told of this one gives way
+    at = max(until, moves[-1].at) if moves else until
+    ids = list(dict.fromkeys(m.id for m in moves if m.at == at and m.id))
+    since = next((m.at for m in reversed(moves) if m.id not in ids), None)
+    id = _stand(profile, key, None, at, False, rules, tally)
+    profile.due = None
+    profile.moves.append(Move(at, None, profile.seq, id))
+    change = document.document(
+        profile, key, at, rules.plan.look(profile, at), before, "merge", cause, clock, rules, None,
+        time_in_previous=None if since is None else at - since,
+        supersedes=tuple(uuid_text(raw) for raw in ids), merged_into=into,
+    )  # fmt: skip
+    tally.change(document.envelope(change, id, at, key, cause, rules))
 
 
 def _trim(profile: Profile, horizon: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from lifestage.change import Announced
 from lifestage.facts import Fact
+from lifestage.messages import Occasion
 from lifestage.plan import Compiled
 
 LONG_AGO = -(1 << 60)
@@ -21,6 +22,10 @@ class Rules(NamedTuple):
     announce_anonymous: bool = False
     lateness: int = 7 * 86_400_000
     id_key: bytes = b"lifestage"
+    link: bool = True
+    """Whether events with several ids link them."""
+    new_anonymous: int = 0
+    """Anonymous profiles that a source may bring into being in one minute, in one partition; 0: any number."""
 
 
 class Clock(NamedTuple):
@@ -38,6 +43,10 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     partition: int | None = None
     offset: int = -1
     due: int | None = None
+    why: Literal["", "link", "merge", "split"] = ""
+    """What has happened to the customer's ids, where that is it."""
+    occasion: Occasion | None = None
+    """The event by which that came about."""
 
     def timer(self, due: int) -> Cause:
         """The same record as the occasion on which a timer's move is noticed."""

@@ -73,6 +73,7 @@ def document(
     skipped: tuple[str, ...] = (),
     supersedes: tuple[str, ...] = (),
     path: tuple[PathStep, ...] = (),
+    merged_into: str | None = None,
 ) -> Change:
     """The whole document of a change that brought `profile` to where it stands; `at` is the effective instant (ms).
 
@@ -105,7 +106,7 @@ def document(
         consent=consent_of(profile),
         supersedes=supersedes,
         path=path,
-        merged_into=None,
+        merged_into=merged_into,
         mode="live" if clock.live else "backfill",
     )
 
@@ -165,10 +166,14 @@ def metrics_of(look: Look) -> Metrics:
 
 def _trigger(cause: Cause) -> Trigger:
     fact = cause.fact if cause.due is None else None
+    kind: Literal["event", "timer", "link", "merge", "split"] = "event" if fact is not None else "timer"
+    id, name = (fact.id, TYPES[type(fact)]) if fact is not None else (None, None)
+    if cause.occasion is not None and cause.why and cause.due is None:
+        kind, id, name = cause.why, cause.occasion.id, cause.occasion.type
     return Trigger(
-        type="event" if fact is not None else "timer",
-        event_id=fact.id if fact is not None else None,
-        event_type=TYPES[type(fact)] if fact is not None else None,
+        type=kind,
+        event_id=id,
+        event_type=name,
         topic=UNSET if cause.topic is None else cause.topic,
         partition=UNSET if cause.partition is None else cause.partition,
         offset=cause.offset if cause.offset >= 0 else UNSET,
@@ -178,11 +183,12 @@ def _trigger(cause: Cause) -> Trigger:
 
 def envelope(change: Change, id: bytes, at: int, key: str, cause: Cause, rules: Rules) -> Announced:
     """A change with its CloudEvents attributes."""
+    caused = cause.fact if cause.fact is not None else cause.occasion
     return Announced(
         id=uuid_text(id),
         source=f"/lifecycle/{rules.plan.plan.id}",
         time=iso(at),
         partitionkey=key,
-        causationid=cause.fact.id if cause.fact is not None and cause.due is None else None,
+        causationid=caused.id if caused is not None and cause.due is None else None,
         data=change,
     )

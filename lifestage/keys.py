@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import hmac
 import unicodedata
+from hashlib import blake2b
 from zlib import crc32
 
-from lifestage.facts import AdImpression, CostRecorded, Fact, SocialEngagement
+from lifestage.facts import (
+    AdImpression,
+    CostRecorded,
+    Fact,
+    IdentityMerged,
+    IdentitySplit,
+    OrderCancelled,
+    OrderCompleted,
+    OrderRefunded,
+    OrderUpdated,
+    SocialEngagement,
+    TicketCreated,
+    TicketReopened,
+    TicketReplied,
+    TicketSolved,
+)
 
 EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY = "email:", "anon:", "order:", "ticket:", "company:"
 MERGES = "identity:"
@@ -17,7 +33,15 @@ RESERVED = (EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY, MERGES)
 COMPANY_RECORDS = 64
 """Over so many records the facts of no customer are spread, and with them over partitions."""
 
+KEY_MAX = 300
+"""Bytes of the key of an order or ticket; a longer one is a hash."""
+
 _OF_NOBODY = (CostRecorded, AdImpression, SocialEngagement)
+_OF_IDS = (IdentityMerged, IdentitySplit)
+_OF_ORDER = (OrderRefunded, OrderCancelled)
+_ON_ORDERS = (OrderCompleted, OrderUpdated, *_OF_ORDER)
+_ON_TICKETS = (TicketCreated, TicketReplied, TicketSolved, TicketReopened)
+_CLAIMING = frozenset({OrderCompleted, OrderUpdated, *_ON_TICKETS})
 
 _BLOCKED = frozenset(
     {"-1", "null", "none", "nan", "undefined", "anonymous", "guest", "true", "false", "[object object]"}
@@ -27,8 +51,9 @@ _BLOCKED = frozenset(
 def key_of(fact: Fact) -> str | None:
     """The key of the profile that `fact` belongs to: that of its highest id.
 
-    Costs, and impressions and social acts without an id, belong to a company record, `company:` and two hex digits, by
-    their source and id. None for any other fact without an id.
+    A refund, a cancellation or a ticket without an id belongs to the order or ticket, until it is known whose that is.
+    Merges and splits stand under one key, `MERGES`. Costs, and impressions and social acts without an id, belong to a
+    company record, `company:` and two hex digits, by their source and id. None for any other fact without an id.
     """
     if fact.customer_id is not None:
         return fact.customer_id
@@ -36,9 +61,36 @@ def key_of(fact: Fact) -> str | None:
         return fact.email
     if fact.anonymous_id is not None:
         return ANONYMOUS + fact.anonymous_id
-    if not isinstance(fact, _OF_NOBODY):
+    if isinstance(fact, _OF_NOBODY):
+        return f"{COMPANY}{crc32(f'{fact.source} {fact.id}'.encode()) % COMPANY_RECORDS:02x}"
+    if isinstance(fact, _OF_IDS):
+        return MERGES
+    return order_key(fact) if isinstance(fact, _OF_ORDER) else ticket_key(fact)
+
+
+def order_key(fact: Fact) -> str | None:
+    """`order:`, the source and the order id of a fact about an order, by which its customer is found; else None."""
+    return _key_of_thing(ORDER, fact.source, fact.order_id) if isinstance(fact, _ON_ORDERS) else None
+
+
+def ticket_key(fact: Fact) -> str | None:
+    """`ticket:`, the source and the ticket id of a fact about a ticket, by which its customer is found; else None."""
+    return _key_of_thing(TICKET, fact.source, fact.ticket_id) if isinstance(fact, _ON_TICKETS) else None
+
+
+def claims(fact: Fact) -> str | None:
+    """The key of the order or ticket that a fact gives to the person it names, by stating the order or acting on the ticket."""
+    if type(fact) not in _CLAIMING or (fact.customer_id is None and fact.email is None and fact.anonymous_id is None):
         return None
-    return f"{COMPANY}{crc32(f'{fact.source} {fact.id}'.encode()) % COMPANY_RECORDS:02x}"
+    return order_key(fact) or ticket_key(fact)
+
+
+def _key_of_thing(prefix: str, source: str, name: str) -> str:
+    """Plain where it can be: an id that holds an address, or is long, or could be read in two ways, stands as a hash."""
+    key = f"{prefix}{source} {name}"
+    if "@" in key or " " in source or (len(key) > KEY_MAX // 4 and len(key.encode()) > KEY_MAX):
+        return prefix + blake2b(f"{source}\0{name}".encode(), digest_size=16).hexdigest()
+    return key
 
 
 def class_of(key: str) -> int:

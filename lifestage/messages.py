@@ -55,49 +55,41 @@ class Unite(Message, frozen=True, array_like=True, gc=False, tag=2):
     merge: bool = False
 
 
-class Refused(Message, frozen=True, array_like=True, gc=False, tag=3):
-    """To whoever asked for `alias`: it stays where it is, for a reason."""
-
-    alias: str
-    reason: str
-    occasion: Occasion
-
-
-class Switched(Message, frozen=True, array_like=True, gc=False, tag=4):
+class Switched(Message, frozen=True, array_like=True, gc=False, tag=3):
     """To a profile: `alias`, an anonymous id, has gone to another; what came so far stays."""
 
     alias: str
     occasion: Occasion
 
 
-class Forwarded(Message, frozen=True, array_like=True, gc=False, tag=5):
+class Forwarded(Message, frozen=True, array_like=True, gc=False, tag=4):
     """To a profile: a fact that came under its member `via`."""
 
     via: str
-    fact: msgspec.Raw
+    fact: bytes
 
 
-class Split(Message, frozen=True, array_like=True, gc=False, tag=6):
+class Split(Message, frozen=True, array_like=True, gc=False, tag=5):
     """To an id: be a profile of your own again."""
 
     occasion: Occasion
 
 
-class Release(Message, frozen=True, array_like=True, gc=False, tag=7):
+class Release(Message, frozen=True, array_like=True, gc=False, tag=6):
     """To a profile: let `alias` go, with all that came through it."""
 
     alias: str
     occasion: Occasion
 
 
-class Restore(Message, frozen=True, array_like=True, gc=False, tag=8):
+class Restore(Message, frozen=True, array_like=True, gc=False, tag=7):
     """To an id that is a profile of its own again: its facts and members; the first is itself."""
 
     members: tuple[Member, ...]
     occasion: Occasion
 
 
-AnyMessage = Link | Unite | Refused | Switched | Forwarded | Split | Release | Restore
+AnyMessage = Link | Unite | Switched | Forwarded | Split | Release | Restore
 
 
 class Posted(NamedTuple):

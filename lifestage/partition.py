@@ -7,28 +7,29 @@ The lifecycle agent, log replay and the tests' oracle all run this one class. It
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import NamedTuple
 
-from lifestage import log
+from lifestage import identity, log, members
 from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
-from lifestage.facts import TYPES, decode
-from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, encode_marker
-from lifestage.pages import PAGED, is_page, join
-from lifestage.profile import Profile
-from lifestage.shelf import Shelf
-from lifestage.state import StateError, corrupt, read_marker, read_page, read_profile
+from lifestage.fact import Fact
+from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, decode
+from lifestage.facts import encode as encode_fact
+from lifestage.keys import ANONYMOUS
+from lifestage.marker import SOURCES_MAX, encode_marker
+from lifestage.messages import Forwarded, Message, Posted, decode_message, encode_message
+from lifestage.pages import join
+from lifestage.profile import UNITED, Profile
+from lifestage.restored import Restored
 from lifestage.step import AMENDED, fire, take
 
+_TAKEN = (AMENDED, "accepted")
+_OF_IDS = frozenset({IdentityMerged, IdentitySplit})
+MINUTE = 60_000
 SLICE = 500
 """Facts or timers between two pauses: about 10 ms of work."""
-
-
-def _fingerprint(rules: Rules) -> str:
-    return blake2b(rules.id_key, digest_size=4, person=b"lifestage-check").hexdigest()
 
 
 class Checkpoint(NamedTuple):
@@ -45,25 +46,16 @@ class Checkpoint(NamedTuple):
     """Of each that is forgotten, the offset that it had applied."""
 
 
-class Partition:
-    """The fold of one log partition."""
+class Partition(Restored):
+    """The fold of one log partition. `code` is that of the log itself (`log.topic_code`), the origin of its messages."""
 
-    def __init__(self, rules: Rules, topic: str, number: int) -> None:
-        self.rules, self.topic, self.number = rules, topic, number
-        self.marker = Marker(plan=rules.plan.hash, ids=_fingerprint(rules))
-        self.stored: dict[bytes, bytes] = {}
-        self.shelf = Shelf()
-        self.dirty: dict[bytes, Profile] = {}
-        self.prepared: Marker | None = None
-        self.gone: dict[bytes, int] = {}
-        """Customers that are known to be forgotten as of an offset that reading has not come to again."""
-        self.outdone: dict[bytes, tuple[int, bool]] = {}
-        """Of what `restore` refused although it is the newest record of its key: what it has applied, and whether it is a
-        tombstone. Compaction would in the end keep it alone, so it is to be written over."""
-        self.due: list[tuple[int, bytes]] = []
+    def __init__(self, rules: Rules, topic: str, number: int, code: int = log.NO_TOPIC) -> None:
+        super().__init__(rules, topic, number)
+        self.code = code
         self.changes: list[Announced] = []
-        self.applied = -1
-        self.clock = Clock()
+        self.posted: list[Posted] = []
+        self._at, self._n = -1, 0
+        """Of the record at hand: its offset, and how many messages it has brought."""
 
     # -- what a step reports (the Tally) ---------------------------------------------------------
 
@@ -99,6 +91,21 @@ class Partition:
     @forgotten.setter
     def forgotten(self, count: int) -> None:
         self.marker.forgotten = count
+
+    def post(self, message: Message) -> None:
+        """Part of the desk: a message to send."""
+        value = log.pack(log.MESSAGE, encode_message(message), self.code, self.number, self._at, self._n)
+        self.posted.append(Posted(message.to.encode(), value))
+        self._n += 1
+
+    def count(self, what: str) -> None:
+        """Part of the desk: something has happened to an id."""
+        self.marker.identity[what] = self.marker.identity.get(what, 0) + 1
+
+    def take_posted(self) -> list[Posted]:
+        """The messages since the last time, in their order: each is for the partition of its key."""
+        posted, self.posted = self.posted, []
+        return posted
 
     @property
     def dedupe_overflow(self) -> int:
@@ -156,8 +163,11 @@ class Partition:
                 self.marker.reread += 1
                 return None
             origins[partition] = position
+        self._at, self._n = offset, 0
         if kind == log.FACT:
             self._fact(offset, key, value)
+        elif kind == log.MESSAGE:
+            self._message(offset, key, value)
         elif kind == log.TICK:
             return log.tick(value)
         elif kind == log.REFUSED:
@@ -179,21 +189,88 @@ class Partition:
         if offset <= profile.applied:
             # Kept by a flush that was cut off; what it counted comes back with the prepared marker.
             return
-        due = profile.due
+        due, kin, name = profile.due, profile.kin, key.decode()
+        if kin is not None and kin.alias is not None:
+            via = kin.alias if name.startswith(identity.HOLDING) else name
+            self.post(Forwarded(kin.alias, via, encode_fact(fact)))
+            self.count("forwarded")
+        elif type(fact) in _OF_IDS:
+            self._count(fact, identity.decide(profile, fact, self.rules, self))
+        elif name.startswith(identity.HOLDING):
+            if not identity.hold(profile, name, fact, self.rules):
+                self._count(fact, "duplicate")
+        elif profile.newest is None and self._sheds(name, fact):
+            self._count(fact, "suppressed")
+            return
+        elif not self._take(profile, name, name, fact, offset):
+            return
+        self._folded(key, profile, offset, due)
+
+    def _take(self, profile: Profile, name: str, via: str, fact: Fact, offset: int) -> bool:
+        """Fold a fact that came under the id `via` of a profile. False where that has changed nothing."""
         cause = Cause(fact, self.topic, self.number, offset)
-        outcome = take(profile, key.decode(), fact, cause, self.clock, self.rules, self)
-        if outcome == AMENDED:
-            self.marker.count(fact.source, TYPES[type(fact)], "duplicate")
-        else:
-            self.marker.count(fact.source, TYPES[type(fact)], outcome)
-            if outcome != "accepted":
-                return
+        outcome = take(profile, name, fact, cause, self.clock, self.rules, self)
+        self._count(fact, "duplicate" if outcome == AMENDED else outcome)
+        if outcome not in _TAKEN:
+            return False
+        if profile.kin is not None and profile.kin.parts:
+            members.enter(profile, name, via, fact, offset, self.clock, self.rules)
+        if self.rules.link:
+            identity.ask(profile, via, fact, outcome == "accepted", self)
+        return True
+
+    def _count(self, fact: Fact, outcome: str) -> None:
+        kind = type(fact)
+        if kind is not Referred:
+            self.marker.count(fact.source, TYPES[kind], outcome)
+
+    def _folded(self, key: bytes, profile: Profile, offset: int, due: int | None) -> None:
+        """A record has changed a profile, which was due at `due`."""
         profile.applied = offset
+        if profile.kin is not None:
+            profile.format = UNITED
         self.dirty[key] = profile
         if profile.due is not None and profile.due != due:
             heappush(self.due, (profile.due, key))
             if len(self.due) > 3 * (len(self.stored) + len(self.dirty)) + 10_000:
                 self._index_due()
+
+    def _message(self, offset: int, key: bytes | None, value: bytes) -> None:
+        if key is None:
+            raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a message without a key")
+        message = decode_message(value[log.HEADER_SIZE :])
+        profile = self.dirty.get(key) or self._load(key)
+        if offset <= profile.applied:
+            return
+        due, kin, name = profile.due, profile.kin, key.decode()
+        if kin is not None and kin.alias is not None and isinstance(message, identity.FOR_A_PROFILE):
+            self.post(identity.passed_on(message, name, kin.alias))
+        elif isinstance(message, Forwarded):
+            fact = decode(message.fact)
+            if fact.time > self.marker.newest:
+                self.marker.newest = fact.time
+            if not self._take(profile, name, message.via, fact, offset):
+                return
+        else:
+            at = members.At(name, Cause(None, self.topic, self.number, offset), self.clock, self.rules)
+            identity.receive(profile, message, at, self)
+        self._folded(key, profile, offset, due)
+
+    def _sheds(self, name: str, fact: Fact) -> bool:
+        """Whether an anonymous visitor who is new is one too many for this minute of the source."""
+        most = self.rules.new_anonymous
+        if not most or not name.startswith(ANONYMOUS):
+            return False
+        known = self.marker.fresh
+        source = fact.source if fact.source in known or len(known) < SOURCES_MAX else "other"
+        minute, fresh = fact.time // MINUTE, known.setdefault(source, [-1, 0])
+        if minute > fresh[0]:
+            fresh[:] = [minute, 0]
+        if fresh[1] >= most:
+            self.count("shed")
+            return True
+        fresh[1] += 1
+        return False
 
     def _pass_time(self, offset: int, tick: log.Tick) -> Iterator[None]:
         """Fire every timer due before the tick, by (instant, key); pauses every `SLICE` timers."""
@@ -211,6 +288,8 @@ class Partition:
             if kept != due:
                 continue
             if offset > profile.applied:
+                for fact in identity.unclaimed(profile, key.decode()):
+                    self._count(fact, "suppressed")
                 fire(profile, key.decode(), cause, self.clock, self.rules, self)
                 profile.applied = offset
             self.dirty[key] = profile
@@ -220,19 +299,6 @@ class Partition:
             if not left:
                 left = SLICE
                 yield
-
-    def _index_due(self) -> None:
-        """Build the due index anew, without entries that a later fact has outdated."""
-        found = {key: profiles.decode_head(value).due for key, value in self.stored.items() if key not in self.dirty}
-        found.update((key, profile.due) for key, profile in self.dirty.items())
-        self.due = [(due, key) for key, due in found.items() if due is not None]
-        heapify(self.due)
-
-    def _load(self, key: bytes) -> Profile:
-        stored = self.stored.get(key)
-        if stored is not None:
-            return self.shelf.load(key, stored) if key in self.shelf.named else profiles.decode(stored)
-        return Profile(applied=self.gone.get(key, -1)) if self.gone else Profile()
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -255,103 +321,6 @@ class Partition:
             self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
         self.marker.offset = self.applied
         return Checkpoint(pages, kept, encode_marker(self.marker), self.applied, self.prepared is None, gone)
-
-    def restore(self, key: bytes, value: bytes | None, applied: int = -1) -> None:
-        """Take one changelog record; of two for a customer the one that has applied more wins, so that a late write of
-        a former owner does no harm. Call `recovered` once after the last.
-
-        `applied` is what a tombstone says of itself; -1 where it says nothing, as those of older releases: it then has
-        applied at least what it removes. Raises `StateError` for a record that is none of ours, or of a newer release.
-        """
-        if 0 in key:  # asked first, as of a million records only some are not profiles
-            self._restore_ours(key, value)
-        elif value is None:
-            self._restore_gone(key, applied)
-        else:
-            self._restore_profile(key, value)
-
-    def _restore_ours(self, key: bytes, value: bytes | None) -> None:
-        if key == MARKER_KEY:
-            if value is not None:
-                marker = read_marker(value, self.topic, self.number)
-                if marker.offset >= self.marker.offset:
-                    self.marker = marker
-                    self.outdone.pop(key, None)
-                else:
-                    self.outdone[key] = marker.offset, False
-        elif key == PREPARED_KEY:
-            prepared = None if value is None else read_marker(value, self.topic, self.number)
-            # the furthest counts: profiles of either keeping may be in here, and are all contained in it
-            if prepared is not None and (self.prepared is None or prepared.offset >= self.prepared.offset):
-                self.prepared = prepared
-        elif is_page(key):
-            self.shelf.restore(key, None if value is None else read_page(key, value, self.topic, self.number))
-
-    def _restore_profile(self, key: bytes, value: bytes) -> None:
-        found = read_profile(key, value, self.topic, self.number)
-        if self.shelf.torn:  # asked first, as there are none
-            self.shelf.heard(key, found.applied, gone=False)
-        if key in self.stored or self.gone:  # else it is the first that is heard of the customer
-            furthest = self._furthest(key)
-            if found.applied < furthest or (found.applied == furthest and key not in self.stored):
-                self.outdone[key] = found.applied, False
-                return
-        if found.format == PAGED or key in self.shelf.named or key in self.shelf.torn:
-            main = value if found.format == PAGED else None
-            if not self.shelf.name(key, main, found.applied, self.marker.offset):
-                return
-        self.stored[key] = value
-        self.outdone.pop(key, None)
-        # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
-        if found.due is not None:
-            heappush(self.due, (found.due, key))
-            if len(self.due) > 3 * len(self.stored) + 10_000:
-                self._index_due()
-
-    def _restore_gone(self, key: bytes, applied: int) -> None:
-        furthest = self._furthest(key)
-        if applied < 0:
-            applied = furthest
-        self.shelf.heard(key, applied, gone=True)
-        if applied >= furthest:
-            self.stored.pop(key, None)
-            self.shelf.name(key, None, applied, self.marker.offset)
-            self.gone[key] = applied
-            self.outdone.pop(key, None)
-        else:
-            self.outdone[key] = applied, True
-
-    def _furthest(self, key: bytes) -> int:
-        """What is known of a customer has applied the log up to here."""
-        known = self.stored.get(key)
-        return self.gone.get(key, -1) if known is None else profiles.decode_head(known).applied
-
-    def recovered(self) -> None:
-        """Make ready to fold after the last `restore`: clock, due index, and where to go on."""
-        if self.marker.plan != self.rules.plan.hash or self.marker.ids not in ("", _fingerprint(self.rules)):
-            what = "plan" if self.marker.plan != self.rules.plan.hash else "identity.secret"
-            raise StateError(
-                f"{self.topic}[{self.number}] was folded with another {what}: set the one that was used, or start a "
-                "new deployment with another topics.prefix and kafka.group"
-            )
-        self.applied = self.marker.offset
-        self.clock = Clock(self.marker.clock, self.marker.live)
-        if self.prepared is not None and self.prepared.offset <= self.marker.offset:
-            self.prepared = None
-        for key, torn in list(self.shelf.torn.items()):
-            # beyond the marker it is a former owner's, whose pages a new one took away: the log will be folded to there
-            main, lost, outdone = self.shelf.mend(key, torn, self._furthest(key))
-            if lost <= self.applied:
-                raise corrupt(key, self.topic, self.number, "pages that it names are missing")
-            if main is not None:
-                self._restore_profile(key, main)
-                if outdone is not None:
-                    self.outdone[key] = outdone
-        # a tombstone that a cut-off flush kept must hold until reading has come to where it was written
-        self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
-        self.shelf.recovered()
-        if len(self.due) > len(self.stored) * 3 // 2:
-            self._index_due()
 
     def _adopt_prepared(self) -> None:
         """Every count at this offset is a function of the log up to it, so the cut-off flush's counts are right; those

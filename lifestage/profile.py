@@ -13,6 +13,8 @@ DAY = 86_400_000
 
 FORMAT = 2
 """Third field of an encoded profile: raised when an older program could not go on with what a newer one wrote."""
+UNITED = 4
+"""The same of a profile that knows of several ids. (3 stands for one that is kept in pages.)"""
 
 
 class Refund(msgspec.Struct, array_like=True, gc=False):
@@ -159,6 +161,8 @@ class Kin(msgspec.Struct, array_like=True):
     """Ids that were asked to belong here and do not: the day since 1970 of the event that asked last."""
     apart: list[str] = []
     """Profiles that this id was split from: events do not link it to them again."""
+    held: list[bytes] = []
+    """Facts of an order or ticket of which nobody knows yet whose it is, encoded."""
 
 
 class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):

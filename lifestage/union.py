@@ -49,7 +49,7 @@ def facts_of(profile: Profile) -> Profile:
 
 def is_empty(profile: Profile) -> bool:
     """Whether a profile has no facts."""
-    return profile.newest is None and profile.first_seen is None
+    return profile.first_seen is None
 
 
 def adopt(profile: Profile, facts: Profile) -> None:

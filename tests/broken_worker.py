@@ -23,6 +23,7 @@ from lifestage.clock import Reading
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.partition import Checkpoint, Partition
 from lifestage.profile import Profile
+from lifestage.restored import Restored
 from streams import forwarding, outbox, reading, ticking
 from streams.batches import BatchThread
 from streams.forwarding import Forwarder
@@ -164,7 +165,7 @@ def guard_off() -> None:
     """A record that a profile has applied is applied again."""
     load = Partition._load
 
-    def forgetful(self: Partition, key: bytes) -> Profile:
+    def forgetful(self: Restored, key: bytes) -> Profile:
         profile = load(self, key)
         profile.applied = -1
         return profile

@@ -1,0 +1,218 @@
+"""Identity: which ids are one person's. Decided by the owner of each id in the order of its log, told by messages.
+
+A fact that names several ids makes the profile that folds it ask for the lower ones. The owner of an id says yes by
+joining it to whoever asked: its facts are sent along, and from then on it sends on what comes under it. Merges and splits
+that somebody asks for stand under one key, so that they have one order and no ring of merges can come about.
+"""
+
+from __future__ import annotations
+
+from lifestage import announce
+from lifestage.cause import Rules
+from lifestage.fact import Fact
+from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
+from lifestage.keys import ANONYMOUS, ORDER, TICKET, claims, class_of, lower_ids
+from lifestage.members import At, Desk, join, kin_of, release, take_back, take_in
+from lifestage.messages import (
+    Forwarded,
+    Link,
+    Member,
+    Message,
+    Occasion,
+    Release,
+    Restore,
+    Split,
+    Switched,
+    Unite,
+)
+from lifestage.profile import DAY, Profile
+from lifestage.seen import has_seen, id_hash, remember
+
+OUTCOMES = (
+    "linked", "merged", "split", "switched", "email_conflict", "alias_limit", "apart", "refused_merge", "void",
+    "forwarded", "shed",
+)  # fmt: skip
+"""What `Marker.identity` counts."""
+HOLDING = (ORDER, TICKET)
+"""How the keys begin of records that hold facts until it is known whose they are."""
+ALIASES_MAX = 100
+ASKED_MAX = 200
+"""Ids that are remembered as asked and not given; the oldest are asked again."""
+FOR_A_PROFILE = (Unite, Forwarded, Switched, Release, Restore)
+"""Messages to whoever the id belongs to now."""
+
+
+def occasion_of(fact: Fact) -> Occasion:
+    """A fact as the reason of what happens to ids."""
+    return Occasion(fact.time, fact.source, fact.id, TYPES.get(type(fact), ""))
+
+
+# -- facts -----------------------------------------------------------------------------------------------------------
+
+
+def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
+    """Ask for the lower ids that a folded fact names; `via` is the id that it came under.
+
+    One that was asked for and did not come is asked again with a fact of a later day.
+    """
+    for lower in lower_ids(fact):
+        kin = profile.kin
+        if kin is not None:
+            member = kin.members.get(lower)
+            if member is not None and not member[1]:
+                continue
+            if kin.asked.get(lower, -1) >= fact.time // DAY:
+                continue
+        else:
+            kin = kin_of(profile)
+        kin.asked.pop(lower, None)
+        kin.asked[lower] = fact.time // DAY
+        if len(kin.asked) > ASKED_MAX:
+            del kin.asked[next(iter(kin.asked))]
+        if len(kin.members) >= ALIASES_MAX:
+            desk.count("alias_limit")
+        else:
+            desk.post(Link(lower, via, occasion_of(fact)))
+    if new and (claim := claims(fact)) is not None:
+        desk.post(Link(claim, via, occasion_of(fact)))
+
+
+def hold(profile: Profile, key: str, fact: Fact, rules: Rules) -> bool:
+    """Keep a fact of an order or ticket until it is known whose that is. False for one that is here already."""
+    hashed = id_hash(fact.source, fact.id, rules.id_key)
+    if has_seen(profile, hashed, 0):
+        return False
+    remember(profile, hashed, fact.time, 0)
+    kin_of(profile).held.append(encode(fact))
+    if profile.newest is None or fact.time > profile.newest:
+        profile.newest = fact.time
+    profile.due = announce.forget_at(profile, key, rules)
+    return True
+
+
+def unclaimed(profile: Profile, key: str) -> list[Fact]:
+    """The facts that are forgotten with a record that held them, since nobody said whose they are."""
+    kin = profile.kin
+    return [decode(held) for held in kin.held] if kin is not None and kin.held and key.startswith(HOLDING) else []
+
+
+def decide(profile: Profile, fact: Fact, rules: Rules, desk: Desk) -> str:
+    """Merge or split as somebody asks, in the one order of all merges; returns the fact's outcome.
+
+    `profile` keeps every id that was merged → the one that it was merged into.
+    """
+    hashed = id_hash(fact.source, fact.id, rules.id_key)
+    if has_seen(profile, hashed, fact.time - rules.lateness):
+        return "duplicate"
+    remember(profile, hashed, fact.time, fact.time - rules.lateness)
+    profile.newest = fact.time if profile.newest is None else max(profile.newest, fact.time)
+    forest, occasion = kin_of(profile).members, occasion_of(fact)
+    if isinstance(fact, IdentitySplit):
+        for id in fact.ids:
+            forest.pop(id, None)
+            desk.post(Split(id, occasion))
+        return "accepted"
+    assert isinstance(fact, IdentityMerged)
+    roots = {_root(forest, id) for id in (*fact.ids, *((fact.into,) if fact.into is not None else ()))}
+    survivor = min(roots, key=_precedence) if fact.into is None else _root(forest, fact.into)
+    if len(roots) < 2:
+        desk.count("void")
+    elif class_of(survivor) < max(map(class_of, roots)):
+        desk.count("refused_merge")
+    else:
+        for root in sorted(roots - {survivor}):
+            forest[root] = (survivor, False)
+            desk.post(Link(root, survivor, occasion, merge=True))
+    return "accepted"
+
+
+def _precedence(key: str) -> tuple[int, str]:
+    return -class_of(key), key
+
+
+def _root(forest: dict[str, tuple[str, bool]], id: str) -> str:
+    while id in forest:
+        id = forest[id][0]
+    return id
+
+
+# -- messages --------------------------------------------------------------------------------------------------------
+
+
+def passed_on(message: Message, key: str, alias: str) -> Message:
+    """A message to whoever `key` belongs to now."""
+    if isinstance(message, Forwarded):
+        return Forwarded(alias, message.via, message.fact)
+    if isinstance(message, Switched):
+        return Switched(alias, message.alias, message.occasion)
+    if isinstance(message, Release):
+        return Release(alias, message.alias, message.occasion)
+    if isinstance(message, Unite):
+        return Unite(alias, message.members, message.occasion, message.merge)
+    assert isinstance(message, Restore)
+    # given back to an id that has been joined again since
+    members = (Member(key, alias, m.facts, m.past) if m.key == key else m for m in message.members)
+    return Unite(alias, tuple(members), message.occasion)
+
+
+def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
+    """Do what a message says, that is for this id itself or for the profile that it is."""
+    if isinstance(message, Link):
+        _link(profile, message, at, desk)
+    elif isinstance(message, Unite):
+        take_in(profile, message.members, at.by("merge" if message.merge else "link", message.occasion), desk)
+    elif isinstance(message, Switched):
+        kin = kin_of(profile)
+        if message.alias in kin.members:
+            kin.members[message.alias] = (kin.members[message.alias][0], True)
+    elif isinstance(message, Split):
+        _split(profile, message, at, desk)
+    elif isinstance(message, Release):
+        release(profile, message, at, desk)
+    else:
+        assert isinstance(message, Restore)
+        take_back(profile, message.members, at.by("split", message.occasion), desk)
+    if profile.newest is None:
+        # a record without a fact is kept for what it says of ids
+        profile.newest = message.occasion.time
+
+
+def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
+    """Join an id to the one that asks for it, unless it is another's."""
+    kin, target = kin_of(profile), message.target
+    if target in (at.key, kin.alias):
+        desk.count("void")
+    elif kin.alias is not None:
+        if message.merge:
+            desk.count("refused_merge")
+        elif at.key.startswith(ANONYMOUS) and target not in kin.apart:
+            desk.post(Switched(kin.alias, at.key, message.occasion))
+            kin.alias = target
+            desk.post(Unite(target, (Member(at.key, target),), message.occasion))
+            desk.count("switched")
+        elif not at.key.startswith(HOLDING):
+            desk.count("apart" if target in kin.apart else "email_conflict")
+    elif not message.merge and target in kin.apart:
+        desk.count("apart")
+    elif at.key.startswith(HOLDING):
+        kin.alias, profile.due = target, None
+        for fact in kin.held:
+            # entered as a fact of the one whose order it is: the order's key is no id of a person
+            desk.post(Forwarded(target, target, fact))
+        kin.held = []
+    else:
+        join(profile, message, at, desk)
+        desk.count("merged" if message.merge else "linked")
+
+
+def _split(profile: Profile, message: Split, at: At, desk: Desk) -> None:
+    """Be a profile of one's own again at once; the facts are asked back."""
+    kin = kin_of(profile)
+    if kin.alias is None:
+        desk.count("void")
+        return
+    desk.post(Release(kin.alias, at.key, message.occasion))
+    if kin.alias not in kin.apart:
+        kin.apart.append(kin.alias)
+    kin.alias = None
+    desk.count("split")

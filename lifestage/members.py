@@ -1,0 +1,257 @@
+"""The members of a profile: the ids that belong to it, and the facts that came under each.
+
+A profile with several fact sets holds their union, in which an event that stands in two counts once. Sets come with an id
+that is joined and go with one that is split off; each time the path is derived again and the difference announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+from lifestage import announce
+from lifestage import profile as profiles
+from lifestage.cause import Cause, Clock, Rules, Tally
+from lifestage.fact import Fact
+from lifestage.messages import Link, Member, Message, Occasion, Release, Restore, Unite
+from lifestage.profile import Kin, Profile
+from lifestage.step import add_to_part
+from lifestage.union import adopt, facts_of, is_empty, sums, united
+
+OWN = ""
+"""The name of the set of what came under the profile's own id."""
+MESSAGE_BYTES = 300_000
+"""Of fact sets in one message; what is larger travels in several."""
+ORDERS_IN_PIECE = 2_000
+"""About 200 KB."""
+
+
+Sums = dict[str, tuple[int, int, int]]
+"""By currency: orders, gross and net, in minor units."""
+
+
+class Desk(Tally, Protocol):
+    """What a decision reports beside the profile: as a step does, messages, and what has happened to ids."""
+
+    def post(self, message: Message) -> None:
+        """A message to send."""
+
+    def count(self, what: str) -> None:
+        """One of `OUTCOMES`."""
+
+
+class At(NamedTuple):
+    """Where a decision is made: the profile's key, the log record at hand, the tick in force, and the rules."""
+
+    key: str
+    cause: Cause
+    clock: Clock
+    rules: Rules
+
+    @property
+    def horizon(self) -> int:
+        """No instant before it will be asked for again, ms."""
+        return self.clock.time - self.rules.lateness
+
+    def by(self, why: str, occasion: Occasion) -> At:
+        """The same, with what has happened to ids as the cause."""
+        cause = self.cause
+        told = Cause(None, cause.topic, cause.partition, cause.offset, None, why, occasion)  # type: ignore[arg-type]
+        return At(self.key, told, self.clock, self.rules)
+
+
+def kin_of(profile: Profile) -> Kin:
+    """What the profile knows of its ids, to be changed."""
+    if profile.kin is None:
+        profile.kin = Kin()
+    return profile.kin
+
+
+def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
+    """Become an alias: the facts and members go to the target, a last change is told, what was told before stays."""
+    assert profile.kin is not None
+    kin, target, occasion = profile.kin, message.target, message.occasion
+    own = decode_part(kin.parts.get(OWN)) if kin.parts else facts_of(profile)
+    going = [*_pieces(at.key, target, own, False)]
+    for name, (parent, past) in kin.members.items():
+        going += _pieces(name, parent, decode_part(kin.parts.get(name)), past)
+    for members in _loads(going):
+        desk.post(Unite(target, members, occasion, message.merge))
+    told = at.by("merge" if message.merge else "link", occasion)
+    until = max(_reached(profile, at), occasion.time)
+    announce.leave(profile, at.key, target, until, told.cause, at.clock, at.rules, desk)
+    adopt(profile, Profile())
+    profile.newest, profile.due = until, None
+    if not profile.seq:
+        profile.moves, profile.before, profile.floor = [], {}, None
+    profile.kin = Kin(alias=target, apart=kin.apart)
+
+
+def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
+    """Take in ids with their facts: judge over the union, and announce what is different."""
+    kin, brought = kin_of(profile), []
+    for member in members:
+        kin.asked.pop(member.key, None)
+        known = kin.members.get(member.key)
+        if known is None:
+            kin.members[member.key] = (member.parent, member.past)
+        elif not member.past:
+            kin.members[member.key] = (member.parent, False)
+        facts = decode_part(member.facts)
+        if not is_empty(facts):
+            brought.append((member.key, facts))
+    if brought:
+        _unite(profile, brought, at, desk)
+        _derive(profile, min(_first(facts) for _, facts in brought), at, desk)
+
+
+def release(profile: Profile, message: Release, at: At, desk: Desk) -> None:
+    """Let an id go with all that came through it, and judge over what is left."""
+    kin, occasion, alias = kin_of(profile), message.occasion, message.alias
+    before = [sums(profile)]
+    gone: list[Profile] = []
+    going: list[Member] = []
+    leaving = _through(kin.members, alias)
+    for name in leaving:
+        parent, past = kin.members.pop(name)
+        facts = decode_part(kin.parts.pop(name, None))
+        if not is_empty(facts):
+            gone.append(facts)
+        going += _pieces(name, parent, facts, past)
+    for members in _loads(going):
+        desk.post(Restore(alias, members, occasion))
+    if gone:
+        newest = profile.newest
+        _reunite(profile, at)
+        if profile.newest is None:
+            profile.newest = newest
+        _settle_money(before, [sums(profile), *map(sums, gone)], desk)
+        _derive(profile, min(map(_first, gone)), at.by("split", occasion), desk)
+
+
+def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
+    """Have one's own facts and members again, and tell in one change where one stands."""
+    kin, brought = kin_of(profile), []
+    for member in members:
+        facts = decode_part(member.facts)
+        if not is_empty(facts):
+            brought.append((OWN if member.key == at.key else member.key, facts))
+        if member.key != at.key:
+            kin.asked.pop(member.key, None)
+            kin.members[member.key] = (member.parent, member.past)
+    if brought:
+        _unite(profile, brought, at, desk)
+    if brought or profile.moves:
+        announce.restate(profile, at.key, at.horizon, _reached(profile, at), at.cause, at.clock, at.rules, desk)
+
+
+def enter(profile: Profile, key: str, via: str, fact: Fact, offset: int, clock: Clock, rules: Rules) -> None:
+    """Enter an accepted fact in the set of the id that it came under, too, where a profile has several."""
+    assert profile.kin is not None
+    parts = profile.kin.parts
+    name = OWN if via == key else via
+    part = decode_part(parts.get(name))
+    add_to_part(part, fact, offset, clock.time - rules.lateness, rules)
+    parts[name] = encode_part(part)
+
+
+def _unite(profile: Profile, brought: list[tuple[str, Profile]], at: At, desk: Desk) -> None:
+    kin, keep = kin_of(profile), at.rules.plan.keep
+    before = [sums(profile), *(sums(facts) for _, facts in brought)]
+    if not kin.parts and not is_empty(profile):
+        kin.parts[OWN] = encode_part(facts_of(profile))
+    for name, facts in brought:
+        known = kin.parts.get(name)
+        whole = facts if known is None else united([decode_part(known), facts], keep, at.horizon)
+        kin.parts[name] = encode_part(whole)
+    _reunite(profile, at)
+    _settle_money(before, [sums(profile)], desk)
+
+
+def _reunite(profile: Profile, at: At) -> None:
+    """Let the profile's facts be the union of its ids' again."""
+    assert profile.kin is not None
+    parts = profile.kin.parts
+    found = [decode_part(parts[name]) for name in sorted(parts)]
+    adopt(profile, united(found, at.rules.plan.keep, at.horizon) if found else Profile())
+    if parts.keys() <= {OWN}:
+        parts.clear()
+
+
+def _settle_money(before: Iterable[Sums], after: Iterable[Sums], desk: Desk) -> None:
+    """Tell the company's sums what an order that stood in two sets had added twice, or adds again."""
+    differ: dict[str, list[int]] = {}
+    for sign, sides in ((-1, before), (1, after)):
+        for side in sides:
+            for currency, amounts in side.items():
+                total = differ.setdefault(currency, [0, 0, 0])
+                for index, amount in enumerate(amounts):
+                    total[index] += sign * amount
+    for currency, (orders, gross, net) in sorted(differ.items()):
+        if orders or gross or net:
+            desk.money(currency, orders, gross, net)
+
+
+def _first(facts: Profile) -> int:
+    assert facts.first_seen is not None
+    return facts.first_seen
+
+
+def _reached(profile: Profile, at: At) -> int:
+    """Up to where a profile's path is announced."""
+    reached = at.clock.time - at.rules.plan.plan.grace - 1
+    return reached if profile.newest is None or profile.newest < reached else profile.newest
+
+
+def _derive(profile: Profile, since: int, at: At, desk: Desk) -> None:
+    """Derive the path again from `since` on, as with a late fact; where nothing was told yet, from the first fact on."""
+    reached = _reached(profile, at)
+    late = since < at.horizon and bool(profile.moves or profile.before)
+    since = reached if late else min(since, reached)
+    announce.correct_from(profile, at.key, since, reached, at.cause, at.clock, at.rules, desk, present_only=late)
+
+
+def _through(members: dict[str, tuple[str, bool]], id: str) -> list[str]:
+    """An id that is a member, and all that were linked to it, to these, and so on."""
+    if id not in members:
+        return []
+    found, rest = [id], sorted(members)
+    for one in found:
+        found += [name for name in rest if members[name][0] == one and name not in found]
+    return found
+
+
+# -- fact sets as bytes ----------------------------------------------------------------------------------------------
+
+
+def decode_part(part: bytes | None) -> Profile:
+    """A member's fact set; an empty one for nothing."""
+    return profiles.decode(part) if part else Profile()
+
+
+def encode_part(facts: Profile) -> bytes:
+    """The bytes of a fact set; none for an empty one."""
+    return b"" if is_empty(facts) else profiles.encode(facts)
+
+
+def _pieces(key: str, parent: str, facts: Profile, past: bool) -> Iterator[Member]:
+    """A member, with its facts in as many pieces as fit a message each."""
+    orders = facts.orders
+    facts.orders = orders[:ORDERS_IN_PIECE]
+    yield Member(key, parent, encode_part(facts), past)
+    for at in range(ORDERS_IN_PIECE, len(orders), ORDERS_IN_PIECE):
+        further = Profile(newest=facts.newest, first_seen=facts.first_seen, orders=orders[at : at + ORDERS_IN_PIECE])
+        yield Member(key, parent, encode_part(further), past)
+
+
+def _loads(members: Iterable[Member]) -> Iterator[tuple[Member, ...]]:
+    """Members as they travel: as many in a message as fit."""
+    load: list[Member] = []
+    size = 0
+    for member in members:
+        if load and size + len(member.facts) > MESSAGE_BYTES:
+            yield tuple(load)
+            load, size = [], 0
+        load.append(member)
+        size += len(member.facts)
+    yield tuple(load)

@@ -1,0 +1,148 @@
+"""What is kept of one partition of the log, and how it is read back from its changelog: profiles, marker, due index."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from heapq import heapify, heappush
+
+from lifestage import profile as profiles
+from lifestage.cause import Clock, Rules
+from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker
+from lifestage.pages import PAGED, is_page
+from lifestage.profile import Profile
+from lifestage.shelf import Shelf
+from lifestage.state import StateError, corrupt, read_marker, read_page, read_profile
+
+
+def _fingerprint(rules: Rules) -> str:
+    return blake2b(rules.id_key, digest_size=4, person=b"lifestage-check").hexdigest()
+
+
+class Restored:
+    """The state of one log partition: what a fold goes on from."""
+
+    def __init__(self, rules: Rules, topic: str, number: int) -> None:
+        self.rules, self.topic, self.number = rules, topic, number
+        self.marker = Marker(plan=rules.plan.hash, ids=_fingerprint(rules))
+        self.stored: dict[bytes, bytes] = {}
+        self.shelf = Shelf()
+        self.dirty: dict[bytes, Profile] = {}
+        self.prepared: Marker | None = None
+        self.gone: dict[bytes, int] = {}
+        """Customers that are known to be forgotten as of an offset that reading has not come to again."""
+        self.outdone: dict[bytes, tuple[int, bool]] = {}
+        """Of what `restore` refused although it is the newest record of its key: what it has applied, and whether it is a
+        tombstone. Compaction would in the end keep it alone, so it is to be written over."""
+        self.due: list[tuple[int, bytes]] = []
+        self.applied = -1
+        self.clock = Clock()
+
+    def _index_due(self) -> None:
+        """Build the due index anew, without entries that a later fact has outdated."""
+        found = {key: profiles.decode_head(value).due for key, value in self.stored.items() if key not in self.dirty}
+        found.update((key, profile.due) for key, profile in self.dirty.items())
+        self.due = [(due, key) for key, due in found.items() if due is not None]
+        heapify(self.due)
+
+    def _load(self, key: bytes) -> Profile:
+        stored = self.stored.get(key)
+        if stored is not None:
+            return self.shelf.load(key, stored) if key in self.shelf.named else profiles.decode(stored)
+        return Profile(applied=self.gone.get(key, -1)) if self.gone else Profile()
+
+    def restore(self, key: bytes, value: bytes | None, applied: int = -1) -> None:
+        """Take one changelog record; of two for a customer the one that has applied more wins, so that a late write of
+        a former owner does no harm. Call `recovered` once after the last.
+
+        `applied` is what a tombstone says of itself; -1 where it says nothing, as those of older releases: it then has
+        applied at least what it removes. Raises `StateError` for a record that is none of ours, or of a newer release.
+        """
+        if 0 in key:  # asked first, as of a million records only some are not profiles
+            self._restore_ours(key, value)
+        elif value is None:
+            self._restore_gone(key, applied)
+        else:
+            self._restore_profile(key, value)
+
+    def _restore_ours(self, key: bytes, value: bytes | None) -> None:
+        if key == MARKER_KEY:
+            if value is not None:
+                marker = read_marker(value, self.topic, self.number)
+                if marker.offset >= self.marker.offset:
+                    self.marker = marker
+                    self.outdone.pop(key, None)
+                else:
+                    self.outdone[key] = marker.offset, False
+        elif key == PREPARED_KEY:
+            prepared = None if value is None else read_marker(value, self.topic, self.number)
+            # the furthest counts: profiles of either keeping may be in here, and are all contained in it
+            if prepared is not None and (self.prepared is None or prepared.offset >= self.prepared.offset):
+                self.prepared = prepared
+        elif is_page(key):
+            self.shelf.restore(key, None if value is None else read_page(key, value, self.topic, self.number))
+
+    def _restore_profile(self, key: bytes, value: bytes) -> None:
+        found = read_profile(key, value, self.topic, self.number)
+        if self.shelf.torn:  # asked first, as there are none
+            self.shelf.heard(key, found.applied, gone=False)
+        if key in self.stored or self.gone:  # else it is the first that is heard of the customer
+            furthest = self._furthest(key)
+            if found.applied < furthest or (found.applied == furthest and key not in self.stored):
+                self.outdone[key] = found.applied, False
+                return
+        if found.format == PAGED or key in self.shelf.named or key in self.shelf.torn:
+            main = value if found.format == PAGED else None
+            if not self.shelf.name(key, main, found.applied, self.marker.offset):
+                return
+        self.stored[key] = value
+        self.outdone.pop(key, None)
+        # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
+        if found.due is not None:
+            heappush(self.due, (found.due, key))
+            if len(self.due) > 3 * len(self.stored) + 10_000:
+                self._index_due()
+
+    def _restore_gone(self, key: bytes, applied: int) -> None:
+        furthest = self._furthest(key)
+        if applied < 0:
+            applied = furthest
+        self.shelf.heard(key, applied, gone=True)
+        if applied >= furthest:
+            self.stored.pop(key, None)
+            self.shelf.name(key, None, applied, self.marker.offset)
+            self.gone[key] = applied
+            self.outdone.pop(key, None)
+        else:
+            self.outdone[key] = applied, True
+
+    def _furthest(self, key: bytes) -> int:
+        """What is known of a customer has applied the log up to here."""
+        known = self.stored.get(key)
+        return self.gone.get(key, -1) if known is None else profiles.decode_head(known).applied
+
+    def recovered(self) -> None:
+        """Make ready to fold after the last `restore`: clock, due index, and where to go on."""
+        if self.marker.plan != self.rules.plan.hash or self.marker.ids not in ("", _fingerprint(self.rules)):
+            what = "plan" if self.marker.plan != self.rules.plan.hash else "identity.secret"
+            raise StateError(
+                f"{self.topic}[{self.number}] was folded with another {what}: set the one that was used, or start a "
+                "new deployment with another topics.prefix and kafka.group"
+            )
+        self.applied = self.marker.offset
+        self.clock = Clock(self.marker.clock, self.marker.live)
+        if self.prepared is not None and self.prepared.offset <= self.marker.offset:
+            self.prepared = None
+        for key, torn in list(self.shelf.torn.items()):
+            # beyond the marker it is a former owner's, whose pages a new one took away: the log will be folded to there
+            main, lost, outdone = self.shelf.mend(key, torn, self._furthest(key))
+            if lost <= self.applied:
+                raise corrupt(key, self.topic, self.number, "pages that it names are missing")
+            if main is not None:
+                self._restore_profile(key, main)
+                if outdone is not None:
+                    self.outdone[key] = outdone
+        # a tombstone that a cut-off flush kept must hold until reading has come to where it was written
+        self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
+        self.shelf.recovered()
+        if len(self.due) > len(self.stored) * 3 // 2:
+            self._index_due()
