@@ -25,10 +25,14 @@ STRUCTURED: Final = f"{change.TYPE}.structured"
 
 BEYOND: Final = {
     "blocked ids": "An id that names nobody (empty, zeros and dashes, `null`, `guest`, …, and `intake.blocked_ids`) counts as absent; "
-    "with no other id the event is refused (no_identity).",
-    "reserved ids": "A customer_id does not begin with `email:`, `anon:`, `order:`, `ticket:` or `company:` (bad_id).",
+    "with no other id the event is refused, and so is one that has it in ids or into (no_identity).",
+    "reserved ids": "A customer_id does not begin with `email:`, `anon:`, `order:`, `ticket:`, `company:` or `identity:`; in ids and into "
+    "`email:` stands before 32 hex digits, `anon:` before an anonymous id (bad_id).",
+    "ids of a link": "identity.linked names two ids that differ in class, and not two of one class (no_identity, bad_id).",
+    "ids of a merge": "identity.merged names two different ids, into is of the highest class among them (out_of_range, bad_id).",
+    "ids beside ids": "A customer_id, email or anonymous_id beside the ids of identity.merged and identity.split is one of them (bad_id).",
     "scales": "A score stands on its scale, a scale's minimum is below its maximum, a period begins before it ends (out_of_range).",
-    "names": "Ids and names hold printable characters in Unicode form NFC; an integer id has at most 128 digits (bad_id, out_of_range).",
+    "names": "Ids and names hold printable characters in Unicode form NFC; an id among ids has at most 128 characters, an integer id 128 digits (bad_id, out_of_range).",
     "currencies": "A currency is a code of ISO 4217, not only three letters (bad_money).",
     "digits": "An amount has no more digits than its currency, surplus zeros aside, and is at most 10^15 minor units; "
     "`x` and `x_minor`, where both are given, agree (bad_money).",
@@ -131,6 +135,16 @@ PERSON_OF: Final[dict[str, Schema]] = {
     }
 }
 
+
+def _both(*names: str) -> Schema:
+    """The rule that each of the ids is there."""
+    rules = [rule for rule in _IDS if rule["required"][0] in names]
+    return {
+        "required": [*names],
+        "properties": {name: rule["properties"][name] for name, rule in zip(names, rules, strict=True)},
+    }
+
+
 BETWEEN: Final[dict[str, Sequence[Schema]]] = {
     "cart.updated": [_priced("value")],
     "checkout.step": [_priced("value")],
@@ -142,6 +156,23 @@ BETWEEN: Final[dict[str, Sequence[Schema]]] = {
     "subscription.changed": [_priced("mrr")],
     "subscription.cancelled": [_priced("mrr")],
     "cost.recorded": [_amount("amount")],
+    "identity.linked": [
+        {
+            "description": "ids, or two of customer_id, email and anonymous_id, say what is linked",
+            "anyOf": [
+                _given("ids", "array"),
+                _both("customer_id", "email"),
+                _both("customer_id", "anonymous_id"),
+                _both("email", "anonymous_id"),
+            ],
+        }
+    ],
+    "identity.merged": [
+        {
+            "description": "Two ids, or one beside into",
+            "anyOf": [_given("ids", "array", minItems=2), _given("into", "string", "integer")],
+        }
+    ],
 }
 """Rules between fields, by type."""
 

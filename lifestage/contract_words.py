@@ -27,8 +27,8 @@ KINDS: Final = {
     "email.event": "Something happened to a message, on any channel. Without another id the recipient is the customer.",
     "order.completed": "An order was paid.",
     "order.updated": "The fields of an order, which from this instant on replace those before.",
-    "order.refunded": "Money of an order was given back.",
-    "order.cancelled": "An order no longer stands from this instant on.",
+    "order.refunded": "Money of an order was given back. Without an id of a person it waits for the order.",
+    "order.cancelled": "An order no longer stands from this instant on. Without an id of a person it waits for the order.",
     "subscription.started": "A subscription began.",
     "subscription.renewed": "A subscription was renewed.",
     "subscription.changed": "Plan or price of a subscription changed.",
@@ -39,13 +39,16 @@ KINDS: Final = {
     "review.posted": "A review was written.",
     "community.activity": "Something was done in the community.",
     "loyalty.points": "Points were earned or spent.",
-    "ticket.created": "A support ticket was opened.",
+    "ticket.created": "A support ticket was opened. Without an id of a person it waits for an event of the ticket that has one.",
     "ticket.replied": "Somebody wrote in a ticket.",
     "ticket.solved": "A ticket was solved.",
     "ticket.reopened": "A ticket was opened again.",
     "cost.recorded": "Money was spent for customers in a period, evenly over it. It belongs to the company.",
     "profile.updated": "What is said of a person, trait by trait; null takes a trait back.",
     "consent.changed": "What the customer allows from now on, purpose by purpose.",
+    "identity.linked": "Ids of different classes are one person's: a customer id, an address, an anonymous id.",
+    "identity.merged": "Profiles are one person's and go on as one, `into`; without it as the highest class, then the smallest id.",
+    "identity.split": "Each of the ids is a person of its own again, with the facts that came under it.",
     TYPE: "A customer came to another stage, or a change that was announced is corrected.",
 }
 
@@ -157,6 +160,8 @@ FIELDS: Final = {
     "period_end": "Until when, exclusive.",
     "traits": "Name → text, number or truth; null takes it back.",
     "purposes": "Purpose → whether it is allowed.",
+    "ids": "Ids of any class: a customer id; an address, or email: and its 32 hex digits; anon: and an anonymous id.",
+    "into": "The id whose profile goes on; of the highest class among the ids.",
 }
 """What a field of an event means, by its place or its name. An amount `x_minor` means what `x` does."""
 

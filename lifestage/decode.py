@@ -19,7 +19,7 @@ from lifestage import aliases, envelopes, events, facts, moments, wire
 from lifestage.envelopes import Headers, Opened
 from lifestage.facts import Fact
 from lifestage.invalid import InvalidError, shown
-from lifestage.keys import EMAIL, RESERVED, email_key, is_blocked
+from lifestage.keys import ANONYMOUS, EMAIL, RESERVED, email_key, is_blocked
 from lifestage.refusal import REASONS, Refusal, refuse
 
 __all__ = ["REASONS", "Decoder", "Refusal"]
@@ -46,7 +46,8 @@ _read_names: dict[type[wire.Event], Callable[[wire.Event], tuple[object, ...]]] 
 }
 
 
-_MAY_BE_NOBODYS = ("anybody", "company")
+_MAY_BE_NOBODYS = ("anybody", "company", "thing", "ids")
+_EMAIL_KEY = re.compile(r"email:[0-9a-f]{32}")
 _CONTEXT_FIELDS = len(facts.Context.__struct_fields__)
 _WRONG = (InvalidError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -148,8 +149,12 @@ class Decoder:
     def _common(self, event: wire.Event, appended_ms: int | None) -> dict[str, Any]:
         """The fields that every fact has."""
         time = self._time(event, appended_ms)
-        if event.owner == "referrer":
-            self._name_referrer(event)
+        owner = event.owner
+        if owner != "customer":
+            if owner == "referrer":
+                self._name_referrer(event)
+            elif owner == "ids":
+                self._name_ids(event)
         given, anonymous, account = event.customer_id, event.anonymous_id, event.account_id
         customer = self._customer(given, "$.customer_id") if given is not None else None
         named: str | None = None
@@ -166,7 +171,7 @@ class Decoder:
             email = self._address(email) if known == "" else known
         if email is None:
             email = named
-        if customer is None and email is None and anonymous is None and event.owner not in _MAY_BE_NOBODYS:
+        if customer is None and email is None and anonymous is None and owner not in _MAY_BE_NOBODYS:
             raise InvalidError("no_identity", "$", "a customer_id, an email or an anonymous_id that names somebody")
         context, consent, experiment = event.context, event.consent, event.experiment
         return {
@@ -203,6 +208,29 @@ class Decoder:
         if event.referred_id is not None:
             event.referred_id = self._customer(event.referred_id, "$.referred_id")
 
+    def _name_ids(self, event: wire.Event) -> None:
+        """What stands in `ids` and `into` become keys."""
+        assert isinstance(event, events.Identity)
+        event.named([self._any_id(given, place) for place, given in event.given()])
+
+    def _any_id(self, given: str | int, place: str) -> str:
+        """The key of an id of any class: `anon:` and an anonymous id, an address or its key, or a customer id."""
+        key: str | None
+        if isinstance(given, str):
+            _check_name(given, place)
+            if _EMAIL_KEY.fullmatch(given):
+                return given
+        if isinstance(given, str) and given.startswith(ANONYMOUS):
+            anonymous = self._id(given.removeprefix(ANONYMOUS), place)
+            key = None if anonymous is None else ANONYMOUS + anonymous
+        elif isinstance(given, str) and "@" in given and _is_address(given):
+            key = self._address(given)
+        else:
+            key = self._customer(given, place)
+        if key is None:
+            raise InvalidError("no_identity", place, "an id that names somebody", "one that names nobody")
+        return key
+
     def _time(self, event: wire.Event, appended_ms: int | None) -> int:
         time = moments.instant("$.time", event.time)
         if event.sent_at is not None and event.received_at is not None:
@@ -223,7 +251,8 @@ class Decoder:
     def _id(self, given: str | int, place: str) -> str | None:
         name = given if isinstance(given, str) else str(given)
         if len(name) > wire.NAME_MAX:
-            raise InvalidError("out_of_range", place, f"at most {wire.NAME_MAX} digits", f"{len(name)}")
+            what = "characters" if isinstance(given, str) else "digits"
+            raise InvalidError("out_of_range", place, f"at most {wire.NAME_MAX} {what}", f"{len(name)}")
         if is_blocked(name, self._blocked):
             return None
         # Some companies name customers by their address. No address is ever a key, so it stands for its keyed hash.

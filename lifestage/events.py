@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from lifestage import facts
+from lifestage.events_identity import Identity, IdentityLinked, IdentityMerged, IdentitySplit
 from lifestage.events_purchases import (
     CostRecorded,
     Order,
@@ -67,6 +68,10 @@ __all__ = [
     "EmailEvent",
     "FeatureUsed",
     "FeedbackReceived",
+    "Identity",
+    "IdentityLinked",
+    "IdentityMerged",
+    "IdentitySplit",
     "LeadCaptured",
     "LoyaltyPoints",
     "Order",
@@ -128,12 +133,13 @@ AnyEvent = (
     | CostRecorded
     | ProfileUpdated
     | ConsentChanged
+    | IdentityLinked
+    | IdentityMerged
+    | IdentitySplit
 )
 
 KINDS: Final = tuple(facts.TYPES.values())
 """The types that become facts."""
 
-UNSUPPORTED: Final = frozenset(
-    {"identity.linked", "identity.merged", "identity.split", "privacy.erase", "privacy.export"}
-)
+UNSUPPORTED: Final = frozenset({"privacy.erase", "privacy.export"})
 """The other types of the contract: refused, never accepted and ignored."""

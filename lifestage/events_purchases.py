@@ -110,6 +110,7 @@ class OrderUpdated(Order, kw_only=True, gc=False, tag="order.updated"):
 class OrderRefunded(Event, kw_only=True, gc=False, tag="order.refunded"):
     """`order.refunded`."""
 
+    owner: ClassVar[Owner] = "thing"
     refund_id: RequiredId
     order_id: RequiredId
     amount: Raw = ABSENT
@@ -135,6 +136,7 @@ class OrderRefunded(Event, kw_only=True, gc=False, tag="order.refunded"):
 class OrderCancelled(Event, kw_only=True, gc=False, tag="order.cancelled"):
     """`order.cancelled`."""
 
+    owner: ClassVar[Owner] = "thing"
     order_id: RequiredId
     reason: str | None = None
 

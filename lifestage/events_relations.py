@@ -182,6 +182,7 @@ class LoyaltyPoints(Event, kw_only=True, gc=False, tag="loyalty.points"):
 class Ticket(Event, kw_only=True, gc=False):
     """What the events of a ticket have; `by` says who acted."""
 
+    owner: ClassVar[Owner] = "thing"
     ticket_id: RequiredId
     channel: Name | None = None
     priority: Name | None = None

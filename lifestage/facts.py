@@ -105,6 +105,7 @@ __all__ = [
     "WebVisit",
     "decode",
     "encode",
+    "type_of",
 ]
 
 AnyFact = (
@@ -183,8 +184,19 @@ TYPES: dict[type[Fact], str] = {
     CostRecorded: "cost.recorded",
     ProfileUpdated: "profile.updated",
     ConsentChanged: "consent.changed",
+    IdentityLinked: "identity.linked",
+    IdentityMerged: "identity.merged",
+    IdentitySplit: "identity.split",
 }
-"""The wire name of each fact's type, for counters, documents and tests."""
+"""The wire name of each fact's type, for counters, documents and tests. `Referred` has none: no event is called so."""
+
+
+def type_of(fact: Fact) -> str:
+    """The wire name of the type of the event that gave a fact."""
+    if isinstance(fact, Referred):
+        return TYPES[ReferralConverted if fact.converted else ReferralSent]
+    return TYPES[type(fact)]
+
 
 LEDGER = (
     OrderCompleted,

@@ -25,6 +25,9 @@ RequiredId = Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
 Address = Annotated[str, Meta(max_length=320)]
 """64 octets before the @ and 255 after it is the longest that mail can carry."""
 CustomerId = Annotated[str, Meta(max_length=NAME_MAX)] | int | None
+IDS_MAX: Final = 20
+AnyId = Annotated[str, Meta(min_length=1, max_length=320)] | int
+"""An id of any class: a customer id, an address or its key, or `anon:` and an anonymous id."""
 RequiredCustomerId = RequiredName | int
 Instant = str | int | float
 RequiredText = Annotated[str, Meta(min_length=1)]
@@ -69,9 +72,10 @@ Metric = Literal["nps", "csat", "ces"]
 Actor = Literal["agent", "bot", "customer"]
 CostCategory = Literal["marketing", "sales", "retention", "support", "other"]
 
-Owner = Literal["customer", "anybody", "company", "referrer"]
+Owner = Literal["customer", "anybody", "company", "referrer", "thing", "ids"]
 """Whom an event is about: a customer, who must be named; a customer if one is named, else the company; always the
-company; or whoever `referrer_id` names."""
+company; whoever `referrer_id` names; a customer if one is named, else whoever an order or ticket turns out to belong to;
+or those whom `ids` name."""
 
 
 class Context(msgspec.Struct, gc=False):

@@ -15,7 +15,9 @@ from tests.core.oracle_plans import DAY, SIGNALS
 
 HOUR = DAY // 24
 CLASSES = {name: kind for kind, name in TYPES.items()}
-ALL_KINDS = tuple(TYPES.values())
+OF_IDS = ("identity.linked", "identity.merged", "identity.split")
+"""Kinds that say whose facts are, and nothing that a plan could ask."""
+ALL_KINDS = tuple(kind for kind in TYPES.values() if kind not in OF_IDS)
 LEDGER_KINDS = tuple(TYPES[kind] for kind in kinds.LEDGER)
 ORDERS = ("order.completed", "order.completed", "order.completed", "order.updated", "order.refunded", "order.cancelled")
 SUBSCRIPTIONS = (

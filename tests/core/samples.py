@@ -64,6 +64,9 @@ EVENTS: dict[str, dict[str, Any]] = {
     },
     "profile.updated": {"traits": {"country": "IE", "employees": 12, "newsletter": True, "nickname": None}},
     "consent.changed": {"purposes": {"marketing": False, "analytics": True}},
+    "identity.linked": {"ids": ["c1", "Ann@example.com", "anon:a1"]},
+    "identity.merged": {"ids": ["c2", "c1", "ann@example.com", "anon:a1", 7], "into": "c1"},
+    "identity.split": {"ids": ["c1", "ann@example.com"]},
 }
 
 REQUIRED: dict[str, list[str]] = {
@@ -101,6 +104,9 @@ REQUIRED: dict[str, list[str]] = {
     "cost.recorded": ["cost_id", "amount", "currency", "category", "period_start", "period_end"],
     "profile.updated": ["traits"],
     "consent.changed": ["purposes"],
+    "identity.linked": [],
+    "identity.merged": ["ids"],
+    "identity.split": ["ids"],
 }
 """What each kind must say beside id, source, type, time and an id of a person."""
 

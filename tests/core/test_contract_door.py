@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -27,14 +28,14 @@ SCHEMAS = {kind: event_schema(event) for kind, event in event_types().items()}
 SAMPLES = plain_samples()
 STRICTER_SAYS = {
     "no_identity": "",
-    "bad_id": "printable characters|does not begin with",
+    "bad_id": "printable characters|does not begin with|ids of different classes|highest class among|one of [$].ids",
     "bad_money": "an ISO 4217 code|digits? after the point|at most [0-9.]+,|below 1e20|the same as",
     "wrong_type": "expected an integer.*, got -?[0-9.]+e|an RFC 3339 time",
-    "out_of_range": "the years 1970 to 9999|expected a number (from|below|above)|after period_start|at most 128 digits",
+    "out_of_range": "the years 1970 to 9999|expected a number (from|below|above)|after period_start|at most 128 (digits|characters)|two different ids",
 }
 """How refusals read, by reason, that no schema foresees: in the words of the entries of `BEYOND`."""
 
-ELSEWHERE = {"type", "currency", "metric", "score", "scale_min", "scale_max", "period_start", "period_end", "sent_at", "received_at", "test"}  # fmt: skip
+ELSEWHERE = {"type", "currency", "metric", "score", "scale_min", "scale_max", "period_start", "period_end", "sent_at", "received_at", "test", "ids", "into"}  # fmt: skip
 """Fields that stand to each other as the list of differences says."""
 
 
@@ -79,6 +80,8 @@ def test_what_a_schema_takes_the_door_takes(kind: str, data: st.DataObject) -> N
     some = data.draw(st.lists(st.sampled_from(names), max_size=6, unique=True))
     drawn = {name: data.draw(right(properties[name]), label=name) for name in some}
     known = {"customer_id": "ann", "currency": "EUR"} if "currency" in properties else {"customer_id": "ann"}
+    if kind in BESIDE_IDS:
+        known = dict.fromkeys(("customer_id", "email", "anonymous_id"))
     event = SAMPLES[kind] | {name: value for name, value in drawn.items() if value is not None} | known
     event = {name: value for name, value in event.items() if name.removesuffix("_minor") not in drawn or name in drawn}
     assert is_valid(SCHEMAS[kind], event), event
@@ -90,12 +93,26 @@ def _sample(kind: str, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in event.items() if value is not ...}
 
 
+BESIDE_IDS = ("identity.merged", "identity.split")
+"""Kinds that name in `ids` whom they are about: another id beside them is refused."""
 NOBODY: dict[str, Any] = {"customer_id": ..., "email": ..., "anonymous_id": ..., "recipient": ...}
 STRICTER: list[tuple[str, str, dict[str, Any], str]] = [
     ("blocked ids", "web.visit", {**NOBODY, "customer_id": "guest"}, "no_identity"),
     ("blocked ids", "web.visit", {**NOBODY, "anonymous_id": ""}, "no_identity"),
     ("reserved ids", "web.visit", {"customer_id": "email:ann"}, "bad_id"),
     ("reserved ids", "web.visit", {"customer_id": "company:1"}, "bad_id"),
+    ("blocked ids", "identity.merged", {"ids": ["ann", "guest"]}, "no_identity"),
+    ("reserved ids", "identity.merged", {"ids": ["ann", "order:shop 17"]}, "bad_id"),
+    ("reserved ids", "identity.merged", {"ids": ["ann", "email:ann"]}, "bad_id"),
+    ("ids of a link", "identity.linked", {"ids": ["ann", "bob"], "customer_id": ...}, "bad_id"),
+    ("ids of a link", "identity.linked", {**NOBODY, "ids": ["ann", "ann"]}, "no_identity"),
+    ("ids of a merge", "identity.merged", {"ids": ["ann", "ann"], "into": ...}, "out_of_range"),
+    ("ids of a merge", "identity.merged", {"ids": ["ann"], "into": "ann"}, "out_of_range"),
+    ("ids of a merge", "identity.merged", {"ids": ["ann"], "into": "anon:v-1"}, "bad_id"),
+    ("ids beside ids", "identity.split", {"customer_id": "bob"}, "bad_id"),
+    ("ids beside ids", "identity.merged", {"email": "bob@example.com"}, "bad_id"),
+    ("names", "identity.split", {"ids": ["k" * 129]}, "out_of_range"),
+    ("names", "identity.split", {"ids": ["a\u200bb"]}, "bad_id"),
     ("names", "web.visit", {"id": "a\u200bb"}, "bad_id"),
     ("names", "web.visit", {"customer_id": 10**128}, "out_of_range"),
     ("currencies", "order.completed", {"currency": "ABC"}, "bad_money"),
@@ -161,13 +178,17 @@ def test_every_difference_has_a_case() -> None:
 
 @pytest.mark.parametrize("kind", SCHEMAS)
 def test_a_schema_asks_for_somebody_where_the_door_does(kind: str) -> None:
-    """Without an id of a person: both refuse, or both take it as the company's or as the referrer's."""
+    """Without an id of a person: both refuse, or both take it as the company's, the referrer's, the order's, or its ids'."""
     event = _sample(kind, **NOBODY)
     refusal = refusal_of(event)
     assert is_valid(SCHEMAS[kind], event) == (refusal is None)
-    for identity in ({"customer_id": 17}, {"email": "ann@example.com"}, {"anonymous_id": "v1"}):
-        assert is_valid(SCHEMAS[kind], event | identity)
-        assert refusal_of(event | identity) is None
+    if kind in BESIDE_IDS:
+        return
+    ids: dict[str, Any] = {"customer_id": 17, "email": "ann@example.com", "anonymous_id": "v1"}
+    for identity in combinations(ids, 2 if kind == "identity.linked" else 1):
+        somebody = event | {name: ids[name] for name in identity}
+        assert is_valid(SCHEMAS[kind], somebody)
+        assert refusal_of(somebody) is None
 
 
 @pytest.mark.parametrize(
@@ -192,7 +213,8 @@ def test_the_recipient_of_a_message_may_say_who(changes: dict[str, Any], there: 
 def test_each_required_field_is_required_by_both(kind: str) -> None:
     """Left out or null, the event is refused by schema and door; what is not required may be null."""
     for name in SCHEMAS[kind]["properties"]:
-        event = SAMPLES[kind] | {"anonymous_id": "v1"} | ({name: None} if name != "anonymous_id" else {})
+        somebody = {} if kind in BESIDE_IDS else {"anonymous_id": "v1"}
+        event = SAMPLES[kind] | somebody | ({name: None} if name != "anonymous_id" else {})
         required = name in SCHEMAS[kind]["required"]
         if required:
             assert refusal_of(event) is not None

@@ -15,7 +15,7 @@ from tests.core.samples import EVENTS, REQUIRED, SECRET, TIME_MS, accepted, refu
 DAY_MS = 86_400_000
 ENVELOPE: dict[str, Any] = {"time": TIME_MS, "source": "shop", "id": "e1", "customer_id": "c1"}
 ANN, BOB = email_key("ann@example.com", SECRET), email_key("bob@example.com", SECRET)
-COST: dict[str, Any] = {"time": TIME_MS, "source": "shop", "id": "e1"}
+OF_NOBODY: dict[str, Any] = {"time": TIME_MS, "source": "shop", "id": "e1"}
 ORDER: dict[str, Any] = {**ENVELOPE, "order_id": "o1", "currency": "EUR"}
 TEAM: dict[str, Any] = {**ENVELOPE, "subscription_id": "u1", "plan": "team", "mrr_minor": 2900, "currency": "EUR"}
 SUBSCRIPTION: dict[str, Any] = {**ENVELOPE, "subscription_id": "u1"}
@@ -70,7 +70,7 @@ FACTS: dict[str, Fact] = {
     "ticket.solved": facts.TicketSolved(**TICKET, by="bot"),
     "ticket.reopened": facts.TicketReopened(**TICKET, channel="chat"),
     "cost.recorded": facts.CostRecorded(
-        **COST,
+        **OF_NOBODY,
         cost_id="g1",
         amount_minor=180_000,
         currency="EUR",
@@ -83,6 +83,9 @@ FACTS: dict[str, Fact] = {
         **ENVELOPE, traits={"country": "IE", "employees": 12.0, "newsletter": True, "nickname": None}
     ),
     "consent.changed": facts.ConsentChanged(**ENVELOPE, purposes={"marketing": False, "analytics": True}),
+    "identity.linked": facts.IdentityLinked(**ENVELOPE, email=ANN, anonymous_id="a1"),
+    "identity.merged": facts.IdentityMerged(**OF_NOBODY, ids=("c2", "c1", ANN, "anon:a1", "7"), into="c1"),
+    "identity.split": facts.IdentitySplit(**OF_NOBODY, ids=("c1", ANN)),
 }
 
 
@@ -119,7 +122,7 @@ def test_an_event_with_its_required_fields_alone_is_enough(kind: str) -> None:
             optional = {f.name for f in msgspec.structs.fields(event) if not f.required} - {*REQUIRED[kind], "email"}
             nulls = dict.fromkeys(optional - {"customer_id"})
             fact = accepted(kind, **{**bare, **nulls}, email="ann@example.com")
-            assert fact.email == (None if kind == "cost.recorded" else ANN)
+            assert fact.email == (None if kind in {"cost.recorded", "identity.merged", "identity.split"} else ANN)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifestage.facts import OrderCancelled
+from lifestage.facts import WebVisit
 from lifestage.keys import RESERVED, email_key, is_blocked, key_of
 from lifestage.wire import is_address
 from tests.core.samples import SECRET, accepted, refused
@@ -28,9 +28,7 @@ def test_the_highest_id_is_the_key(
     customer: str | None, email: str | None, anonymous: str | None, key: str | None
 ) -> None:
     """Customer id before email before anonymous id, and no key without any."""
-    fact = OrderCancelled(
-        time=0, source="s", id="i", customer_id=customer, email=email, anonymous_id=anonymous, order_id="o"
-    )
+    fact = WebVisit(time=0, source="s", id="i", customer_id=customer, email=email, anonymous_id=anonymous, url="/")
     assert key_of(fact) == key
 
 

@@ -1,0 +1,36 @@
+"""The facts that one event gives: one of whoever it is about, and of a referral one of the person who was referred, too."""
+
+from __future__ import annotations
+
+from lifestage.fact import Fact
+from lifestage.facts import ReferralConverted, ReferralSent, Referred
+from lifestage.keys import EMAIL, key_of
+
+_OF_TWO = frozenset({ReferralSent, ReferralConverted})
+
+
+def facts_from(fact: Fact) -> tuple[Fact, ...]:
+    """The fact itself, and behind it what it says of a second person. Nobody refers themselves."""
+    if type(fact) not in _OF_TWO:
+        return (fact,)
+    second = referred(fact)
+    return (fact,) if second is None else (fact, second)
+
+
+def referred(fact: Fact) -> Referred | None:
+    """The referral `fact` as a fact about the person who was referred; None where it is none, or names nobody else."""
+    if not isinstance(fact, ReferralSent | ReferralConverted) or fact.referred_id in (None, key_of(fact), fact.email):
+        return None
+    named = fact.referred_id
+    is_email = named is not None and named.startswith(EMAIL)
+    return Referred(
+        time=fact.time,
+        source=fact.source,
+        id=fact.id,
+        customer_id=None if is_email else named,
+        email=named if is_email else None,
+        bot=fact.bot,
+        referral_id=fact.referral_id,
+        referrer_id=fact.referrer_id,
+        converted=isinstance(fact, ReferralConverted),
+    )
