@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
-from streams.read_store import CustomerView
+from streams.read_store import View
 
 
 class Reread(enum.Enum):
@@ -18,7 +18,7 @@ class Reread(enum.Enum):
 
 
 REREAD = Reread.REREAD
-Pending = CustomerView | Reread | None
+Pending = View | Reread | None
 """A view, one to be looked up, or None for a customer who is gone."""
 
 

@@ -27,13 +27,13 @@ from streams.read_store import (
     GONE_S,
     WRITE_CUSTOMERS,
     WRITE_STAGES,
-    CustomerView,
     Keys,
+    View,
     document,
     gone,
 )
 
-__all__ = ["REREAD", "CustomerView", "ReadModel"]
+__all__ = ["REREAD", "ReadModel", "View"]
 
 log = logging.getLogger(__name__)
 

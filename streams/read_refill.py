@@ -10,10 +10,10 @@ from typing import Any, Final
 import redis.asyncio
 
 from streams.read_buffer import Batch, Buffer
-from streams.read_store import PARTITIONS_OF, CustomerView, Keys
+from streams.read_store import PARTITIONS_OF, Keys, View
 
-Snapshot = Callable[[int], Iterator[tuple[str, CustomerView]]]
-Lookup = Callable[[int, str], CustomerView | None]
+Snapshot = Callable[[int], Iterator[tuple[str, View]]]
+Lookup = Callable[[int, str], View | None]
 
 SLICE_S: Final = 0.004
 """How long a slice may read views at a time: with encoding and sending it stays below 10 ms of the event loop."""
@@ -30,7 +30,7 @@ class Refill:
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, snapshot: Snapshot, lookup: Lookup) -> None:
         self._client, self._keys, self._snapshot, self._lookup = client, keys, snapshot, lookup
         self._asked: dict[int, bool] = {}
-        self._views: Iterator[tuple[str, CustomerView]] | None = None
+        self._views: Iterator[tuple[str, View]] | None = None
         self._since = -1
         self._cursor: int | None = None
         self._pattern = re.sub(r"([*?\[\]\\])", r"\\\1", keys.customers) + "*"

@@ -1,7 +1,7 @@
 """What stands in Redis: keys, documents and scripts; and the reading side for commands and pages.
 
 ====================================  =======  ================================================================
-`<prefix>customer:<key>`              string   one JSON document per customer
+`<prefix>customer:<key>`              string   one JSON document per known id
 `<prefix>stages:<partition>`          hash     stage -> customers of that log partition, replaced whole
 `<prefix>changes`                     stream   the newest changes, fields `id` and `change`; follow it with XREAD
 `<prefix>changes:ids`                 hash     change id -> stream entry, so that a repeated change is not added
@@ -12,7 +12,9 @@
 A customer is a string and not a hash: `GET` shows the document as it is, and a hash of 18 fields, some beyond the 64
 bytes of a listpack, takes twice the memory. The document begins with log, partition, plan and `applied`, so a script
 compares versions by its head, without parsing JSON. A customer who is gone leaves a head with `gone` for a day: a late
-write of an older state finds it and is refused. One server (with replicas), no Redis Cluster: scripts touch many keys.
+write of an older state finds it and is refused. An id that belongs to another's profile has a document that names it,
+`belongs_to`, which may belong to a third: whoever follows them answers by any known id. An address is in no key and no
+document: `email:` and its keyed hash stand for it. One server (with replicas), no Redis Cluster: scripts touch many keys.
 """
 
 from __future__ import annotations
@@ -93,6 +95,16 @@ What another log left behind is cleared: its offsets say nothing about ours.
 """
 
 
+class IdView(msgspec.Struct, frozen=True, gc=False):
+    """One id of a customer besides their own."""
+
+    id: str
+    linked_to: str
+    """The id that it came by: the customer's own or another of theirs."""
+    past: bool = False
+    """It has gone to another customer since; what came under it before stays here."""
+
+
 class CustomerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What others may read of one customer. Times are RFC 3339 with `Z`, money is minor units of `currency`.
 
@@ -115,6 +127,23 @@ class CustomerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     last_order_at: str | None = None
     last_seen_at: str | None = None
     first_seen_at: str | None = None
+    ids: list[IdView] = []
+    """The other ids of this customer."""
+
+
+class AliasView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What others may read of an id that belongs to another's profile: whose."""
+
+    applied: int
+    customer_id: str
+    """This id."""
+    belongs_to: str
+    """The id to ask for next: the customer's own, or one that has since been joined to theirs."""
+
+
+View = CustomerView | AliasView
+HOPS_MAX: Final = 100
+"""Ids that are followed to whom they belong: a visitor is three away from a merged customer, each further merge one more."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -155,8 +184,8 @@ class Keys:
         return int(version) if version.isdigit() and (log_id, plan_id) == (self.log_id, self.plan_id) else -1
 
 
-def document(head: bytes, view: CustomerView) -> bytes:
-    """The JSON document of a customer."""
+def document(head: bytes, view: View) -> bytes:
+    """The JSON document of a known id."""
     return head + _encode(view)[1:]
 
 
@@ -170,12 +199,22 @@ def _text(value: bytes | str) -> str:
 
 
 def customer(client: redis.Redis, prefix: str, key: str) -> dict[str, Any] | None:
-    """The document of one customer by key, or None when there is none. Raises `redis.RedisError`."""
-    stored = client.get(Keys(prefix).customers + key)
-    if stored is None:
-        return None
-    read: dict[str, Any] = msgspec.json.decode(stored)
-    return None if read.get("gone") else read
+    """The document of a customer by any of their ids, or None when there is none. Raises `redis.RedisError`.
+
+    None, too, for the moment in which an id is known to belong to a profile that is not written yet.
+    """
+    keys = Keys(prefix)
+    for _ in range(HOPS_MAX):
+        stored = client.get(keys.customers + key)
+        if stored is None:
+            return None
+        read: dict[str, Any] = msgspec.json.decode(stored)
+        if read.get("gone"):
+            return None
+        if "belongs_to" not in read:
+            return read
+        key = read["belongs_to"]
+    return None
 
 
 def customers_per_stage(client: redis.Redis, prefix: str) -> dict[str, int]:

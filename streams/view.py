@@ -6,19 +6,27 @@ from collections.abc import Callable, Iterator, Mapping
 
 from lifestage.cause import LONG_AGO
 from lifestage.document import metrics_of
-from lifestage.keys import COMPANY
+from lifestage.keys import class_of
 from lifestage.moments import iso
 from lifestage.partition import Partition
-from lifestage.profile import Profile
+from lifestage.profile import Kin, Profile
 from streams.batches import BatchConsumer
 from streams.profiles import ProfilesTable
-from streams.read_store import CustomerView
+from streams.read_store import AliasView, CustomerView, IdView, View
 from streams.ticking import Ticker
 from streams.topics import Topics
 
 
-def customer_view(partition: Partition, key: str, profile: Profile) -> CustomerView:
-    """What others may read of one customer."""
+def view_of(partition: Partition, key: str, profile: Profile) -> View | None:
+    """What others may read of a known id: the customer whose it is, or whom it belongs to. None of what is nobody's id."""
+    if class_of(key) <= 0:  # records of the company, of orders and tickets of nobody yet, and of merges
+        return None
+    if profile.kin is not None and profile.kin.alias is not None:
+        return AliasView(applied=profile.applied, customer_id=key, belongs_to=profile.kin.alias)
+    return None if profile.newest is None else _customer(partition, key, profile)
+
+
+def _customer(partition: Partition, key: str, profile: Profile) -> CustomerView:
     compiled = partition.rules.plan
     at = max(
         profile.newest or 0,
@@ -47,7 +55,12 @@ def customer_view(partition: Partition, key: str, profile: Profile) -> CustomerV
         last_order_at=metrics.last_order_at,
         last_seen_at=metrics.last_seen_at,
         first_seen_at=None if profile.first_seen is None else iso(profile.first_seen),
+        ids=[] if profile.kin is None else _ids(profile.kin),
     )
+
+
+def _ids(kin: Kin) -> list[IdView]:
+    return [IdView(name, *kin.members[name]) for name in sorted(kin.members) if class_of(name) > 0]
 
 
 class WorkerView:
@@ -63,18 +76,14 @@ class WorkerView:
 
     # -- for the read model ----------------------------------------------------------------------
 
-    def lookup(self, number: int, key: str) -> CustomerView | None:
-        """The view of one customer as it is now; None when there is none, and of the company's own records."""
-        if key.startswith(COMPANY):
-            return None
+    def lookup(self, number: int, key: str) -> View | None:
+        """The view of a known id as it is now; None when there is none."""
         partition = self._profiles.owned.get(number)
         profile = partition.shown(key.encode()) if partition is not None else None
-        if partition is None or profile is None or profile.newest is None:
-            return None
-        return customer_view(partition, key, profile)
+        return None if partition is None or profile is None else view_of(partition, key, profile)
 
-    def snapshot(self, number: int) -> Iterator[tuple[str, CustomerView]]:
-        """All customers of an owned partition."""
+    def snapshot(self, number: int) -> Iterator[tuple[str, View]]:
+        """All known ids of an owned partition."""
         partition = self._profiles.owned.get(number)
         for key in list(partition.keys()) if partition is not None else ():
             name = key.decode()
@@ -128,11 +137,11 @@ class WorkerView:
         return {p.number: p.clock.time / 1000 if p.clock.time > LONG_AGO else None for p in self._owned()}
 
     def holding(self) -> Mapping[tuple[str, int], float]:
-        """Source partitions that hold the clock back, with the event time reached there."""
-        reading = self.ticker.reading if self.ticker is not None else None
-        if reading is None:
+        """Partitions that hold the clock back, with the event time reached there: of sources, and of the log."""
+        if self.ticker is None or self.ticker.reading is None:
             return {}
-        return {(s.topic, s.partition): (s.reached or 0) / 1000 for s in reading.holders}
+        holders = (*self.ticker.reading.holders, *self.ticker.holders)
+        return {(s.topic, s.partition): (s.reached or 0) / 1000 for s in holders}
 
     def recovery(self) -> tuple[bool, int, int]:
         """(under way, changelog records read, records to read)."""

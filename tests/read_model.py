@@ -10,11 +10,12 @@ import msgspec
 
 from config.settings import Settings
 from streams.connections import redis_async
-from streams.read_buffer import Pending
-from streams.read_model import CustomerView, ReadModel
+from streams.read_buffer import REREAD, Pending
+from streams.read_model import ReadModel
+from streams.read_store import CustomerView, View
 
 PREFIX = "test[1]:"  # brackets: a prefix must not be read as a pattern
-Profiles = dict[int, dict[str, CustomerView]]
+Profiles = dict[int, dict[str, View]]
 
 
 def view(key: str, applied: int, stage: str = "reach") -> CustomerView:
@@ -43,7 +44,7 @@ class Worker:
             views_max=views_max,
         )
 
-    def snapshot(self, partition: int) -> Iterator[tuple[str, CustomerView]]:
+    def snapshot(self, partition: int) -> Iterator[tuple[str, View]]:
         """All views, bearing changes in between."""
         for key in list(self.profiles[partition]):
             if (found := self.profiles[partition].get(key)) is not None:
@@ -56,7 +57,7 @@ class Worker:
         for key, found in customers.items():
             if found is None:
                 kept.pop(key, None)
-            elif isinstance(found, CustomerView):
+            elif found is not REREAD:
                 kept[key] = found
         self.model.submit(partition, customers, changes, self.stages(partition), version)
 
@@ -64,7 +65,8 @@ class Worker:
         """Customers of a partition by stage."""
         counts: dict[str, int] = {}
         for kept in self.profiles[partition].values():
-            counts[str(kept.stage)] = counts.get(str(kept.stage), 0) + 1
+            if isinstance(kept, CustomerView):
+                counts[str(kept.stage)] = counts.get(str(kept.stage), 0) + 1
         return counts
 
 

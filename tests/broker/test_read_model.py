@@ -8,7 +8,7 @@ from config.settings import Settings
 from streams.connections import redis_async
 from streams.embedded.redis import EmbeddedRedis
 from streams.read_model import ReadModel
-from streams.read_store import customer, customers_per_stage, recent_changes
+from streams.read_store import AliasView, CustomerView, IdView, customer, customers_per_stage, recent_changes
 from tests.read_model import PREFIX, Start, Worker, change, eventually, view, written
 
 
@@ -138,3 +138,61 @@ async def test_stopping_writes_what_waits(server: EmbeddedRedis, reader: redis.R
     worker.submit(0, {str(n): view(str(n), n) for n in range(3000)}, 3000)
     await worker.model.stop()
     assert reader.dbsize() == 3000 + 3
+
+
+def alias(key: str, applied: int, whose: str) -> AliasView:
+    """An id that belongs to another's profile."""
+    return AliasView(applied=applied, customer_id=key, belongs_to=whose)
+
+
+def who(reader: redis.Redis, key: str) -> str | None:
+    """The customer that the read model names for an id."""
+    found = customer(reader, PREFIX, key)
+    return None if found is None else found["customer_id"]
+
+
+async def test_every_known_id_leads_to_its_customer(start: Start, reader: redis.Redis) -> None:
+    """A visitor of an address of a customer who was merged: each of the four answers with the survivor, who names them."""
+    worker, email = start(), "email:" + "0" * 32
+    ids = [IdView("anon:x", email), IdView("bob", "ann"), IdView(email, "bob")]
+    ann = CustomerView(applied=9, customer_id="ann", stage="loyalty", since=None, ids=ids)
+    worker.submit(0, {"ann": ann, "anon:x": alias("anon:x", 3, email)}, 9)
+    worker.submit(1, {"bob": alias("bob", 8, "ann"), email: alias(email, 7, "bob")}, 8)
+    await eventually(written(worker))
+    assert [who(reader, key) for key in ("ann", "bob", email, "anon:x", "anon:y")] == ["ann"] * 4 + [None]
+    assert (customer(reader, PREFIX, "anon:x") or {})["ids"][0] == {"id": "anon:x", "linked_to": email, "past": False}
+    assert customers_per_stage(reader, PREFIX) == {"loyalty": 1}
+
+
+async def test_an_id_that_is_split_off_answers_for_itself_again(start: Start, reader: redis.Redis) -> None:
+    """The newer of pointer and view stands, whichever is written last."""
+    worker = start()
+    worker.submit(0, {"ann": view("ann", 1), "bob": alias("bob", 2, "ann")}, 2)
+    await eventually(written(worker))
+    assert who(reader, "bob") == "ann"
+    worker.submit(0, {"bob": view("bob", 5)}, 5)
+    await eventually(written(worker))
+    assert who(reader, "bob") == "bob"
+    zombie = start()
+    zombie.submit(0, {"bob": alias("bob", 2, "ann")}, 4)
+    await eventually(written(zombie))
+    assert who(reader, "bob") == "bob"
+
+
+async def test_a_ring_of_pointers_ends(start: Start, reader: redis.Redis) -> None:
+    """While pointers of two partitions are of different moments they may form a ring: nobody is found, and soon."""
+    worker = start()
+    worker.submit(0, {"a": alias("a", 1, "b"), "b": alias("b", 2, "a")}, 2)
+    await eventually(written(worker))
+    assert who(reader, "a") is None
+
+
+async def test_pointers_are_filled_again_after_a_loss(start: Start, server: EmbeddedRedis, reader: redis.Redis) -> None:
+    """Emptied, Redis gets pointers and customers anew, and keeps what the sweep finds to be known."""
+    worker = start()
+    worker.submit(0, {"ann": view("ann", 1), "anon:x": alias("anon:x", 2, "ann")}, 2)
+    await eventually(written(worker))
+    server.kill()
+    server.start_again()
+    await eventually(lambda: worker.model.refills_total == 1 and written(worker)())
+    assert [who(reader, key) for key in ("ann", "anon:x")] == ["ann", "ann"]

@@ -22,7 +22,7 @@ import streams.read_model
 from streams.embedded.redis import EmbeddedRedis
 from streams.read_buffer import Batch, Buffer
 from streams.read_refill import Refill
-from streams.read_store import WRITE_CUSTOMERS, WRITE_STAGES, CustomerView, customers_per_stage, recent_changes
+from streams.read_store import WRITE_CUSTOMERS, WRITE_STAGES, View, customers_per_stage, recent_changes
 from tests.read_model import PREFIX, Start, Worker, change, eventually, view, written
 
 CUSTOMERS = 6_000
@@ -188,7 +188,7 @@ def half_way(worker: Worker, act: Callable[[], None]) -> list[bool]:
     """Have `act` done once, when half of a partition's views have been read for a refill; filled when it was."""
     read, done = worker.model._refill._snapshot, list[bool]()
 
-    def interrupted(number: int) -> Iterator[tuple[str, CustomerView]]:
+    def interrupted(number: int) -> Iterator[tuple[str, View]]:
         for at, entry in enumerate(read(number)):
             if at == CUSTOMERS // 2 and not done:
                 done.append(True)
@@ -204,7 +204,7 @@ async def failed_half_way(start: Start, reader: redis.Redis) -> list[str]:
     worker = start({0: {str(k): view(str(k), k) for k in range(CUSTOMERS)}}, recent=CUSTOMERS)
     read, told = worker.model._refill._snapshot, list[int]()
 
-    def telling(number: int) -> Iterator[tuple[str, CustomerView]]:
+    def telling(number: int) -> Iterator[tuple[str, View]]:
         for at, entry in enumerate(read(number)):
             if len(told) == CUSTOMERS // 2 == at:
                 told.append(at)
