@@ -27,7 +27,7 @@ def _conclusion(explanation: Explanation) -> Iterator[str]:
     higher = list(_higher(explanation))
     if here:
         yield "why here"
-        yield from _block(here, _because)
+        yield from _block(here, because)
     others = list(_ruled_out(explanation))
     if others:
         yield "what comes before it and does not hold" if here else "what does not hold"
@@ -77,7 +77,8 @@ def _name(one: Verdict) -> str:
     return one.stage if one.rank is None else f"{one.stage} ({one.rank})"
 
 
-def _because(one: Verdict) -> list[str]:
+def because(one: Verdict) -> list[str]:
+    """Why a customer is in a stage: the comparisons that make it hold, a line each."""
     if not one.holds:
         return ["held once, and this plan only goes forward"]
     return _lines(_telling(one.finding))

@@ -15,17 +15,9 @@ from faust.types import TP
 from lifestage.cause import Rules
 from lifestage.partition import Partition
 from streams.stop import fail_stop
+from streams.tombstones import APPLIED, applied_of
 
-APPLIED = "applied"
-"""Header of a tombstone: the log offset, in decimal digits, that the forgotten profile had applied."""
-
-
-def applied_of(headers: Iterable[tuple[str, bytes]]) -> int:
-    """What a tombstone says that it has applied; -1 where it says nothing, as those of older releases."""
-    for name, value in headers:
-        if name == APPLIED:
-            return int(value)
-    return -1
+__all__ = ["APPLIED", "ProfilesTable", "applied_of"]
 
 
 class ProfilesTable(Table):
