@@ -1,4 +1,4 @@
-"""What a fold goes by, from the settings: the plan, the horizon, and the key of the id hashes."""
+"""What a fold goes by, from the settings: the plan, the horizon, the key of the id hashes, and what ids may do."""
 
 from __future__ import annotations
 
@@ -27,4 +27,7 @@ def rules_with(settings: Settings, plan: Plan) -> Rules:
         settings.lifecycle.announce_anonymous,
         int(settings.lifecycle.lateness_days * 86_400_000),
         blake2b(settings.identity.secret.encode(), digest_size=16, person=b"lifestage-ids").digest(),
+        settings.identity.link,
+        # of what the whole deployment may have, each partition of the log has its share, rounded up: 0 means no bound
+        -(-settings.identity.new_anonymous_per_minute // settings.topics.partitions),
     )
