@@ -25,7 +25,7 @@ from lifestage.messages import (
     Switched,
     Unite,
 )
-from lifestage.profile import DAY, Profile
+from lifestage.profile import DAY, Belongs, Profile
 from lifestage.seen import has_seen, id_hash, remember
 
 OUTCOMES = (
@@ -59,7 +59,7 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
         kin = profile.kin
         if kin is not None:
             member = kin.members.get(lower)
-            if member is not None and not member[1]:
+            if member is not None and not member.past:
                 continue
             if kin.asked.get(lower, -1) >= fact.time // DAY:
                 continue
@@ -121,7 +121,7 @@ def decide(profile: Profile, fact: Fact, rules: Rules, desk: Desk) -> str:
         desk.count("refused_merge")
     else:
         for root in sorted(roots - {survivor}):
-            forest[root] = (survivor, False)
+            forest[root] = Belongs(survivor)
             desk.post(Link(root, survivor, occasion, merge=True))
     return "accepted"
 
@@ -130,9 +130,9 @@ def _precedence(key: str) -> tuple[int, str]:
     return -class_of(key), key
 
 
-def _root(forest: dict[str, tuple[str, bool]], id: str) -> str:
+def _root(forest: dict[str, Belongs], id: str) -> str:
     while id in forest:
-        id = forest[id][0]
+        id = forest[id].parent
     return id
 
 
@@ -144,14 +144,14 @@ def passed_on(message: Message, key: str, alias: str) -> Message:
     if isinstance(message, Forwarded):
         return Forwarded(alias, message.via, message.fact)
     if isinstance(message, Switched):
-        return Switched(alias, message.alias, message.occasion)
+        return Switched(alias, message.alias, message.occasion, message.at)
     if isinstance(message, Release):
-        return Release(alias, message.alias, message.occasion)
+        return Release(alias, message.alias, message.occasion, message.at)
     if isinstance(message, Unite):
         return Unite(alias, message.members, message.occasion, message.merge)
     assert isinstance(message, Restore)
     # given back to an id that has been joined again since
-    members = (Member(key, alias, m.facts, m.past) if m.key == key else m for m in message.members)
+    members = (Member(key, alias, m.facts, m.past, m.at) if m.key == key else m for m in message.members)
     return Unite(alias, tuple(members), message.occasion)
 
 
@@ -162,9 +162,10 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     elif isinstance(message, Unite):
         take_in(profile, message.members, at.by("merge" if message.merge else "link", message.occasion), desk)
     elif isinstance(message, Switched):
-        kin = kin_of(profile)
-        if message.alias in kin.members:
-            kin.members[message.alias] = (kin.members[message.alias][0], True)
+        members = kin_of(profile).members
+        known = members.get(message.alias)
+        if known is not None and known.at < message.at:
+            members[message.alias] = Belongs(known.parent, True, known.at)
     elif isinstance(message, Split):
         _split(profile, message, at, desk)
     elif isinstance(message, Release):
@@ -186,9 +187,9 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         if message.merge:
             desk.count("refused_merge")
         elif at.key.startswith(ANONYMOUS) and target not in kin.apart:
-            desk.post(Switched(kin.alias, at.key, message.occasion))
+            desk.post(Switched(kin.alias, at.key, message.occasion, at.offset))
             kin.alias = target
-            desk.post(Unite(target, (Member(at.key, target),), message.occasion))
+            desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
             desk.count("apart" if target in kin.apart else "email_conflict")
@@ -211,7 +212,7 @@ def _split(profile: Profile, message: Split, at: At, desk: Desk) -> None:
     if kin.alias is None:
         desk.count("void")
         return
-    desk.post(Release(kin.alias, at.key, message.occasion))
+    desk.post(Release(kin.alias, at.key, message.occasion, at.offset))
     if kin.alias not in kin.apart:
         kin.apart.append(kin.alias)
     kin.alias = None

@@ -14,7 +14,7 @@ from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.fact import Fact
 from lifestage.messages import Link, Member, Message, Occasion, Release, Restore, Unite
-from lifestage.profile import Kin, Profile
+from lifestage.profile import Belongs, Kin, Profile
 from lifestage.step import add_to_part
 from lifestage.union import adopt, facts_of, is_empty, sums, united
 
@@ -49,6 +49,11 @@ class At(NamedTuple):
     rules: Rules
 
     @property
+    def offset(self) -> int:
+        """Of the log record at hand."""
+        return self.cause.offset
+
+    @property
     def horizon(self) -> int:
         """No instant before it will be asked for again, ms."""
         return self.clock.time - self.rules.lateness
@@ -72,9 +77,9 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     assert profile.kin is not None
     kin, target, occasion = profile.kin, message.target, message.occasion
     own = decode_part(kin.parts.get(OWN)) if kin.parts else facts_of(profile)
-    going = [*_pieces(at.key, target, own, False)]
-    for name, (parent, past) in kin.members.items():
-        going += _pieces(name, parent, decode_part(kin.parts.get(name)), past)
+    going = [*_pieces(at.key, Belongs(target, at=at.offset), own)]
+    for name, belongs in kin.members.items():
+        going += _pieces(name, belongs, decode_part(kin.parts.get(name)))
     for members in _loads(going):
         desk.post(Unite(target, members, occasion, message.merge))
     told = at.by("merge" if message.merge else "link", occasion)
@@ -93,10 +98,8 @@ def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> 
     for member in members:
         kin.asked.pop(member.key, None)
         known = kin.members.get(member.key)
-        if known is None:
-            kin.members[member.key] = (member.parent, member.past)
-        elif not member.past:
-            kin.members[member.key] = (member.parent, False)
+        if known is None or member.at >= known.at:
+            kin.members[member.key] = Belongs(member.parent, member.past, member.at)
         facts = decode_part(member.facts)
         if not is_empty(facts):
             brought.append((member.key, facts))
@@ -111,13 +114,16 @@ def release(profile: Profile, message: Release, at: At, desk: Desk) -> None:
     before = [sums(profile)]
     gone: list[Profile] = []
     going: list[Member] = []
-    leaving = _through(kin.members, alias)
-    for name in leaving:
-        parent, past = kin.members.pop(name)
+    known = kin.members.get(alias)
+    if known is None or known.at > message.at:
+        # it came by another way, and is overtaken
+        return
+    for name in _through(kin.members, alias):
+        belongs = kin.members.pop(name)
         facts = decode_part(kin.parts.pop(name, None))
         if not is_empty(facts):
             gone.append(facts)
-        going += _pieces(name, parent, facts, past)
+        going += _pieces(name, belongs, facts)
     for members in _loads(going):
         desk.post(Restore(alias, members, occasion))
     if gone:
@@ -138,7 +144,7 @@ def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -
             brought.append((OWN if member.key == at.key else member.key, facts))
         if member.key != at.key:
             kin.asked.pop(member.key, None)
-            kin.members[member.key] = (member.parent, member.past)
+            kin.members[member.key] = Belongs(member.parent, member.past, member.at)
     if brought:
         _unite(profile, brought, at, desk)
     if brought or profile.moves:
@@ -211,13 +217,11 @@ def _derive(profile: Profile, since: int, at: At, desk: Desk) -> None:
     announce.correct_from(profile, at.key, since, reached, at.cause, at.clock, at.rules, desk, present_only=late)
 
 
-def _through(members: dict[str, tuple[str, bool]], id: str) -> list[str]:
+def _through(members: dict[str, Belongs], id: str) -> list[str]:
     """An id that is a member, and all that were linked to it, to these, and so on."""
-    if id not in members:
-        return []
     found, rest = [id], sorted(members)
     for one in found:
-        found += [name for name in rest if members[name][0] == one and name not in found]
+        found += [name for name in rest if members[name].parent == one and name not in found]
     return found
 
 
@@ -234,14 +238,15 @@ def encode_part(facts: Profile) -> bytes:
     return b"" if is_empty(facts) else profiles.encode(facts)
 
 
-def _pieces(key: str, parent: str, facts: Profile, past: bool) -> Iterator[Member]:
+def _pieces(key: str, belongs: Belongs, facts: Profile) -> Iterator[Member]:
     """A member, with its facts in as many pieces as fit a message each."""
+    parent, past, at = belongs
     orders = facts.orders
     facts.orders = orders[:ORDERS_IN_PIECE]
-    yield Member(key, parent, encode_part(facts), past)
-    for at in range(ORDERS_IN_PIECE, len(orders), ORDERS_IN_PIECE):
-        further = Profile(newest=facts.newest, first_seen=facts.first_seen, orders=orders[at : at + ORDERS_IN_PIECE])
-        yield Member(key, parent, encode_part(further), past)
+    yield Member(key, parent, encode_part(facts), past, at)
+    for n in range(ORDERS_IN_PIECE, len(orders), ORDERS_IN_PIECE):
+        further = Profile(newest=facts.newest, first_seen=facts.first_seen, orders=orders[n : n + ORDERS_IN_PIECE])
+        yield Member(key, parent, encode_part(further), past, at)
 
 
 def _loads(members: Iterable[Member]) -> Iterator[tuple[Member, ...]]:

@@ -31,6 +31,8 @@ class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An encoded profile of facts alone (`lifestage.union`); empty where there are none."""
     past: bool = False
     """It has gone to another profile since; its facts stay."""
+    at: int = -1
+    """As in `lifestage.profile.Belongs`."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -60,6 +62,7 @@ class Switched(Message, frozen=True, array_like=True, gc=False, tag=3):
 
     alias: str
     occasion: Occasion
+    at: int = -1
 
 
 class Forwarded(Message, frozen=True, array_like=True, gc=False, tag=4):
@@ -80,10 +83,11 @@ class Release(Message, frozen=True, array_like=True, gc=False, tag=6):
 
     alias: str
     occasion: Occasion
+    at: int = -1
 
 
 class Restore(Message, frozen=True, array_like=True, gc=False, tag=7):
-    """To an id that is a profile of its own again: its facts and members; the first is itself."""
+    """To an id that is a profile of its own again: its facts, as those of a member of its own key, and its members."""
 
     members: tuple[Member, ...]
     occasion: Occasion

@@ -7,6 +7,8 @@ history but this. Times are ms UTC, money is minor units. The encoding is an arr
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 DAY = 86_400_000
@@ -147,13 +149,25 @@ class Move(msgspec.Struct, array_like=True, gc=False):
     id: bytes
 
 
+class Belongs(NamedTuple):
+    """How an id belongs to a profile."""
+
+    parent: str
+    """The id that it was linked to: the profile's own or another member."""
+    past: bool = False
+    """It has gone to another profile since; its facts stay."""
+    at: int = -1
+    """Offset of the record, in the log partition of the id's owner, by which that was decided: what comes late by another way
+    does not undo what was decided since."""
+
+
 class Kin(msgspec.Struct, array_like=True):
     """Which ids are one person's, as their profile knows it."""
 
     alias: str | None = None
     """The profile that this id belongs to: of its own nothing but `seq` and what stands here is then kept."""
-    members: dict[str, tuple[str, bool]] = {}
-    """The ids that belong to this profile → (the id that each was linked to, whether it has gone to another since)."""
+    members: dict[str, Belongs] = {}
+    """The ids that belong to this profile, or did."""
     parts: dict[str, bytes] = {}
     """Where facts came under several ids: id → its own fact set (`lifestage.union`), encoded; "" is the profile's own id.
     The profile holds their union. Empty while all facts came under one id."""
