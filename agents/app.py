@@ -71,7 +71,9 @@ class Worker:
             self.metrics.counts.dead_letter,
             SETTLE_S if settings.clock.mode == "data" else 0.0,
         )
-        self.sources = Sources(connection, settings.kafka.group, names)
+        self.sources = Sources(
+            connection, settings.kafka.group, names, self.topics.log.name, self.topics.log.partitions
+        )
         self.ticker = Ticker(self.sources, self.profiles, self.outbox, self.topics, settings)
         self.view.ticker = self.ticker
         self.read_model: ReadModel | None = None
@@ -170,7 +172,7 @@ class Worker:
 
     def attach(self, consumer: BatchConsumer) -> None:
         """Give the consumer what it asks for at a seek and before a revocation."""
-        for user in (self.forwarder, self.keeper, self.view, self.rebuilds):
+        for user in (self.forwarder, self.keeper, self.view, self.rebuilds, self.ticker):
             user.consumer = consumer
         self.view.remaining = self.app.tables.recovery.active_remaining_total
         consumer.fence = self.fence

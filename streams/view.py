@@ -60,7 +60,7 @@ def _customer(partition: Partition, key: str, profile: Profile) -> CustomerView:
 
 
 def _ids(kin: Kin) -> list[IdView]:
-    return [IdView(name, *kin.members[name]) for name in sorted(kin.members) if class_of(name) > 0]
+    return [IdView(name, *kin.members[name][:2]) for name in sorted(kin.members) if class_of(name) > 0]
 
 
 class WorkerView:

@@ -107,6 +107,12 @@ class Ticks:
         """No source has any partition."""
         return []
 
+    async def log_ends(self) -> dict[int, int]:
+        """The log ends behind what is folded."""
+        return {self.folded.number: self.folded.applied + 1}
+
+    log_commits = log_ends
+
     async def send(self, _: str, number: int, sent: list[OutRecord]) -> list[Any]:
         """Fold what is sent, and remember how many changes followed."""
         assert number == self.folded.number

@@ -208,6 +208,6 @@ FOUND = {
     "commit_dropped": (0, 50),
     "guard_off": (0, 50),
     "prepared_off": (50, 50),
-    "marker_first": (0, 50),
+    "marker_first": (50, 50),
 }
 """From which seed on, and within how many, these are found."""
