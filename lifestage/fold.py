@@ -16,6 +16,7 @@ from lifestage.facts import (
     OrderRefunded,
     OrderUpdated,
     ProfileUpdated,
+    Referred,
     SubscriptionAct,
     SubscriptionCancelled,
     SubscriptionChanged,
@@ -31,6 +32,8 @@ from lifestage.signals import DISTINCT, SCORES, Keeping, gives, thousandths
 NOTHING, ACTIVITY, FACTS = 0, 1, 2
 """What a fold touched: nothing a plan reads; only the last activity, later than before; anything else."""
 
+REFERRED_BY = "referred_by"
+"""Under this name a profile keeps who recommended us to its customer; no plan asks for it."""
 TRIM_ABOVE = 24
 """Instants kept of a signal before it is looked whether some are out of reach: looking at each fact would cost more."""
 NO_ID = bytes(8)
@@ -75,7 +78,7 @@ def fold(
 _ENTERED = frozenset({
     OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled, SubscriptionStarted, SubscriptionRenewed,
     SubscriptionChanged, SubscriptionCancelled, AccountCreated, AccountClosed, TrialStarted, TrialEnded,
-    ProfileUpdated, ConsentChanged,
+    ProfileUpdated, ConsentChanged, Referred,
 })  # fmt: skip
 """Kinds that are more than signals."""
 
@@ -97,6 +100,10 @@ def _enter(profile: Profile, fact: Fact, offset: int, key: bytes, keep: Keeping,
         return NOTHING
     elif isinstance(fact, ProfileUpdated):
         return _traits(profile, fact, offset, keep, horizon)
+    elif isinstance(fact, Referred):
+        said = Said(fact.time, fact.source, fact.id, fact.referrer_id, offset)
+        _say(profile.said.setdefault(REFERRED_BY, []), said, horizon)
+        return NOTHING
     return FACTS
 
 

@@ -20,10 +20,12 @@ from lifestage.facts import (
     EmailEvent,
     FeatureUsed,
     FeedbackReceived,
+    IdentityLinked,
     LeadCaptured,
     LoyaltyPoints,
     ReferralConverted,
     ReferralSent,
+    Referred,
     ReviewPosted,
     SocialEngagement,
     TicketCreated,
@@ -147,6 +149,8 @@ SCORES: dict[str, tuple[str, type[Fact], Scoring]] = {
 """What it says, the kind of fact, and the score that a fact gives."""
 
 
+_SILENT = frozenset({Referred, IdentityLinked})
+"""What only says whose an id is, or what somebody else did: neither reach nor acquisition nor activity of the customer's."""
 _ACQUIRES = frozenset({LeadCaptured, TrialStarted, AccountCreated, TicketCreated})
 _ACTIVITY = frozenset({
     WebVisit, AdClick, LeadCaptured, CartUpdated, CheckoutStep, TrialStarted, TrialEnded, AccountCreated, FeatureUsed,
@@ -156,9 +160,9 @@ _ACTIVITY = frozenset({
 
 def gives(fact: Fact) -> tuple[bool, bool, bool]:
     """(gives reach, gives acquisition, is activity) by the table of the semantics page."""
-    if fact.bot:
-        return False, False, False
     kind = type(fact)
+    if fact.bot or kind in _SILENT:
+        return False, False, False
     if isinstance(fact, EmailEvent):
         mail, human = fact.channel == "email", not fact.machine
         clicked = human and fact.event == "clicked"

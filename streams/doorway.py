@@ -14,6 +14,7 @@ from lifestage.decode import Decoder
 from lifestage.facts import Fact
 from lifestage.keys import key_of
 from lifestage.refusal import Refusal
+from lifestage.sides import OF_TWO, referred
 from streams.dead_letters import PREFIX, VALUE_MAX, Why, headers
 from streams.outbox import OutRecord
 
@@ -22,13 +23,15 @@ ROUTES_MAX = 200_000
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One record for the log, and the dead letter beside it where the event was rejected."""
+    """What one source record puts into the log: one record, or two, and a dead letter beside it where the event was rejected."""
 
     time: int | None
     partition: int
     key: bytes | None
     value: bytes
     dead_letter: OutRecord | None = None
+    second: Entry | None = None
+    """What the event says of a second person, for the partition of theirs."""
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -75,7 +78,8 @@ class Doorway:
             if route is None:
                 route = self._route(key)
             value = log.pack(log.FACT, facts.encode(decided), code, record.partition, record.offset)
-            return Entry(decided.time, route[1], route[0], value)
+            second = self._second(decided, code, record) if type(decided) in OF_TWO else None
+            return Entry(decided.time, route[1], route[0], value, None, second)
         refused = log.Refused(decided.outcome, decided.source, decided.type, decided.reason)
         return Entry(
             None,
@@ -84,6 +88,16 @@ class Doorway:
             log.pack_refused(refused, code, record.partition, record.offset),
             dead_letter(record, decided) if decided.outcome == "rejected" else None,
         )
+
+    def _second(self, fact: Fact, code: int, record: Any) -> Entry | None:
+        """The record about the person who was referred: the second of its source record, so both are taken in once."""
+        other = referred(fact)
+        key = None if other is None else key_of(other)
+        if other is None or key is None:
+            return None
+        raw, partition = self._routes.get(key) or self._route(key)
+        value = log.pack(log.FACT, facts.encode(other), code, record.partition, record.offset, 1)
+        return Entry(other.time, partition, raw, value)
 
     def _route(self, key: str) -> tuple[bytes, int]:
         if len(self._routes) >= ROUTES_MAX:

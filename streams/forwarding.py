@@ -71,6 +71,8 @@ def size_of(entry: Entry) -> int:
     if entry.dead_letter is not None:
         key, value, headers = entry.dead_letter
         size += len(key or b"") + len(value or b"") + sum(len(name) + len(told or b"") for name, told in headers)
+    if entry.second is not None:
+        size += size_of(entry.second)
     return size
 
 
@@ -172,6 +174,8 @@ class Forwarder:
         for ranked in round_:
             tp, entry = ranked.source, ranked.item
             by_partition.setdefault(entry.partition, []).append((entry.key, entry.value, NO_HEADERS))
+            if (second := entry.second) is not None:
+                by_partition.setdefault(second.partition, []).append((second.key, second.value, NO_HEADERS))
             ends[tp] = (ranked.offset, ranked.rank)
             if entry.dead_letter is not None:
                 letters.setdefault(tp.partition % self._topics.dead_letters.partitions, []).append(entry.dead_letter)

@@ -79,6 +79,7 @@ def test_what_a_schema_takes_the_door_takes(kind: str, data: st.DataObject) -> N
     names = [name for name in properties if name not in ELSEWHERE and not name.endswith("_minor")]
     some = data.draw(st.lists(st.sampled_from(names), max_size=6, unique=True))
     drawn = {name: data.draw(right(properties[name]), label=name) for name in some}
+    known: dict[str, str | None]
     known = {"customer_id": "ann", "currency": "EUR"} if "currency" in properties else {"customer_id": "ann"}
     if kind in BESIDE_IDS:
         known = dict.fromkeys(("customer_id", "email", "anonymous_id"))
