@@ -11,7 +11,7 @@ from lifestage import announce
 from lifestage.cause import Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
-from lifestage.keys import ANONYMOUS, ORDER, TICKET, claims, class_of, lower_ids
+from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
 from lifestage.members import At, Desk, join, kin_of, release, take_back, take_in
 from lifestage.messages import (
     Forwarded,
@@ -96,8 +96,8 @@ def unclaimed(profile: Profile, key: str) -> list[Fact]:
     return [decode(held) for held in kin.held] if kin is not None and kin.held and key.startswith(HOLDING) else []
 
 
-def decide(profile: Profile, fact: Fact, rules: Rules, desk: Desk) -> str:
-    """Merge or split as somebody asks, in the one order of all merges; returns the fact's outcome.
+def decide(profile: Profile, fact: Fact, offset: int, rules: Rules, desk: Desk) -> str:
+    """Merge or split as somebody asks, in the one order of all merges; returns the fact's outcome. `offset` is the fact's.
 
     `profile` keeps every id that was merged → the one that it was merged into.
     """
@@ -121,8 +121,8 @@ def decide(profile: Profile, fact: Fact, rules: Rules, desk: Desk) -> str:
         desk.count("refused_merge")
     else:
         for root in sorted(roots - {survivor}):
-            forest[root] = Belongs(survivor)
-            desk.post(Link(root, survivor, occasion, merge=True))
+            forest[root] = Belongs(survivor, at=offset)
+            desk.post(Link(root, survivor, occasion, merge=True, at=offset))
     return "accepted"
 
 
@@ -169,7 +169,10 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     elif isinstance(message, Split):
         _split(profile, message, at, desk)
     elif isinstance(message, Release):
-        release(profile, message, at, desk)
+        if at.key == MERGES:
+            _take_out(kin_of(profile).members, message)
+        else:
+            release(profile, message, at, desk)
     else:
         assert isinstance(message, Restore)
         take_back(profile, message.members, at.by("split", message.occasion), desk)
@@ -185,6 +188,7 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         desk.count("void")
     elif kin.alias is not None:
         if message.merge:
+            desk.post(Release(MERGES, at.key, message.occasion, message.at))
             desk.count("refused_merge")
         elif at.key.startswith(ANONYMOUS) and target not in kin.apart:
             desk.post(Switched(kin.alias, at.key, message.occasion, at.offset))
@@ -204,6 +208,13 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     else:
         join(profile, message, at, desk)
         desk.count("merged" if message.merge else "linked")
+
+
+def _take_out(forest: dict[str, Belongs], message: Release) -> None:
+    """Forget a merge that the id's owner has refused, unless it has been merged again since."""
+    known = forest.get(message.alias)
+    if known is not None and known.at == message.at:
+        del forest[message.alias]
 
 
 def _split(profile: Profile, message: Split, at: At, desk: Desk) -> None:

@@ -89,7 +89,7 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     profile.newest, profile.due = until, None
     if not profile.seq:
         profile.moves, profile.before, profile.floor = [], {}, None
-    profile.kin = Kin(alias=target, apart=kin.apart)
+    profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target])
 
 
 def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:

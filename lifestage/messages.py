@@ -42,11 +42,12 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Link(Message, frozen=True, array_like=True, gc=False, tag=1):
-    """To an id: from now on you belong to `target`. `merge`: because `identity.merged` says so."""
+    """To an id: from now on you belong to `target`. `merge`: because `identity.merged` says so, decided at the offset `at`."""
 
     target: str
     occasion: Occasion
     merge: bool = False
+    at: int = -1
 
 
 class Unite(Message, frozen=True, array_like=True, gc=False, tag=2):
@@ -79,7 +80,7 @@ class Split(Message, frozen=True, array_like=True, gc=False, tag=5):
 
 
 class Release(Message, frozen=True, array_like=True, gc=False, tag=6):
-    """To a profile: let `alias` go, with all that came through it."""
+    """To a profile: let `alias` go, with all that came through it. To the record of all merges: that merge did not take place."""
 
     alias: str
     occasion: Occasion

@@ -195,7 +195,7 @@ class Partition(Restored):
             self.post(Forwarded(kin.alias, via, encode_fact(fact)))
             self.count("forwarded")
         elif type(fact) in _OF_IDS:
-            self._count(fact, identity.decide(profile, fact, self.rules, self))
+            self._count(fact, identity.decide(profile, fact, offset, self.rules, self))
         elif name.startswith(identity.HOLDING):
             if not identity.hold(profile, name, fact, self.rules):
                 self._count(fact, "duplicate")
