@@ -151,21 +151,37 @@ def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -
         announce.restate(profile, at.key, at.horizon, _reached(profile, at), at.cause, at.clock, at.rules, desk)
 
 
+def divided(profile: Profile, key: str, via: str) -> bool:
+    """Whether a profile has several fact sets: from the first fact on that comes under another id, `via`, than its own."""
+    if via == key:
+        return profile.kin is not None and bool(profile.kin.parts)
+    parts = kin_of(profile).parts
+    if not parts and not is_empty(profile):
+        parts[OWN] = encode_part(facts_of(profile))
+    return True
+
+
+def part(profile: Profile) -> None:
+    """Keep the facts so far as those of the profile's own id: the first that came under another is about to be taken."""
+    kin = kin_of(profile)
+    if not kin.parts and not is_empty(profile):
+        kin.parts[OWN] = encode_part(facts_of(profile))
+
+
 def enter(profile: Profile, key: str, via: str, fact: Fact, offset: int, clock: Clock, rules: Rules) -> None:
     """Enter an accepted fact in the set of the id that it came under, too, where a profile has several."""
     assert profile.kin is not None
     parts = profile.kin.parts
     name = OWN if via == key else via
-    part = decode_part(parts.get(name))
-    add_to_part(part, fact, offset, clock.time - rules.lateness, rules)
-    parts[name] = encode_part(part)
+    facts = decode_part(parts.get(name))
+    add_to_part(facts, fact, offset, clock.time - rules.lateness, rules)
+    parts[name] = encode_part(facts)
 
 
 def _unite(profile: Profile, brought: list[tuple[str, Profile]], at: At, desk: Desk) -> None:
     kin, keep = kin_of(profile), at.rules.plan.keep
     before = [sums(profile), *(sums(facts) for _, facts in brought)]
-    if not kin.parts and not is_empty(profile):
-        kin.parts[OWN] = encode_part(facts_of(profile))
+    part(profile)
     for name, facts in brought:
         known = kin.parts.get(name)
         whole = facts if known is None else united([decode_part(known), facts], keep, at.horizon)

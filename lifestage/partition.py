@@ -209,11 +209,12 @@ class Partition(Restored):
     def _take(self, profile: Profile, name: str, via: str, fact: Fact, offset: int) -> bool:
         """Fold a fact that came under the id `via` of a profile. False where that has changed nothing."""
         cause = Cause(fact, self.topic, self.number, offset)
+        several = members.divided(profile, name, via)
         outcome = take(profile, name, fact, cause, self.clock, self.rules, self)
         self._count(fact, "duplicate" if outcome == AMENDED else outcome)
         if outcome not in _TAKEN:
             return False
-        if profile.kin is not None and profile.kin.parts:
+        if several:
             members.enter(profile, name, via, fact, offset, self.clock, self.rules)
         if self.rules.link:
             identity.ask(profile, via, fact, outcome == "accepted", self)
