@@ -155,13 +155,11 @@ def divided(profile: Profile, key: str, via: str) -> bool:
     """Whether a profile has several fact sets: from the first fact on that comes under another id, `via`, than its own."""
     if via == key:
         return profile.kin is not None and bool(profile.kin.parts)
-    parts = kin_of(profile).parts
-    if not parts and not is_empty(profile):
-        parts[OWN] = encode_part(facts_of(profile))
+    _part(profile)
     return True
 
 
-def part(profile: Profile) -> None:
+def _part(profile: Profile) -> None:
     """Keep the facts so far as those of the profile's own id: the first that came under another is about to be taken."""
     kin = kin_of(profile)
     if not kin.parts and not is_empty(profile):
@@ -181,7 +179,7 @@ def enter(profile: Profile, key: str, via: str, fact: Fact, offset: int, clock: 
 def _unite(profile: Profile, brought: list[tuple[str, Profile]], at: At, desk: Desk) -> None:
     kin, keep = kin_of(profile), at.rules.plan.keep
     before = [sums(profile), *(sums(facts) for _, facts in brought)]
-    part(profile)
+    _part(profile)
     for name, facts in brought:
         known = kin.parts.get(name)
         whole = facts if known is None else united([decode_part(known), facts], keep, at.horizon)
