@@ -13,14 +13,18 @@ from config.errors import UserFacingError
 if TYPE_CHECKING:
     from config.settings import Settings
 
+IDS_SHOWN = 5
+
 
 def run(
-    key: Annotated[str, typer.Argument(metavar="ID", help="A customer id, or an email address.")],
+    key: Annotated[
+        str, typer.Argument(metavar="ID", help="A customer id, an email address, or anon: and an anonymous id.")
+    ],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="The document as it is in Redis.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Show where one customer stands, since when, and what comes next if nothing happens.
+    """Show where one customer stands, since when, and what comes next if nothing happens; by any of their ids.
 
     From the read model in Redis, which is behind the stream by less than a second while Redis is there. Why they are
     there, and why not further, says `lifestage explain`.
@@ -37,24 +41,36 @@ def run(
     url = redis_of(settings)
     check_redis(settings, url)
     with redis_client(settings, url) as client:
-        found = customer(client, settings.redis.prefix, stored_key(settings, key))
+        asked = stored_key(settings, key)
+        found = customer(client, settings.redis.prefix, asked)
     if found is None:
-        typer.echo(f"lifestage: no customer {key!r} in the read model {settings.redis.prefix!r}", err=True)
+        typer.echo(
+            f"lifestage: no customer {shown_id(settings, key)} in the read model {settings.redis.prefix!r}", err=True
+        )
         raise typer.Exit(1)
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(told(found)))
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(told(found, asked)))
 
 
 def stored_key(settings: Settings, given: str) -> str:
     """The key of what a person typed: an address becomes the hash that stands for it."""
-    from lifestage.keys import email_key
+    from lifestage.keys import ANONYMOUS, email_key
 
-    return email_key(given, settings.identity.secret.encode()) if "@" in given else given
+    before = ANONYMOUS if given.startswith(ANONYMOUS) else ""
+    name = given.removeprefix(before)
+    return before + (email_key(name, settings.identity.secret.encode()) if "@" in name else name)
 
 
-def told(view: Mapping[str, Any]) -> Iterator[str]:
-    """A customer's document in lines."""
+def shown_id(settings: Settings, given: str) -> str:
+    """What a person typed, to be repeated: in quotes, and an address by the hash that stands for it."""
+    return repr(stored_key(settings, given) if "@" in given else given)
+
+
+def told(view: Mapping[str, Any], asked: str) -> Iterator[str]:
+    """A customer's document in lines; `asked` is the key that was asked for."""
     stage, since = view["stage"], view["since"]
     yield f"customer   {view['customer_id']}"
+    if asked != view["customer_id"]:
+        yield f"asked for  {asked}, which is theirs"
     before = f", before that {view['previous_stage']}" if view["previous_stage"] else ""
     yield f"stage      {stage} since {since}{before}" if stage else "stage      none yet"
     if view["high_water_stage"] not in (None, stage):
@@ -67,6 +83,9 @@ def told(view: Mapping[str, Any]) -> Iterator[str]:
     if view["last_order_at"]:
         yield f"           the last at {view['last_order_at']}"
     yield f"seen       from {view['first_seen_at'] or '?'} to {view['last_seen_at'] or '?'}"
+    if ids := [one["id"] for one in view["ids"] if not one["past"]]:
+        more = f", and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
+        yield f"ids        also {', '.join(ids[:IDS_SHOWN])}{more}; `lifestage identity show {view['customer_id']}`"
     yield f"changes    {view['seq']} announced; `lifestage tail stage-changes --from-beginning --customer {view['customer_id']}`"
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from typer.testing import CliRunner, Result
@@ -13,7 +14,7 @@ from typer.testing import CliRunner, Result
 from commands.main import application
 from lifestage.keys import email_key
 from streams.embedded.redis import EmbeddedRedis
-from streams.read_store import CustomerView, Keys, document, gone
+from streams.read_store import AliasView, CustomerView, IdView, Keys, View, document, gone
 
 VIEW = CustomerView(
     applied=7,
@@ -44,8 +45,8 @@ class Store:
         self.prefix, self.file = prefix, folder / "l.toml"
         self.file.write_text(f'[redis]\nurl = "{url}"\nprefix = "{prefix}"\n[identity]\nsecret = "{SECRET}"\n')
 
-    def put(self, view: CustomerView) -> None:
-        """Store a customer as a worker does."""
+    def put(self, view: View) -> None:
+        """Store what a worker knows of an id, as it does."""
         self.client.set(self.keys.customers + view.customer_id, document(self.keys.head(0), view))
 
     def show(self, *words: str) -> Result:
@@ -103,6 +104,41 @@ def test_an_address_finds_whoever_is_known_by_it(store: Callable[[], Store]) -> 
     )
     assert "orders     none\nseen       from ? to ?\n" in done.stdout
     assert "example" not in done.stdout.lower()
+
+
+def test_any_id_of_theirs_finds_a_customer(store: Callable[[], Store]) -> None:
+    """An anonymous id, and through it an address, show whose they are; what is shown of the customer names all ids."""
+    key = email_key("ann@example.com", SECRET.encode())
+    ids = [IdView(f"anon:{n}", "ann") for n in range(6)] + [IdView(key, "ann", past=True)]
+    with (there := store()).client:
+        there.put(msgspec.structs.replace(VIEW, ids=ids))
+        there.put(AliasView(applied=1, customer_id="anon:5", belongs_to=key))
+        there.put(AliasView(applied=1, customer_id=key, belongs_to="ann"))
+        done, by_mail = there.show("anon:5"), there.show("ANN@example.com")
+    assert done.stdout.startswith("customer   ann\nasked for  anon:5, which is theirs\nstage      at_risk since")
+    assert (
+        "\nids        also anon:0, anon:1, anon:2, anon:3, anon:4, and 1 more; `lifestage identity show ann`"
+        in done.stdout
+    )
+    assert by_mail.stdout.startswith(f"customer   ann\nasked for  {key}, which is theirs\n")
+
+
+def test_an_anonymous_id_that_is_an_address_is_found_by_its_hash(store: Callable[[], Store]) -> None:
+    """As events that name it are kept: `anon:`, then the hash that stands for the address."""
+    key = "anon:" + email_key("ann@example.com", SECRET.encode())
+    with (there := store()).client:
+        there.put(CustomerView(applied=1, customer_id=key, stage=None, since=None))
+        done = there.show("anon:Ann@example.com")
+    assert done.stdout.startswith(f"customer   {key}\nstage")
+
+
+def test_an_address_that_nobody_has_is_not_repeated(store: Callable[[], Store]) -> None:
+    """What is said of an unknown address has the hash that stands for it."""
+    with (there := store()).client:
+        done = there.show("nobody@example.com")
+    assert done.exit_code == 1
+    assert f"no customer '{email_key('nobody@example.com', SECRET.encode())}' in" in done.stderr
+    assert "example" not in done.stderr
 
 
 def test_who_is_not_there_is_said_so(store: Callable[[], Store]) -> None:
