@@ -37,6 +37,7 @@ COMMANDS = {
     "whatif": "Change windows of a plan and see who would stand elsewhere.",
     "explain": "Show why a customer is where they are, and why not further.",
     "customer": "Show where one customer stands, and what silence will bring.",
+    "identity": "See which ids are one customer, join them, or split them.",
     "status": "Show whether workers keep up.",
     "tick": "Move the log's clock to an instant, where data moves it.",
     "config": "Show the settings in force; secrets as `…`.",

@@ -101,10 +101,15 @@ def side_of(key: str, profile: Profile, clock: Clock, rules: Rules) -> Side:
         since=iso(profile.moves[-1].at) if profile.moves else None,
         because=tuple(line for one in why for line in because(one)),
         facts=facts_of(profile),
-        sums=_named(sums(profile)),
+        sums=sums_of(profile),
         first_seen_at=None if profile.first_seen is None else iso(profile.first_seen),
         last_seen_at=None if profile.newest is None else iso(profile.newest),
     )
+
+
+def sums_of(profile: Profile) -> dict[str, Sums]:
+    """What the orders of a profile come to, by currency."""
+    return _named(sums(profile))
 
 
 def _named(given: Mapping[str, Sequence[int]]) -> dict[str, Sums]:

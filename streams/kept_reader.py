@@ -146,6 +146,22 @@ class KeptReader(Closing):
         for number in self._readings:
             self._read(number)
 
+    def log_record(self, key: str, offset: int) -> bytes | None:
+        """The value at an offset of the log partition that a key belongs to; None where it is not kept any more."""
+        partition = TopicPartition(self._log, self.number(key))
+        try:
+            self._consumer.assign([partition])
+            if not self._consumer.beginning_offsets([partition])[partition] <= offset < self._end(partition):
+                return None
+            self._consumer.seek(partition, offset)
+            until = time.monotonic() + self._patience
+            while time.monotonic() < until:
+                for record in self._consumer.poll(timeout_ms=POLL_MS, max_records=1).get(partition, []):
+                    return bytes(record.value) if record.offset == offset and record.value is not None else None
+        except kafka_errors.KafkaError as error:
+            self._fail(error)
+        raise self._stalled(partition, offset, offset + 1)
+
     # -- reading ---------------------------------------------------------------------------------
 
     def _settled(self, key: str) -> Partition:
@@ -183,7 +199,7 @@ class KeptReader(Closing):
                 return int(self._consumer.end_offsets([partition])[partition])
             except KeyError:
                 time.sleep(0.1)
-        raise UserFacingError(f"Kafka at {self._bootstrap} does not say where {self.topic} ends: try again")
+        raise UserFacingError(f"Kafka at {self._bootstrap} does not say where {partition.topic} ends: try again")
 
     def _poll(self, reading: Reading, partition: TopicPartition, end: int) -> None:
         heard = time.monotonic()
@@ -196,11 +212,14 @@ class KeptReader(Closing):
                 heard = time.monotonic()
                 self._reached(partition.partition, position, end)
             elif time.monotonic() - heard > self._patience:
-                raise UnreachableError(
-                    f"Kafka at {self._bootstrap}: no more of {self.topic}[{partition.partition}] came within "
-                    f"{self._patience:g} s, at offset {position} of {end}"
-                )
+                raise self._stalled(partition, position, end)
         reading.at = max(position, end)
+
+    def _stalled(self, partition: TopicPartition, at: int, end: int) -> UnreachableError:
+        return UnreachableError(
+            f"Kafka at {self._bootstrap}: no more of {partition.topic}[{partition.partition}] came within "
+            f"{self._patience:g} s, at offset {at} of {end}"
+        )
 
     def close(self) -> None:
         """Disconnect."""

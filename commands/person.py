@@ -1,0 +1,119 @@
+"""One customer's ids as the workers keep them: where each came from, since when, and what came under it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from config.errors import UserFacingError
+from lifestage.preview import Sums, facts_of, sums_of
+
+if TYPE_CHECKING:
+    from lifestage.messages import Occasion
+    from lifestage.profile import Kin, Profile
+    from streams.kept_reader import KeptReader
+
+
+class OneId(msgspec.Struct, frozen=True):
+    """One id of a customer, and what came under it."""
+
+    id: str
+    linked_to: str | None
+    """The id that it came by; None for the customer's own."""
+    past: bool
+    """It has gone to another customer since: what came before stays here."""
+    since: str | None
+    """Time of the event by which it came; None for the customer's own, and where that is no longer known."""
+    by: str | None
+    """That event: type, id and source."""
+    facts: dict[str, int]
+    sums: dict[str, Sums]
+    first_seen_at: str | None
+    last_seen_at: str | None
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A customer with all their ids."""
+
+    customer_id: str
+    asked_for: tuple[str, ...]
+    """The id that was asked for, the one that it belongs to, and so on to the customer's own."""
+    stage: str | None
+    stage_since: str | None
+    ids: tuple[OneId, ...]
+    """The customer's own first."""
+    facts: dict[str, int]
+    """Of all ids together, each counted once."""
+    sums: dict[str, Sums]
+    asked: dict[str, str]
+    """Ids that events named and that do not belong here: the day of the event that did so last."""
+    apart: tuple[str, ...]
+    """Customers that this one was split from: events do not link them again."""
+
+
+def person_of(reader: KeptReader, chain: tuple[str, ...]) -> Person:
+    """The customer at the end of a chain of ids. Raises `UserFacingError` while that is on the way to another."""
+    from lifestage.moments import iso
+    from lifestage.profile import DAY, Kin
+
+    key = chain[-1]
+    profile = reader.profile(key)
+    assert profile is not None, "a chain ends with what is known"
+    kin = profile.kin or Kin()
+    if kin.alias is not None:
+        raise UserFacingError(f"{key} is being joined to {kin.alias} at this moment: try again")
+    members = sorted(kin.members)
+    return Person(
+        customer_id=key,
+        asked_for=chain,
+        stage=profile.stage,
+        stage_since=iso(profile.moves[-1].at) if profile.moves else None,
+        ids=(_own(key, profile, kin), *(_member(reader, name, kin) for name in members)),
+        facts=facts_of(profile),
+        sums=sums_of(profile),
+        asked={name: iso(day * DAY)[:10] for name, day in sorted(kin.asked.items()) if name not in kin.members},
+        apart=tuple(sorted(kin.apart)),
+    )
+
+
+def _own(key: str, profile: Profile, kin: Kin) -> OneId:
+    from lifestage.members import OWN, decode_part
+
+    return _id(key, None, decode_part(kin.parts.get(OWN)) if kin.parts else profile)
+
+
+def _member(reader: KeptReader, name: str, kin: Kin) -> OneId:
+    from lifestage.members import decode_part
+
+    belongs = kin.members[name]
+    occasion = _occasion(reader, name, belongs.at)
+    return _id(name, belongs.parent, decode_part(kin.parts.get(name)), past=belongs.past, occasion=occasion)
+
+
+def _occasion(reader: KeptReader, name: str, offset: int) -> Occasion | None:
+    """The event by which an id was joined: what the log has where that was decided, if it is still kept."""
+    from lifestage import log
+    from lifestage.messages import Link, decode_message
+
+    value = reader.log_record(name, offset)
+    if value is None or log.header(value).kind != log.MESSAGE:
+        return None
+    message = decode_message(value[log.HEADER_SIZE :])
+    return message.occasion if isinstance(message, Link) else None
+
+
+def _id(key: str, parent: str | None, facts: Profile, *, past: bool = False, occasion: Occasion | None = None) -> OneId:
+    from lifestage.moments import iso
+
+    return OneId(
+        id=key,
+        linked_to=parent,
+        past=past,
+        since=None if occasion is None else iso(occasion.time),
+        by=None if occasion is None else f"{occasion.type} {occasion.id} of {occasion.source}",
+        facts=facts_of(facts),
+        sums=sums_of(facts),
+        first_seen_at=None if facts.first_seen is None else iso(facts.first_seen),
+        last_seen_at=None if facts.newest is None else iso(facts.newest),
+    )
