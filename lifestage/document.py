@@ -19,7 +19,7 @@ from lifestage.change import (
     uuid_text,
 )
 from lifestage.evidence import evidence_of, seconds
-from lifestage.facts import TYPES
+from lifestage.facts import type_of
 from lifestage.ledger import amounts_at, net_at
 from lifestage.look import Look
 from lifestage.moments import iso
@@ -167,7 +167,7 @@ def metrics_of(look: Look) -> Metrics:
 def _trigger(cause: Cause) -> Trigger:
     fact = cause.fact if cause.due is None else None
     kind: Literal["event", "timer", "link", "merge", "split"] = "event" if fact is not None else "timer"
-    id, name = (fact.id, TYPES[type(fact)]) if fact is not None else (None, None)
+    id, name = (fact.id, type_of(fact)) if fact is not None else (None, None)
     if cause.occasion is not None and cause.why and cause.due is None:
         kind, id, name = cause.why, cause.occasion.id, cause.occasion.type
     return Trigger(

@@ -16,7 +16,7 @@ from lifestage.wire import IDS_MAX, AnyId, Event, Owner
 
 _COMMON: Final = {3: "customer_id", 2: "email", 1: "anonymous_id"}
 """The common field of an id, by its class."""
-_WORDS: Final = {3: "customer id", 2: "address", 1: "anonymous id"}
+_WORDS: Final = {3: "a customer id", 2: "an address", 1: "an anonymous id"}
 _NOBODY: Final[dict[str, Any]] = dict.fromkeys(_COMMON.values())
 
 Some = Annotated[list[AnyId], Meta(min_length=1, max_length=IDS_MAX)]
@@ -56,7 +56,7 @@ class IdentityLinked(Identity, kw_only=True, gc=False, tag="identity.linked"):
             own = str(key)
             field, name = _COMMON[class_of(own)], own.removeprefix(ANONYMOUS)
             if common[field] not in (None, name):
-                what = _WORDS[class_of(own)]
+                what = _WORDS[class_of(own)].partition(" ")[2]
                 raise InvalidError(
                     "bad_id", f"$.ids[{n}]", f"ids of different classes: two of one, such as this {what}, take identity.merged",
                     f"a second {what}",
@@ -93,8 +93,8 @@ class IdentityMerged(Identity, kw_only=True, gc=False, tag="identity.merged"):
         if into is not None and class_of(into) < max(map(class_of, ids)):
             highest = _WORDS[max(map(class_of, ids))]
             raise InvalidError(
-                "bad_id", "$.into", f"one of the highest class among the ids, here a customer's {highest}",
-                f"a lower one: an {_WORDS[class_of(into)]}",
+                "bad_id", "$.into", f"one of the highest class among the ids, here {highest}",
+                f"a lower one: {_WORDS[class_of(into)]}",
             )  # fmt: skip
         return facts.IdentityMerged(ids=ids, into=into, **_of_nobody(common, names))
 

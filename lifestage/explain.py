@@ -17,7 +17,7 @@ from lifestage.announce import forget_at
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced, PlanRef
 from lifestage.explain_words import asked_text, difference_text, value_of, value_text
-from lifestage.facts import TYPES, Fact, SubscriptionCancelled, SubscriptionChanged, TrialStarted
+from lifestage.facts import Fact, SubscriptionCancelled, SubscriptionChanged, TrialStarted, type_of
 from lifestage.moments import iso, parse
 from lifestage.operands import OPERANDS
 from lifestage.plan import Any, Compare, Compiled, Condition, Not, Plan, Stage, text_of
@@ -171,7 +171,7 @@ def _course(key: str, facts: Iterable[Fact], rules: Rules, at: int) -> Course:
         taken = [fact for fact, outcome in zip(together, outcomes, strict=True) if outcome == "accepted"]
         if taken:
             after = _values(rules.plan, profile, t, leaves)
-            seen = tuple(FactSeen(TYPES[type(fact)], fact.source, fact.id, _later(fact, reads)) for fact in taken)
+            seen = tuple(FactSeen(type_of(fact), fact.source, fact.id, _later(fact, reads)) for fact in taken)
             course.history.append(Instant(iso(t), seen, _effects(leaves, before, after)))
     advance(profile, key, at + 1, Cause(None), clock, unlimited, path)
     return course

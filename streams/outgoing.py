@@ -14,7 +14,8 @@ from kafka import errors as kafka_errors
 
 from config.settings import Settings
 from config.wording import meant
-from lifestage.facts import TYPES
+from lifestage.facts import TYPES, IdentityMerged, IdentitySplit
+from lifestage.keys import MERGES
 from streams.connections import reach_kafka
 
 Fields = dict[str, Any]
@@ -33,6 +34,7 @@ SOURCE_OF = {
 """The source topic (without prefix) of a type, by the word before its dot."""
 
 _JSON_SHAPED = re.compile(r'-?(0|[1-9]\d*)(\.\d+)?|true|false|null|[{\["].*', re.DOTALL)
+_OF_IDS = (TYPES[IdentityMerged], TYPES[IdentitySplit])
 _FACTS = {name: cls for cls, name in TYPES.items()}
 
 
@@ -149,9 +151,14 @@ def complete(fields: Fields, now: datetime, new_id: Callable[[], str]) -> Fields
 
 
 def record_of(topic: str, fields: Fields) -> Outgoing:
-    """The record: the value is JSON, the key the customer's or visitor's id, never an address."""
+    """The record: the value is JSON, the key the customer's or visitor's id, never an address.
+
+    Merges and splits have one key, so that those of one sender come in as they were sent.
+    """
     names = ("customer_id", "customerId", "anonymous_id", "anonymousId")
     key = next(filter(None, (text_of(fields, name) for name in names)), None)
+    if text_of(fields, "type") in _OF_IDS:
+        key = MERGES
     return Outgoing(topic, key.encode() if key else None, msgspec.json.encode(fields))
 
 

@@ -154,7 +154,7 @@ def _tell_log(record: Record, origins: Mapping[int, str]) -> Told:
     if header.kind != log.FACT:
         return Told(iso(record.timestamp), _key(record), f"message{origin}")
     fact = facts.decode(memoryview(value)[log.HEADER_SIZE :])
-    return Told(iso(fact.time), key_of(fact) or _key(record), f"{facts.TYPES[type(fact)]}  {fact.id}{origin}")
+    return Told(iso(fact.time), key_of(fact) or _key(record), f"{facts.type_of(fact)}  {fact.id}{origin}")
 
 
 def _log_value(record: Record) -> Any:
@@ -164,7 +164,7 @@ def _log_value(record: Record) -> Any:
         content: Any = None
         if header.kind == log.FACT:
             fact = facts.decode(memoryview(value)[log.HEADER_SIZE :])
-            content = {"type": facts.TYPES[type(fact)], **msgspec.structs.asdict(fact)}
+            content = {"type": facts.type_of(fact), **msgspec.structs.asdict(fact)}
         elif header.kind in (log.TICK, log.REFUSED):
             content = msgspec.structs.asdict(log.tick(value) if header.kind == log.TICK else log.refused(value))
     except (ValueError, msgspec.MsgspecError):

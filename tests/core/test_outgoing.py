@@ -52,6 +52,8 @@ def test_words_become_fields() -> None:
         ("order.completed", 'items=[{"qty": 2}]', '[{"qty": 2}]'),
         ("order.completed", 'note="5"', '"5"'),
         ("order.completed", "note=größer", '"größer"'),
+        ("identity.merged", 'ids=["a", "b@example.com", 7]', '["a", "b@example.com", 7]'),
+        ("identity.merged", "into=42", '"42"'),
     ],
 )
 def test_a_value_has_the_type_that_its_field_has(type_: str, word: str, expected: str) -> None:
@@ -110,10 +112,13 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         ('{"customer_id":null,"anonymous_id":"a1"}', b"a1"),
         ('{"customer_id":true}', None),
         ('{"email":"ann@example.com"}', None),
+        ('{"type":"identity.merged","ids":["a","b"]}', b"identity:"),
+        ('{"type":"identity.split","ids":["a"],"customer_id":"a"}', b"identity:"),
+        ('{"type":"identity.linked","customer_id":"a","anonymous_id":"b"}', b"a"),
     ],
 )
 def test_the_key_is_an_id_and_never_an_address(event: str, key: bytes | None) -> None:
-    """Events of one customer keep their order; an email address is in no key."""
+    """Events of one customer keep their order, and so do merges and splits; an email address is in no key."""
     assert record_of("t", fields_of_json(event)).key == key
 
 

@@ -14,11 +14,14 @@ from faust.types import TP
 
 from config.settings import Settings
 from lifestage import facts, log
+from lifestage.cause import Rules
+from lifestage.conditions import Compare, Plan, Stage
 from lifestage.decode import Decoder
 from lifestage.facts import Fact, Referred, type_of
 from lifestage.fold import REFERRED_BY
 from lifestage.keys import email_key, key_of
 from lifestage.partition import Partition
+from lifestage.plan import Compiled
 from lifestage.sides import facts_from
 from streams.batches import Positions
 from streams.doorway import Doorway, Entry, partition_of
@@ -265,3 +268,12 @@ def test_read_again_after_a_crash_both_are_dropped() -> None:
     made.fold([(0, *one), (1, *two), (2, *one), (3, *two)])
     assert made.marker.reread == 2
     assert made.marker.accounts == {"shop": {"referral.sent": {"accepted": 1}}}
+
+
+def test_a_plan_about_everybody_names_the_referral() -> None:
+    """Where a plan has a stage for whoever is known, the change names the event by the type that it came in with."""
+    plan = Plan("all", 1, (Stage("known", 1, Compare("standing_orders", "==", 0)),))
+    made = Partition(Rules(Compiled(plan)), "customer-events", 0)
+    _, second = facts_from(referral())
+    (change,) = made.fold([record(0, second)])
+    assert (change.data.trigger.event_type, change.data.trigger.event_id) == ("referral.converted", "e1/referred")
