@@ -73,6 +73,7 @@ class WorkerMetrics(Collector):
         yield worker
         yield _family(names.STAGE_CHANGES, (self._moves | self.counts.changes.copy()).items())
         yield _family(names.EVENTS, with_all_outcomes(self.counts.events.copy().items()).items())
+        yield _family(names.IDENTITY, (((name,), count) for name, count in self.counts.identity.copy().items()))
         # Reason `test` is that of a suppressed event, which goes to no topic.
         reasons = dict.fromkeys(sorted(REASONS - {"test"}), 0) | self.counts.dead_letters.copy()
         yield _family(names.DEAD_LETTERS, (((reason,), count) for reason, count in reasons.items()))
@@ -93,6 +94,7 @@ class WorkerMetrics(Collector):
         yield _family(names.ORDERS, (((code,), sums[0]) for code, sums in money.items()))
         yield _family(names.REVENUE_GROSS, (((code,), _major(sums[1], code)) for code, sums in money.items()))
         yield _family(names.REVENUE_NET, (((code,), _major(sums[2], code)) for code, sums in money.items()))
+        yield _family(names.KEPT, (((str(number),), count) for number, count in _copied(view.kept).items()))
 
     def _progress(self, view: View) -> Iterator[Family]:
         lags, held, now = _copied(view.lag_records), _copied(view.holding), time.time()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 from lifestage.facts import TYPES
+from lifestage.identity import OUTCOMES as OF_IDS
 from lifestage.plan import Plan
 from lifestage.refusal import REASONS, UNKNOWN
 
@@ -37,6 +38,8 @@ ACCOUNTED = Metric("lifestage_accounted_events", "gauge", ("source", "type", "ou
 ORDERS = Metric("lifestage_orders", "gauge", ("currency",), "orders", "Orders, each counted once, of the partitions owned now.")
 REVENUE_GROSS = Metric("lifestage_revenue_gross", "gauge", ("currency",), "major units", "Sum that was paid for orders, of the partitions owned now.")
 REVENUE_NET = Metric("lifestage_revenue_net", "gauge", ("currency",), "major units", "Sum of orders without tax and shipping and less refunds, of the partitions owned now.")
+IDENTITY = Metric("lifestage_identity_total", "counter", ("outcome",), "ids", "What happened to ids, by this process; after a crash some are counted again.")
+KEPT = Metric("lifestage_kept_records", "gauge", ("partition",), "records", "Records kept of a log partition owned now: of customers, of their other ids, of orders and tickets, and of the company.")
 DEAD_LETTERS = Metric("lifestage_dead_letters_total", "counter", ("reason",), "events", "Events that this process sent to the dead-letter topic.")
 LATE_WRITES = Metric("lifestage_late_writes_repaired_total", "counter", ("kind",), "records", "Records that a former owner of a partition wrote late over newer ones, and that were written again.")
 SENDS_HELD = Metric("lifestage_sends_held_total", "counter", (), "waits", "Times that sends waited because no heartbeat was answered in time.")
@@ -60,8 +63,8 @@ WORKER = Metric("lifestage_worker_info", "info", ("version", "plan", "plan_hash"
 # fmt: on
 
 METRICS: Final = (
-    CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, DEAD_LETTERS, LATE_WRITES,
-    SENDS_HELD, LAG_RECORDS,
+    CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, IDENTITY, KEPT, DEAD_LETTERS,
+    LATE_WRITES, SENDS_HELD, LAG_RECORDS,
     LAG_SECONDS, CLOCK, CLOCK_HELD, CLOCK_HELD_AT, RECOVERY_ACTIVE, RECOVERY_DONE, RECOVERY_RECORDS, PARTITIONS,
     FLUSH_SECONDS, BATCH_EVENTS, READ_PENDING, READ_CONNECTED, READ_WRITTEN, READ_FAILURES, READ_REFILLS, WORKER,
 )  # fmt: skip
@@ -82,6 +85,9 @@ class View(Protocol):
 
     def money(self) -> Mapping[str, tuple[int, int, int]]:
         """By currency: orders, gross and net in minor units."""
+
+    def kept(self) -> Mapping[int, int]:
+        """Records kept, by log partition."""
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Unprocessed records by topic and partition."""
@@ -146,6 +152,8 @@ class Counts:
         self.changes: dict[tuple[str, str, str], int] = {}
         self.dead_letters: dict[str, int] = {}
         self.repairs: dict[str, int] = dict.fromkeys(REPAIRS, 0)
+        self.identity: dict[str, int] = dict.fromkeys(OF_IDS, 0)
+        self._of_ids: dict[int, dict[str, int]] = {}
 
     def add(self, source: str, type_: str, outcome: str, n: int = 1) -> None:
         """Count `n` events; `outcome` is one of `OUTCOMES`."""
@@ -167,6 +175,18 @@ class Counts:
     def repair(self, kind: str, n: int = 1) -> None:
         """Count `n` records that a former owner wrote late and that were written again; `kind` is one of `REPAIRS`."""
         self.repairs[kind] += n
+
+    def adopt(self, partition: int, of_ids: Mapping[str, int]) -> None:
+        """A partition was taken over with these counts of what happened to ids: they are of who had it before."""
+        self._of_ids[partition] = dict(of_ids)
+
+    def happened(self, partition: int, of_ids: Mapping[str, int]) -> None:
+        """A partition's counts of what happened to ids are these now: what is more than before is counted."""
+        before = self._of_ids.get(partition, {})
+        for name, count in of_ids.items():
+            key = name if name in self.identity else OTHER
+            self.identity[key] = self.identity.get(key, 0) + max(0, count - before.get(name, 0))
+        self._of_ids[partition] = dict(of_ids)
 
     def labels(self, source: str, type_: str, outcome: str) -> tuple[str, str, str]:
         """The three as bounded label values: a type that is no fact's is `unknown`."""

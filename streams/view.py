@@ -121,6 +121,10 @@ class WorkerView:
                 total[currency] = (before[0] + orders, before[1] + gross, before[2] + net)
         return total
 
+    def kept(self) -> Mapping[int, int]:
+        """Records kept by log partition, as of the last flush."""
+        return {partition.number: len(partition.stored) for partition in self._owned()}
+
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Records that are not durable yet, by (topic, partition)."""
         if self.consumer is None or self.recovering:

@@ -36,6 +36,7 @@ class Worker:
     ticks: dict[int, float | None] = field(default_factory=dict)
     holds: dict[tuple[str, int], float] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=dict)
+    records: dict[int, int] = field(default_factory=dict)
 
     def populations(self) -> Mapping[str, int]:
         """Walks the dictionary in Python, as a sum over partitions does."""
@@ -48,6 +49,10 @@ class Worker:
     def money(self) -> Mapping[str, tuple[int, int, int]]:
         """As kept."""
         return self.sums
+
+    def kept(self) -> Mapping[int, int]:
+        """As kept."""
+        return self.records
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """As kept."""
@@ -91,6 +96,7 @@ def busy() -> Worker:
         ticks={0: time.time() - 100, 1: None},
         holds={("purchases", 0): 852076800.0},
         partitions={LOG: 2, "purchases": 1},
+        records={0: 1200, 1: 1300},
     )
 
 
@@ -170,6 +176,7 @@ def test_values_are_those_of_the_worker(metrics: WorkerMetrics) -> None:
     assert value(found, "lifestage_event_time_lag_seconds", partition="0") == pytest.approx(100, abs=5)
     assert value(found, "lifestage_event_time_lag_seconds", partition="1") is None
     assert value(found, "lifestage_recovery_records_done") == 42
+    assert value(found, "lifestage_kept_records", partition="1") == 1300
     assert value(found, "lifestage_read_model_pending") == 7
     assert value(found, "lifestage_worker_info", version="0.1.0", plan="clm5", plan_hash="abc123") == 1
 
@@ -186,6 +193,21 @@ def test_what_can_happen_is_zero_before_it_happens(metrics: WorkerMetrics) -> No
     changed = "lifestage_stage_changes_total"
     assert value(found, changed, from_stage="none", to_stage="conversion", kind="entry") == 0
     assert value(found, changed, from_stage="at_risk", to_stage="none", kind="merge") == 1
+
+
+def test_what_happened_to_ids_is_counted_from_when_a_partition_was_taken_over(metrics: WorkerMetrics) -> None:
+    """The counts that came with a partition are of its former owner; each later rise counts once, all outcomes from 0."""
+    assert value(scrape(metrics), "lifestage_identity_total", outcome="email_conflict") == 0
+    metrics.counts.adopt(3, {"linked": 40})
+    metrics.counts.happened(3, {"linked": 42, "email_conflict": 1})
+    metrics.counts.happened(3, {"linked": 42, "email_conflict": 1, "what a newer release counts": 5})
+    metrics.counts.adopt(3, {"linked": 30})
+    metrics.counts.happened(3, {"linked": 31})
+    found = scrape(metrics)
+    assert value(found, "lifestage_identity_total", outcome="linked") == 3
+    assert value(found, "lifestage_identity_total", outcome="email_conflict") == 1
+    assert value(found, "lifestage_identity_total", outcome="other") == 5
+    assert value(found, "lifestage_identity_total", outcome="split") == 0
 
 
 def test_every_ordinary_move_has_the_kind_of_the_plan() -> None:
@@ -212,7 +234,7 @@ def test_series_are_gone_with_their_partitions(metrics: WorkerMetrics) -> None:
     assert not names & {
         "lifestage_customers", "lifestage_accounted_events", "lifestage_orders", "lifestage_revenue_gross",
         "lifestage_revenue_net", "lifestage_lag_records", "lifestage_event_time_lag_seconds",
-        "lifestage_clock_timestamp_seconds", "lifestage_clock_held", "lifestage_partitions_owned",
+        "lifestage_clock_timestamp_seconds", "lifestage_clock_held", "lifestage_partitions_owned", "lifestage_kept_records",
     }  # fmt: skip
     assert "lifestage_events_total" in names
 
