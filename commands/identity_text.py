@@ -66,9 +66,13 @@ def _member(one: OneId) -> str:
 
 
 def _holding(facts: Mapping[str, int], sums: Mapping[str, Sums]) -> str:
-    told = [f"{count:,} {name if count != 1 else name.removesuffix('s')}" for name, count in facts.items()]
+    told = [_counted(facts)] if facts else []
     told += [f"{_major(amounts.net_minor, currency)} {currency} net" for currency, amounts in sums.items()]
     return ", ".join(told) or "no facts"
+
+
+def _counted(facts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name if count != 1 else name.removesuffix('s')}" for name, count in facts.items())
 
 
 def preview_lines(found: Preview) -> Iterator[str]:
@@ -79,8 +83,7 @@ def preview_lines(found: Preview) -> Iterator[str]:
             yield from _side(word, side)
             word = ""  # noqa: PLW2901 - said once
     if found.counted_once:
-        counts = ", ".join(f"{count:,} {name}" for name, count in found.counted_once.items())
-        yield f"counted once  {counts}: the same in both"
+        yield f"counted once  {_counted(found.counted_once)}: the same in both"
     yield "announced"
     yield from (f"  {_change(change)}" for change in found.changes)
     if not found.changes:

@@ -58,7 +58,7 @@ def person_of(reader: KeptReader, chain: tuple[str, ...]) -> Person:
     from lifestage.profile import DAY, Kin
 
     key = chain[-1]
-    profile = reader.profile(key)
+    profile, horizon = reader.profile(key), reader.horizon
     assert profile is not None, "a chain ends with what is known"
     kin = profile.kin or Kin()
     if kin.alias is not None:
@@ -69,18 +69,18 @@ def person_of(reader: KeptReader, chain: tuple[str, ...]) -> Person:
         asked_for=chain,
         stage=profile.stage,
         stage_since=iso(profile.moves[-1].at) if profile.moves else None,
-        ids=(_own(key, profile, kin), *(_member(reader, name, kin) for name in members)),
-        facts=facts_of(profile),
+        ids=(_own(key, profile, kin, horizon), *(_member(reader, name, kin) for name in members)),
+        facts=facts_of(profile, horizon),
         sums=sums_of(profile),
         asked={name: iso(day * DAY)[:10] for name, day in sorted(kin.asked.items()) if name not in kin.members},
         apart=tuple(sorted(kin.apart)),
     )
 
 
-def _own(key: str, profile: Profile, kin: Kin) -> OneId:
+def _own(key: str, profile: Profile, kin: Kin, horizon: int) -> OneId:
     from lifestage.members import OWN, decode_part
 
-    return _id(key, None, decode_part(kin.parts.get(OWN)) if kin.parts else profile)
+    return _id(key, None, decode_part(kin.parts.get(OWN)) if kin.parts else profile, horizon)
 
 
 def _member(reader: KeptReader, name: str, kin: Kin) -> OneId:
@@ -88,7 +88,8 @@ def _member(reader: KeptReader, name: str, kin: Kin) -> OneId:
 
     belongs = kin.members[name]
     occasion = _occasion(reader, name, belongs.at)
-    return _id(name, belongs.parent, decode_part(kin.parts.get(name)), past=belongs.past, occasion=occasion)
+    part = decode_part(kin.parts.get(name))
+    return _id(name, belongs.parent, part, reader.horizon, past=belongs.past, occasion=occasion)
 
 
 def _occasion(reader: KeptReader, name: str, offset: int) -> Occasion | None:
@@ -103,7 +104,9 @@ def _occasion(reader: KeptReader, name: str, offset: int) -> Occasion | None:
     return message.occasion if isinstance(message, Link) else None
 
 
-def _id(key: str, parent: str | None, facts: Profile, *, past: bool = False, occasion: Occasion | None = None) -> OneId:
+def _id(
+    key: str, parent: str | None, facts: Profile, horizon: int, *, past: bool = False, occasion: Occasion | None = None
+) -> OneId:
     from lifestage.moments import iso
 
     return OneId(
@@ -112,7 +115,7 @@ def _id(key: str, parent: str | None, facts: Profile, *, past: bool = False, occ
         past=past,
         since=None if occasion is None else iso(occasion.time),
         by=None if occasion is None else f"{occasion.type} {occasion.id} of {occasion.source}",
-        facts=facts_of(facts),
+        facts=facts_of(facts, horizon),
         sums=sums_of(facts),
         first_seen_at=None if facts.first_seen is None else iso(facts.first_seen),
         last_seen_at=None if facts.newest is None else iso(facts.newest),

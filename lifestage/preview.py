@@ -23,7 +23,7 @@ from lifestage.moments import iso
 from lifestage.pages import is_page
 from lifestage.partition import Partition
 from lifestage.profile import Profile
-from lifestage.seen import ENTRY
+from lifestage.seen import ENTRY, united_ids
 from lifestage.union import sums
 
 STEPS_MAX = 100_000
@@ -74,8 +74,8 @@ class Preview(msgspec.Struct, frozen=True):
     """What would have happened to ids: `lifestage.identity.OUTCOMES`."""
 
 
-def facts_of(profile: Profile) -> dict[str, int]:
-    """How many facts of each kind are kept of a profile; what is not there is left out."""
+def facts_of(profile: Profile, horizon: int) -> dict[str, int]:
+    """How many facts of each kind are kept of a profile, and events since `horizon` (ms); what is not there is left out."""
     found = {
         "orders": sum(order.time is not None for order in profile.orders),
         "refunds": sum(len(order.refunds) for order in profile.orders),
@@ -86,7 +86,7 @@ def facts_of(profile: Profile) -> dict[str, int]:
     }
     found |= {name: mark.dropped + len(mark.kept) for name, mark in sorted(profile.marks.items())}
     found |= {name: len(said) for name, said in sorted(profile.said.items())}
-    found["recent events"] = len(profile.seen) // ENTRY
+    found["recent events"] = len(united_ids([profile.seen], horizon)) // ENTRY
     return {name: count for name, count in found.items() if count}
 
 
@@ -100,7 +100,7 @@ def side_of(key: str, profile: Profile, clock: Clock, rules: Rules) -> Side:
         stage=profile.stage,
         since=iso(profile.moves[-1].at) if profile.moves else None,
         because=tuple(line for one in why for line in because(one)),
-        facts=facts_of(profile),
+        facts=facts_of(profile, clock.time - rules.lateness),
         sums=sums_of(profile),
         first_seen_at=None if profile.first_seen is None else iso(profile.first_seen),
         last_seen_at=None if profile.newest is None else iso(profile.newest),

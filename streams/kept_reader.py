@@ -128,6 +128,11 @@ class KeptReader(Closing):
         """The markers of all partitions that were asked for."""
         return [reading.state.marker for reading in self._readings.values()]
 
+    @property
+    def horizon(self) -> int:
+        """Events since then are known one by one, ms: the lateness before the newest clock that was read."""
+        return max(marker.clock for marker in self.markers()) - self._rules.lateness
+
     def chain(self, key: str) -> tuple[str, ...]:
         """An id, the one that it belongs to, and so on; whose profile it is comes last. Empty for one that is not known."""
         found: list[str] = []
