@@ -11,10 +11,12 @@ from itertools import groupby
 
 from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced
-from lifestage.facts import Fact, encode
+from lifestage.facts import Fact, Referred, encode
+from lifestage.identity import HOLDING
 from lifestage.keys import key_of
 from lifestage.moments import parse
 from lifestage.profile import Profile
+from lifestage.resolve import Forgotten, Silence, decided, forgotten, persons
 from lifestage.step import advance, take_together
 
 _CLOCK = Clock()
@@ -53,19 +55,42 @@ class Path:
 
 
 class Follower:
-    """One customer's replay under one plan: the facts of each instant in rising order, then the end."""
+    """One person's replay under one plan: the facts of each instant in rising order, then the end.
 
-    __slots__ = ("_key", "_path", "_rules", "profile")
+    `silences` are those of the person's ids before they were linked: what the plan had forgotten by then does not count.
+    """
 
-    def __init__(self, key: str, rules: Rules, path: Path) -> None:
+    __slots__ = ("_forgotten", "_key", "_path", "_rules", "profile")
+
+    def __init__(self, key: str, rules: Rules, path: Path, silences: Sequence[Silence] = ()) -> None:
         self._key, self._path = key, path
         self._rules = rules
+        self._forgotten: Forgotten | None = None
+        if silences:
+            held = rules.plan.plan.forget_anonymous
+            self._forgotten = forgotten(silences, None if rules.announce_anonymous else held, held)
         self.profile = Profile()
 
     def take(self, together: Sequence[Fact]) -> None:
         """Fold all facts of one instant, sorted by `in_order`, later than any before."""
         path = self._path
-        path.outcomes.update(take_together(self.profile, self._key, together, _CLOCK, self._rules, path))
+        counts = path.outcomes
+        if self._forgotten is not None:
+            together = self._left(together, self._forgotten)
+        outcomes = take_together(self.profile, self._key, together, _CLOCK, self._rules, path)
+        for fact, outcome in zip(together, outcomes, strict=True):
+            if type(fact) is not Referred:  # the other side of an event that is counted
+                counts[outcome] += 1
+
+    def _left(self, together: Sequence[Fact], forgotten: Forgotten) -> Sequence[Fact]:
+        left = []
+        for fact in together:
+            key = key_of(fact)
+            if key is not None and forgotten.has(key, fact):
+                self._path.outcomes["suppressed" if key.startswith(HOLDING) else "accepted"] += 1
+            else:
+                left.append(fact)
+        return left
 
     def finish(self, end: int) -> Profile:
         """Let time pass up to `end` (ms, exclusive); the profile as it stands then."""
@@ -79,35 +104,33 @@ def in_order(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def replay(facts: Iterable[Fact], rules: Rules, until: int | None = None) -> Path:
-    """The changes of all customers by (time, customer, seq), from facts with time < `until` and timers due < `until`.
+    """The changes of all persons by (time, customer, seq), from facts with time < `until` and timers due < `until`.
 
-    Without `until` time ends with the newest fact of all, inclusive.
+    Without `until` time ends with the newest fact of all, inclusive. Facts come under the ids that their events name: whose
+    they are is worked out here.
     """
-    by_key: dict[str, list[Fact]] = {}
-    newest = None
-    for fact in facts:
-        if until is not None and fact.time >= until:
-            continue
-        key = key_of(fact)
-        if key is None:
-            raise ValueError(f"fact {fact.id!r} of source {fact.source!r} names no customer")
-        by_key.setdefault(key, []).append(fact)
-        newest = fact.time if newest is None or fact.time > newest else newest
-    end = until if until is not None else (newest + 1 if newest is not None else 0)
+    known = [fact for fact in facts if until is None or fact.time < until]
+    end = until if until is not None else max((fact.time + 1 for fact in known), default=0)
     path = Path()
-    for key in sorted(by_key):
-        for _ in replay_customer(key, by_key[key], rules, end, path):
+    for person in persons(known, rules.link)[0]:
+        if person.root.startswith(HOLDING):
+            path.outcomes["suppressed"] += len(person.facts)
+            continue
+        for _ in replay_customer(person.root, person.facts, rules, end, path, person.silences):
             pass
+    path.outcomes.update(decided(known))
     path.changes.sort(key=lambda a: (parse(a.time), a.partitionkey, a.data.seq))
     return path
 
 
-def replay_customer(key: str, facts: Iterable[Fact], rules: Rules, end: int, path: Path) -> Iterator[Profile]:
+def replay_customer(
+    key: str, facts: Iterable[Fact], rules: Rules, end: int, path: Path, silences: Sequence[Silence] = ()
+) -> Iterator[Profile]:
     """Fold one customer's facts, in any order, then let time pass up to `end` (ms, exclusive).
 
     Yields the profile after each instant at which there are facts and once at the end.
     """
-    follower = Follower(key, rules, path)
+    follower = Follower(key, rules, path, silences)
     for _, together in groupby(in_order(facts), key=time_of):
         follower.take(list(together))
         yield follower.profile

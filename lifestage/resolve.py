@@ -1,0 +1,363 @@
+"""Who belongs to whom, worked out from facts alone: what the owners of the ids decide one after the other, in order of time.
+
+A function of the facts with several ids, and of merges and splits. What is kept is ids and links, no facts: an id that
+only ever stands alone costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import NamedTuple
+
+from lifestage.fact import Fact
+from lifestage.facts import (
+    IdentityMerged,
+    IdentitySplit,
+    OrderCancelled,
+    OrderCompleted,
+    OrderRefunded,
+    OrderUpdated,
+    SubscriptionAct,
+    encode,
+)
+from lifestage.identity import ALIASES_MAX, ASKED_MAX, HOLDING
+from lifestage.keys import ANONYMOUS, MERGES, claims, class_of, key_of, lower_ids
+from lifestage.profile import DAY
+from lifestage.sides import facts_from
+
+Order = bytes
+"""A place among facts by (time, source, id): `order_of`."""
+
+_LASTING = (OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled, SubscriptionAct)
+"""A visitor with one of these is not forgotten."""
+
+
+def order_of(fact: Fact) -> Order:
+    """Bytes in the order of (time, source, id)."""
+    return b"%b%b\0%b\0" % (fact.time.to_bytes(8, "big"), fact.source.encode(), fact.id.encode())
+
+
+class Stay(NamedTuple):
+    """Whose the facts of an id are that come before `until`; None: all further ones."""
+
+    until: Order | None
+    root: str
+
+
+class Kept(NamedTuple):
+    """An id of a profile, as the profile has it in the end."""
+
+    id: str
+    since: int
+    """When it was linked, ms."""
+    past: bool = False
+    """It has gone to another profile since; what came before stays."""
+
+
+class Resolver:
+    """Takes claims, merges and splits in order of time, and then says of each id whose its facts are."""
+
+    def __init__(self) -> None:
+        self._to: dict[str, str] = {}
+        """Id → the id that it was linked to."""
+        self._since: dict[str, int] = {}
+        self._past: dict[str, list[tuple[Order, str, int]]] = {}
+        """Id that has gone from one to another → up to when, to whom it was linked, and since when."""
+        self._began: dict[str, Order] = {}
+        """Where an id was linked to an anonymous one, which may go to another: from when."""
+        self._below: Counter[str] = Counter()
+        """Id → how many belong to it, directly or through others."""
+        self._asked: dict[str, dict[str, int]] = {}
+        self._apart: dict[str, set[str]] = {}
+        self._forest: dict[str, str] = {}
+        self._decided: set[tuple[str, str]] = set()
+        self.fullest = 0
+        """The most ids that belonged to one profile at any time."""
+
+    # -- what has happened -----------------------------------------------------------------------
+
+    def claim(self, order: Order, key: str, lowers: Iterable[str]) -> None:
+        """A fact under `key` names these lower ids, the higher first."""
+        root, time = self.root(key), int.from_bytes(order[:8], "big")
+        day, asked = time // DAY, self._asked.get(root, {})
+        wanted = []
+        for lower in lowers:
+            if self.root(lower) == root or asked.get(lower, -1) >= day:
+                continue
+            if self._below[root] >= ALIASES_MAX:
+                self._refused(root, lower, day)
+            else:
+                wanted.append(lower)
+        for lower in wanted:
+            if not self._link(lower, key, order):
+                self._refused(root, lower, day)
+
+    def found(self, order: Order, key: str, thing: str) -> None:
+        """A fact under `key` says whose an order or ticket is; the first that does counts."""
+        if thing not in self._to:
+            self._set(thing, key, order)
+
+    def decide(self, fact: IdentityMerged | IdentitySplit) -> bool:
+        """Merge or split as somebody asks; False for one that was there before."""
+        if (fact.source, fact.id) in self._decided:
+            return False
+        self._decided.add((fact.source, fact.id))
+        if isinstance(fact, IdentitySplit):
+            for id in fact.ids:
+                self._forest.pop(id, None)
+                self._split(id)
+            return True
+        roots = {self._survivor(id) for id in (*fact.ids, *((fact.into,) if fact.into is not None else ()))}
+        into = min(roots, key=_precedence) if fact.into is None else self._survivor(fact.into)
+        if len(roots) > 1 and class_of(into) >= max(map(class_of, roots)):
+            for id in sorted(roots - {into}):
+                self._forest[id] = into
+                self._link(id, into, order_of(fact), merge=True)
+        return True
+
+    def _survivor(self, id: str) -> str:
+        while id in self._forest:
+            id = self._forest[id]
+        return id
+
+    def _refused(self, root: str, lower: str, day: int) -> None:
+        asked = self._asked.setdefault(root, {})
+        asked.pop(lower, None)
+        asked[lower] = day
+        if len(asked) > ASKED_MAX:
+            del asked[next(iter(asked))]
+
+    def _link(self, id: str, target: str, order: Order, *, merge: bool = False) -> bool:
+        """What the owner of an id does when it is asked to belong to `target`: whether it does."""
+        now = self._to.get(id)
+        if target in (id, now) or (not merge and target in self._apart.get(id, ())):
+            return False
+        if now is not None:
+            if merge or not id.startswith(ANONYMOUS):
+                return False
+            self._past.setdefault(id, []).append((order, now, self._since[id]))
+            # what came so far stays: the id is counted there and here
+            self._count(now, -self._below[id])
+        self._set(id, target, order)
+        self._asked.pop(id, None)
+        self._count(target, 1 + self._below[id])
+        if id in self._past:
+            self._gather(id, self.root(target), target)
+        return True
+
+    def _set(self, id: str, target: str, order: Order) -> None:
+        self._to[id] = target
+        self._since[id] = int.from_bytes(order[:8], "big")
+        if target.startswith(ANONYMOUS):
+            self._began[id] = order
+        else:
+            self._began.pop(id, None)
+
+    def _gather(self, id: str, root: str, target: str) -> None:
+        """An id's facts within one profile are together: what it left at `root` goes where the id is now."""
+        past = self._past[id]
+        for n, (until, to, since) in enumerate(past):
+            if to != id and self.root(to) == root:
+                past[n] = until, target, since
+                self._count(to, -1)
+
+    def _split(self, id: str) -> None:
+        target = self._to.pop(id, None)
+        if target is None:
+            return
+        self._apart.setdefault(id, set()).add(target)
+        self._count(target, -1 - self._below[id])
+        if id in self._past:
+            self._gather(id, self.root(target), id)
+
+    def _count(self, id: str | None, more: int) -> None:
+        while id is not None:
+            self._below[id] += more
+            self.fullest = max(self.fullest, self._below[id])
+            id = self._to.get(id)
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def root(self, id: str) -> str:
+        """The profile that an id belongs to now: itself, where it belongs to nobody."""
+        to = self._to
+        while (target := to.get(id)) is not None:
+            id = target
+        return id
+
+    def owner(self, id: str, order: Order) -> str:
+        """The profile that a fact belongs to which came under `id` at `order`."""
+        while True:
+            target = self._to.get(id)
+            for until, before, _ in self._past.get(id, ()):
+                if order < until:
+                    # given back to the id itself by a split, it is where the id is
+                    target = before if before != id else target
+                    break
+            if target is None:
+                return id
+            order, id = max(order, self._began.get(id, b"")), target
+
+    def stays(self, id: str) -> tuple[Stay, ...]:
+        """Whose the facts of an id are, from the first to the last."""
+        if not self._past:
+            return (Stay(None, self.root(id)),)
+        cuts, seen, ids = set[Order](), set[str](), [id]
+        while ids:
+            one = ids.pop()
+            if one not in seen:
+                seen.add(one)
+                ids += [self._to[one]] if one in self._to else []
+                cuts.update(until for until, _, _ in self._past.get(one, ()))
+                ids += [to for _, to, _ in self._past.get(one, ())]
+        found: list[Stay] = []
+        for start, end in zip([b"", *sorted(cuts)], [*sorted(cuts), None], strict=True):
+            root = self.owner(id, start)
+            if found and found[-1].root == root:
+                found.pop()
+            found.append(Stay(end, root))
+        return tuple(found)
+
+    def joined(self, id: str) -> int | None:
+        """When an id first belonged to another, ms; None: never, or it was its own again since."""
+        past = self._past.get(id)
+        return past[0][2] if past else self._since[id] if id in self._to else None
+
+    def ids(self) -> Iterator[str]:
+        """Every id whose facts may be another's, and every order or ticket that somebody's is."""
+        yield from self._to
+        yield from (id for id in self._past if id not in self._to)
+
+    def members(self, root: str) -> list[Kept]:
+        """The ids that belong to a profile, by name, and those that have left facts there; not its orders and tickets."""
+        found = [Kept(id, self._since[id]) for id in self._to if not id.startswith(HOLDING) and self.root(id) == root]
+        now = {kept.id for kept in found}
+        for id, past in self._past.items():
+            left = [since for _, to, since in past if to != id and self.root(to) == root]
+            if left and id not in now:
+                found.append(Kept(id, left[0], past=True))
+        return sorted(found)
+
+
+def _precedence(id: str) -> tuple[int, str]:
+    return -class_of(id), id
+
+
+class Silence(NamedTuple):
+    """A time without a fact of an anonymous id or of an order, before it was linked: as long as `ms`, up to `until`.
+
+    A plan that forgets sooner has forgotten what came before.
+    """
+
+    id: str
+    until: int
+    ms: int
+
+
+def silences(id: str, facts: Iterable[Fact], joined: int | None, least: int) -> list[Silence]:
+    """The silences longer than `least` (ms) of an id whose facts come in order, up to when it was linked.
+
+    A visitor who has ordered is not forgotten.
+    """
+    found: list[Silence] = []
+    before: int | None = None
+    held = id.startswith(HOLDING)
+    for fact in facts:
+        if joined is not None and fact.time >= joined:
+            break
+        if before is not None and fact.time - before > least:
+            found.append(Silence(id, fact.time, fact.time - before))
+        before = fact.time
+        if not held and isinstance(fact, _LASTING):
+            return found
+    if joined is not None and before is not None and joined - before > least:
+        found.append(Silence(id, joined, joined - before))
+    return found
+
+
+class Forgotten(NamedTuple):
+    """What a plan has forgotten of the ids of a profile before they were linked to it."""
+
+    before: dict[str, int]
+    """Id → facts of it with an earlier time are gone, ms."""
+
+    def has(self, key: str, fact: Fact) -> bool:
+        """Whether a fact that came under `key` is forgotten."""
+        return fact.time < self.before.get(key, -1)
+
+
+def forgotten(told: Sequence[Silence], visitors: int | None, held: int | None) -> Forgotten | None:
+    """What is forgotten after so much silence (ms; None: never) by visitors, and by orders and tickets."""
+    before: dict[str, int] = {}
+    for id, until, ms in told:
+        most = held if id.startswith(HOLDING) else visitors
+        if most is not None and ms > most:
+            before[id] = max(until, before.get(id, -1))
+    return Forgotten(before) if before else None
+
+
+_place = itemgetter(0, 1)
+
+
+class Person(NamedTuple):
+    """Whose path is one: the facts of all ids that are theirs in the end."""
+
+    root: str
+    facts: list[Fact]
+    """In order."""
+    silences: list[Silence]
+
+
+def persons(facts: Iterable[Fact], link: bool = True) -> tuple[list[Person], Resolver]:
+    """The persons behind facts in any order, by key, and who belongs to whom. `link`: events with several ids link them.
+
+    Merges and splits are nobody's facts. Raises `ValueError` for a fact that names nobody.
+    """
+    by_id: dict[str, list[tuple[Order, bytes, Fact]]] = {}
+    for given in facts:
+        for fact in facts_from(given):
+            key = key_of(fact)
+            if key is None:
+                raise ValueError(f"fact {fact.id!r} of source {fact.source!r} names no customer")
+            by_id.setdefault(key, []).append((order_of(fact), encode(fact), fact))
+    resolver = resolved(by_id, link)
+    found: dict[str, list[tuple[Order, bytes, Fact]]] = {}
+    told: dict[str, list[Silence]] = {}
+    for id in sorted(by_id.keys() - {MERGES}):
+        by_id[id].sort(key=_place)
+        for one in by_id[id]:
+            found.setdefault(resolver.owner(id, one[0]), []).append(one)
+        joined = resolver.joined(id)
+        if joined is not None and class_of(id) <= class_of(ANONYMOUS):
+            for stay in resolver.stays(id)[:1]:
+                told.setdefault(stay.root, []).extend(silences(id, (one[2] for one in by_id[id]), joined, 0))
+    return [
+        Person(root, [one[2] for one in sorted(found[root], key=_place)], told.get(root, [])) for root in sorted(found)
+    ], resolver
+
+
+def resolved(by_id: Mapping[str, Iterable[tuple[Order, bytes, Fact]]], link: bool) -> Resolver:
+    """Who belongs to whom by these facts, each under its key."""
+    resolver = Resolver()
+    for order, _, fact, key in sorted(((*one, key) for key, facts in by_id.items() for one in facts), key=_place):
+        if isinstance(fact, IdentityMerged | IdentitySplit):
+            resolver.decide(fact)
+        elif link:
+            resolver.claim(order, key, lower_ids(fact))
+            thing = claims(fact)
+            if thing is not None and thing in by_id:
+                resolver.found(order, key, thing)
+    return resolver
+
+
+def decided(facts: Iterable[Fact]) -> Counter[str]:
+    """The outcomes of merges and splits among facts: each is accepted once."""
+    found: Counter[str] = Counter()
+    known = set()
+    for fact in facts:
+        if isinstance(fact, IdentityMerged | IdentitySplit):
+            found["duplicate" if (fact.source, fact.id) in known else "accepted"] += 1
+            known.add((fact.source, fact.id))
+    return found
