@@ -79,7 +79,8 @@ def test_a_union_keeps_what_one_set_of_all_facts_keeps(deal: Dealt) -> None:
     """While nothing was let go, its bytes are those of one fold of the facts: each event, order and refund once."""
     whole = united([facts_of(deal.whole)], deal.rules.plan.keep, deal.horizon)
     assert kept(union(deal), BESIDE) == kept(whole, BESIDE)
-    assert {name: list(found) for name, found in sums(union(deal)).items()} == deal.sums
+    told = {currency: tuple(amounts) for currency, amounts in deal.sums.items() if any(amounts)}
+    assert sums(union(deal)) == told
 
 
 @often
