@@ -17,6 +17,7 @@ import msgspec
 
 from lifestage import aliases, envelopes, events, facts, moments, wire
 from lifestage.envelopes import Headers, Opened
+from lifestage.events_relations import TRAIT_TEXT_MAX
 from lifestage.facts import Fact
 from lifestage.invalid import InvalidError, shown
 from lifestage.keys import ANONYMOUS, EMAIL, RESERVED, email_key, is_blocked
@@ -47,6 +48,8 @@ _read_names: dict[type[wire.Event], Callable[[wire.Event], tuple[object, ...]]] 
 
 
 _MAY_BE_NOBODYS = ("anybody", "company", "thing", "ids")
+_QUOTES = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
+"""An address, anywhere in a text."""
 _EMAIL_KEY = re.compile(r"email:[0-9a-f]{32}")
 _CONTEXT_FIELDS = len(facts.Context.__struct_fields__)
 _WRONG = (InvalidError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -155,6 +158,8 @@ class Decoder:
                 self._name_referrer(event)
             elif owner == "ids":
                 self._name_ids(event)
+        elif isinstance(event, events.ProfileUpdated):
+            self._name_traits(event)
         given, anonymous, account = event.customer_id, event.anonymous_id, event.account_id
         customer = self._customer(given, "$.customer_id") if given is not None else None
         named: str | None = None
@@ -207,6 +212,12 @@ class Decoder:
             event.email = None
         if event.referred_id is not None:
             event.referred_id = self._customer(event.referred_id, "$.referred_id")
+
+    def _name_traits(self, event: events.ProfileUpdated) -> None:
+        """A text with an address in it stands for its keyed hash: traits are kept and shown as they were said."""
+        for name, given in event.traits.items():
+            if isinstance(given, str) and "@" in given and len(given) <= TRAIT_TEXT_MAX and _QUOTES.search(given):
+                event.traits[name] = email_key(given, self._secret)
 
     def _name_ids(self, event: wire.Event) -> None:
         """What stands in `ids` and `into` become keys."""

@@ -1,0 +1,48 @@
+"""What is said of a person is kept as it was said, but for addresses."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.json import encode
+
+from lifestage.decode import Decoder, Refusal
+from lifestage.facts import ProfileUpdated
+from lifestage.keys import email_key
+from tests.core.samples import event
+
+SECRET = b"a secret of the tests"
+KEY = email_key("ann@example.com", SECRET)
+
+
+def trait(given: object) -> object:
+    """What is kept of one trait."""
+    found = Decoder(SECRET).decode(encode(event("profile.updated", customer_id="ann", traits={"said": given})), None)
+    assert isinstance(found, ProfileUpdated), found
+    return found.traits["said"]
+
+
+@pytest.mark.parametrize("given", ["ann@example.com", " Ann@Example.com"])
+def test_an_address_stands_for_its_keyed_hash(given: str) -> None:
+    """In any spelling the key that stands for it elsewhere, too."""
+    assert trait(given) == KEY
+
+
+@pytest.mark.parametrize("given", ["write to ann@example.com", "Ann <ann@example.com>", "a@b.co,c@d.co"])
+def test_a_text_with_an_address_in_it_stands_for_its_keyed_hash(given: str) -> None:
+    """The whole text: it can be compared, and not read."""
+    assert trait(given) == email_key(given, SECRET)
+
+
+@pytest.mark.parametrize("given", ["@ann", "3 @ 1.50 EUR", "ann@work", "pro", "", 5.0, True, None])
+def test_what_is_no_address_is_kept_as_it_was_said(given: object) -> None:
+    """Names, prices, numbers, truths and what was taken back."""
+    assert trait(given) == given
+
+
+def test_a_text_that_is_too_long_is_refused_all_the_same() -> None:
+    """With an address in it as without."""
+    wrong = event("profile.updated", customer_id="ann", traits={"said": "ann@example.com" + "x" * 300})
+    found = Decoder(SECRET).decode(encode(wrong), None)
+    assert isinstance(found, Refusal)
+    assert found.reason == "out_of_range"
+    assert "ann@" not in found.message
