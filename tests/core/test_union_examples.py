@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from lifestage.cause import Cause, Clock
-from lifestage.facts import Fact, OrderUpdated, TrialEnded, TrialStarted
+from lifestage.facts import Fact, FeedbackReceived, OrderUpdated, TrialEnded, TrialStarted
 from lifestage.fold import fold
 from lifestage.look import Look
 from lifestage.operands import OPERANDS
@@ -94,11 +94,29 @@ def test_silences_between_visits_of_two_devices() -> None:
     one = Profile(activity=[day[0], day[5], day[40], day[45]], recent=[day[60]])
     other = Profile(activity=[day[15], day[30]], recent=[day[44], day[46], day[50], day[70]])
     found = united([one, other], keeping([], (), gap), day[50])
-    # as long as the gap is no nearer
+    # a silence as long as the gap stays one
     assert (found.activity, found.recent) == ([day[0], day[5], day[15], day[30], day[40], day[50]], [day[60], day[70]])
-    nearer = united([one, other, Profile(recent=[day[6]])], keeping([], (), gap), day[39])
+    assert encode(found) == encode(united([other, one], keeping([], (), gap), day[50]))
+    nearer = united([other, one, Profile(recent=[day[6]])], keeping([], (), gap), day[39])
     assert nearer.activity == [day[0], day[30], day[40], day[45]]
     assert nearer.recent == [day[46], day[50], day[60], day[70]]
+
+
+def test_things_seen_and_answers_given_under_several_ids() -> None:
+    """Different sessions are counted once each wherever they were seen; the latest answer is that of all."""
+    one = folded(replace(visit(1, "a"), session_id="x"), replace(visit(2, "b"), session_id="y"), answer(3, "c", 9.0))
+    other = folded(replace(visit(2, "d"), session_id="z"), replace(visit(4, "e"), session_id="x"), answer(2, "f", 2.0))
+    found = all_of(other, one, other)
+    look = Look(found, START + 5 * DAY)
+    assert (look.distinct("sessions", 30 * DAY), look.distinct("sessions", 2 * DAY)) == (3, 1)
+    assert (look.score("nps", None), Look(found, START + 2 * DAY).score("nps", None)) == (9000, 2000)
+    assert [len(found.distinct["sessions"]), len(found.said["nps"])] == [4, 2]
+
+
+def answer(day: float, id: str, score: float) -> FeedbackReceived:
+    """An answer to “would you recommend us”."""
+    said: dict[str, Any] = {"survey_id": "q", "metric": "nps", "score": score, "scale_min": 0, "scale_max": 10}
+    return FeedbackReceived(time=START + round(day * DAY), source="shop", id=id, customer_id="c1", **said)
 
 
 def test_instants_that_became_a_number_add_up() -> None:
@@ -119,6 +137,7 @@ def test_instants_without_ids_count_each() -> None:
     """What an older release kept cannot be told apart; beside it, what has ids is."""
     old, new = as_before(folded(visit(1, "a"), visit(2, "b"))), folded(visit(1, "a"), visit(3, "c"))
     assert all_of(old, new, new).marks["visits"].kept == [START + n * DAY for n in (1, 1, 2, 3)]
+    assert all_of(old, old, new).marks["visits"].kept == [START + n * DAY for n in (1, 1, 1, 2, 2, 3)]
 
 
 def test_ids_that_were_seen_are_kept_once_with_the_oldest_first() -> None:
@@ -173,7 +192,7 @@ def test_facts_alone_are_a_profile_of_nothing_else() -> None:
     assert encode(facts) == before != encode(facts_of(profile))
     assert (facts.stage, facts.seq, facts.kin, facts.moves) == (None, 0, None, [])
     assert not is_empty(facts)
-    assert is_empty(Profile(stage="x", seq=3, kin=Kin("other")))
+    assert is_empty(Profile(stage="x", seq=3, newest=START, kin=Kin("other")))
     assert is_empty(all_of())
     assert is_empty(all_of(Profile(), Profile()))
 
