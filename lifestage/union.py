@@ -59,6 +59,23 @@ def adopt(profile: Profile, facts: Profile) -> None:
     profile.__dict__.clear()
 
 
+def forget_places(facts: Profile) -> None:
+    """Let facts that came through another partition's log name no places: there they are those of other facts."""
+    facts.reach_offset = facts.acquired_offset = -1
+    for order in facts.orders:
+        order.offset = -1
+        for version in order.later:
+            version.offset = -1
+    for subscription in facts.subscriptions:
+        for act in subscription.acts:
+            act.offset = -1
+    for mark in facts.marks.values():
+        mark.offsets = [-1] * len(mark.kept)
+    for every in facts.said.values():
+        for said in every:
+            said.offset = -1
+
+
 def sums(profile: Profile) -> dict[str, tuple[int, int, int]]:
     """By currency (orders, gross, net) in minor units: what a profile adds to the company's sums."""
     found: dict[str, tuple[int, int, int]] = {}

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from lifestage.cause import Cause, Clock
-from lifestage.facts import Fact, FeedbackReceived, OrderUpdated, TrialEnded, TrialStarted
+from lifestage.evidence import evidence_of
+from lifestage.facts import Fact, FeedbackReceived, OrderUpdated, SubscriptionStarted, TrialEnded, TrialStarted
 from lifestage.fold import fold
 from lifestage.look import Look
 from lifestage.operands import OPERANDS
@@ -17,9 +18,9 @@ from lifestage.seen import ENTRY, SEEN_MAX, has_seen, id_hash, remember
 from lifestage.signals import keeping
 from lifestage.standing import MANY
 from lifestage.step import add_to_part, take
-from lifestage.union import FACTS, adopt, facts_of, is_empty, sums, united
+from lifestage.union import FACTS, adopt, facts_of, forget_places, is_empty, sums, united
 from tests.core.dealing import as_before
-from tests.core.histories import RULES, START, cancel, order, refund, visit
+from tests.core.histories import RULES, START, cancel, mail, order, refund, visit
 from tests.core.oracle import DAY
 
 EVERY = keeping([(operand.reads, 400 * DAY) for operand in OPERANDS.values()], ("plan", "seats", "vip"), 1)
@@ -176,6 +177,7 @@ def test_what_was_announced_stays_and_the_facts_change() -> None:
     for name, value in told.items():
         setattr(profile, name, value)
     adopt(profile, facts_of(more))
+    assert not profile.__dict__
     assert Look(profile, START + 300 * DAY).standing == MANY + 2
     assert {name: getattr(profile, name) for name in told} == told
     assert encode(facts_of(profile)) == encode(facts_of(more))
@@ -204,6 +206,26 @@ def test_a_part_remembers_the_events_that_it_was_given() -> None:
     assert has_seen(part, id_hash("shop", "a", RULES.id_key), 0)
     assert (part.newest, part.first_seen, part.reach_offset) == (START + DAY, START + DAY, 4)
     assert take(part, "c1", visit(1, "a"), Cause(None), Clock(), RULES, Path()) == "duplicate"
+
+
+def test_facts_of_another_log_name_no_places() -> None:
+    """All offsets go, and nothing else; evidence of them then names no record."""
+    told = [order(1, "a", "o1"), order(2, "b", "o2"), visit(3, "c"), mail(4, "d", "clicked"), answer(5, "e", 9.0)]
+    begun = SubscriptionStarted(time=START, source="shop", id="g", customer_id="c1", subscription_id="s")
+    changed = OrderUpdated(time=START + 3 * DAY, source="shop", id="u", customer_id="c1", order_id="o1",
+                           currency="EUR", total_minor=900, net_minor=800)  # fmt: skip
+    here, there = folded(*told, begun, changed), folded(*told, begun, changed)
+    plan = RULES.plan
+    forget_places(there)
+    for at in range(7):
+        look, other = plan.look(here, START + at * DAY), plan.look(there, START + at * DAY)
+        stage = plan.stage_at(look, None)
+        found = evidence_of(plan, stage, look, located=True)
+        assert found.positions
+        assert evidence_of(plan, stage, other, located=True) == replace(found, positions=())
+    assert {mark.offsets[0] for mark in there.marks.values()} == {-1}
+    assert {said.offset for every in there.said.values() for said in every} == {-1}
+    assert encode(all_of(here, there)) == encode(all_of(here))
 
 
 def test_of_one_instant_the_place_in_the_log_that_is_known_first_is_kept() -> None:
