@@ -14,6 +14,7 @@ from agents.lifecycle import define_lifecycle
 from config.settings import Settings
 from lifestage.cause import Rules
 from lifestage.change import encode_value
+from lifestage.log import topic_code
 from streams import connections
 from streams.batches import BatchConsumer, BatchSchema
 from streams.collector import WorkerMetrics
@@ -95,7 +96,13 @@ class Worker:
         """What looks after state that is lost, written over or stands still."""
         kafka = self.settings.kafka
         self.rebuilds = Rebuilds(
-            connection, kafka.request_timeout_s, self.topics, self.profiles, self.outbox, self.keeper.already
+            connection,
+            kafka.request_timeout_s,
+            self.topics,
+            self.profiles,
+            self.outbox,
+            self.keeper.already,
+            self.keeper.posting.out,
         )
         self.profiles.on_recover(self.rebuilds.prepare)
         self.takeovers = Takeovers(
@@ -132,6 +139,7 @@ class Worker:
         """Connect and start everything but Faust itself, which the caller starts next."""
         ids = await asyncio.to_thread(check_topics, self.settings, self._bootstrap)
         self._doorway.name_sources({topic.name: ids[topic.name] for topic in self.topics.sources})
+        self.profiles.code = topic_code(self.topics.log.name, ids[self.topics.log.name])
         self._stall.start()
         await self.outbox.start(topic.name for topic in self.topics.all() if topic not in self.topics.sources)
         await self.takeovers.start()
@@ -233,6 +241,7 @@ class Worker:
         for number in owned - set(self._accounted):
             partition = self.profiles.owned[number]
             self._accounted[number] = accounts_of(partition)
+            self.metrics.counts.adopt(number, partition.marker.identity)
             if self.read_model is not None:
                 self.read_model.adopt(number, dict(partition.marker.population), partition.applied)
 
@@ -250,6 +259,7 @@ class Worker:
             if count > before.get(key, 0):
                 counts.add(*key, count - before.get(key, 0))
         self._accounted[partition.number] = now
+        counts.happened(partition.number, partition.marker.identity)
         if self.read_model is not None:
             views: dict[str, Any] = {key.decode(): REREAD for key in kept.keys}
             views.update((key.decode(), None) for key in kept.gone)

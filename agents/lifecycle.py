@@ -36,6 +36,7 @@ def define_lifecycle(
                     partition = profiles.partition(run.partition)
                     check_next(partition, run)
                     for changes in partition.folding((r.offset, r.key, r.value) for r in run.records):
+                        await keeper.post(run.partition, partition.take_posted())
                         await keeper.tell(run.partition, changes)
                         await asyncio.sleep(0)
                 await keeper.folded(partition)

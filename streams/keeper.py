@@ -1,7 +1,7 @@
 """Keeping and telling, in the one order that survives a crash at any point.
 
-Changes are sent as soon as they are decided. A flush of a partition then goes: changes acknowledged → profiles and
-marker into the changelog, acknowledged → only now may the offset be committed → read model. A flush that does not fit
+Changes, and messages to other partitions, are sent as soon as they are decided. A flush of a partition then goes: both
+acknowledged → profiles and marker into the changelog, acknowledged → only now may the offset be committed → read model. A flush that does not fit
 one Kafka batch is announced by a *prepared* marker, so that its counts survive when it is cut off in the middle.
 """
 
@@ -18,9 +18,11 @@ from faust.types import TP
 
 from lifestage.change import Announced, encode_value, headers
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
+from lifestage.messages import Posted
 from lifestage.partition import Checkpoint, Partition
 from streams.batches import BatchConsumer
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
+from streams.posting import Posting
 from streams.profiles import APPLIED, ProfilesTable
 from streams.stop import fail_stop
 from streams.topics import Topics
@@ -40,13 +42,14 @@ class Kept(NamedTuple):
 
 
 class Untold:
-    """Changes of a partition since its last flush."""
+    """Changes and messages of a partition since its last flush."""
 
     def __init__(self) -> None:
         self.futures: list[asyncio.Future[Any]] = []
         self.changes: list[Announced] = []
         self.newest: dict[str, OutRecord] = {}
         """By customer, as `customer-stages` gets it."""
+        self.posts: list[asyncio.Future[Any]] = []
 
 
 class Keeper:
@@ -69,6 +72,7 @@ class Keeper:
         self._kick = asyncio.Event()
         self.already: dict[int, dict[str, int]] = {}
         """Partition → customer → the greatest seq that was out before its state was lost: up to it all would be repeats."""
+        self.posting = Posting(outbox, topics)
         self.consumer: BatchConsumer | None = None
         self.open = False
         """Whether runs are folded: not between a drain and the next seek."""
@@ -96,6 +100,11 @@ class Keeper:
                 record if change.data.stage is not None else (record[0], None, record[2])
             )
         untold.futures += await self._outbox.send(self._topics.changes.name, number, records)
+
+    async def post(self, number: int, posted: list[Posted]) -> None:
+        """Send messages to other partitions now; their acknowledgement is awaited by the flush that keeps their state."""
+        if posted:
+            self._untold[number].posts += await self.posting.send(number, posted)
 
     async def folded(self, partition: Partition) -> None:
         """A run is folded: ask for a flush when much is dirty, and wait for it when too much is."""
@@ -132,8 +141,9 @@ class Keeper:
                 fail_stop(f"{self._topics.log.name}[{partition.number}]: profiles were dirty at a seek")
         for number in [n for n in self._untold if n not in self._profiles.owned]:
             del self._untold[number]
-        for number in [n for n in self.already if n not in self._profiles.owned]:
-            del self.already[number]
+        for table in (self.already, self.posting.out):
+            for number in [n for n in table if n not in self._profiles.owned]:
+                del table[number]
         self.open = True
 
     async def flush(self, number: int) -> None:
@@ -146,6 +156,7 @@ class Keeper:
                     return
                 checkpoint = partition.checkpoint()
                 untold = self._untold.pop(number, None) or Untold()
+            await acknowledged(untold.posts, "messages")
             await self._tell_newest(number, untold)
             await self._keep(number, checkpoint)
             if checkpoint.final and self.consumer is not None:

@@ -13,6 +13,7 @@ from faust.tables.table import Table
 from faust.types import TP
 
 from lifestage.cause import Rules
+from lifestage.log import NO_TOPIC
 from lifestage.partition import Partition
 from streams.stop import fail_stop
 from streams.tombstones import APPLIED, applied_of
@@ -25,6 +26,8 @@ class ProfilesTable(Table):
 
     rules: Rules
     log_topic: str
+    code = NO_TOPIC
+    """The code of the log itself, by which its partitions know each other's messages; set before the first is folded."""
 
     def prepare(self, rules: Rules, log_topic: str) -> None:
         """Give the table what a fold goes by; once, before the app starts."""
@@ -41,7 +44,7 @@ class ProfilesTable(Table):
         """The fold of an owned log partition."""
         partition = self.owned.get(number)
         if partition is None:
-            partition = self.owned[number] = Partition(self.rules, self.log_topic, number)
+            partition = self.owned[number] = Partition(self.rules, self.log_topic, number, self.code)
             self._fresh.add(number)
         return partition
 

@@ -16,7 +16,7 @@ from streams.connections import Reached, UnreachableError, reach_kafka
 from streams.provision_plan import Action, Existing, ProvisionError, decide
 from streams.topics import Topics, topics_of
 
-__all__ = ["Action", "ProvisionError", "apply", "check_topics", "plan", "topic_ids"]
+__all__ = ["Action", "ProvisionError", "apply", "check_codes", "check_topics", "plan", "topic_ids"]
 
 IN_FORCE_S = 10.0
 
@@ -58,7 +58,8 @@ def apply(settings: Settings, bootstrap: str, actions: Iterable[Action]) -> None
 def check_topics(settings: Settings, bootstrap: str) -> dict[str, str]:
     """The id of each topic by name (UUID text; empty when the broker tells none), once all topics are there and fit.
 
-    Raises `ProvisionError` naming what is missing or has another partition count, `UnreachableError` without a broker.
+    Raises `ProvisionError` naming what is missing, has another partition count or the code of another, and
+    `UnreachableError` without a broker.
     """
     topics = topics_of(settings)
     with _admin(reach_kafka(settings, bootstrap), bootstrap) as admin:
@@ -68,7 +69,9 @@ def check_topics(settings: Settings, bootstrap: str) -> dict[str, str]:
             raise ProvisionError(f"topics are missing on {bootstrap}: {', '.join(missing)}; type  lifestage provision")
         found = {topic["name"]: topic for topic in admin.describe_topics([topic.name for topic in topics.all()])}
     _check_counts(topics, {name: len(topic["partitions"]) for name, topic in found.items()})
-    return {name: str(topic.get("topic_id") or "") for name, topic in found.items()}
+    ids = {name: str(topic.get("topic_id") or "") for name, topic in found.items()}
+    check_codes(topics, ids)
+    return ids
 
 
 def _check_counts(topics: Topics, counts: Mapping[str, int]) -> None:
@@ -84,6 +87,23 @@ def _check_counts(topics: Topics, counts: Mapping[str, int]) -> None:
         f"{told}partitions were added to it, and Kafka cannot take them back: start with another topics.prefix and "
         "kafka.group, and send the events again"
     )
+
+
+def check_codes(topics: Topics, ids: Mapping[str, str], code: Callable[[str, str], int] = topic_code) -> None:
+    """What the log has from a source is told from what it has from itself and from the others, else `ProvisionError`."""
+    known: dict[int, str] = {}
+    for name in _named_in_the_log(topics):
+        other = known.setdefault(code(name, ids[name]), name)
+        if other != name:
+            raise ProvisionError(
+                f"topics {other} and {name} have the same code, by which the log knows where a record is from: delete "
+                f"the source {name if name != topics.log.name else other} when all of it is read, and type  lifestage provision"
+            )
+
+
+def _named_in_the_log(topics: Topics) -> list[str]:
+    """The topics that records of the log name as their origin: itself first, then the sources."""
+    return [topics.log.name, *(topic.name for topic in topics.sources)]
 
 
 def topic_ids(settings: Settings, bootstrap: str) -> dict[str, str]:
@@ -143,13 +163,14 @@ def keep_apart(
     made: Sequence[Action],
     code: Callable[[str, str], int] = topic_code,
 ) -> None:
-    """Make a source that was `made` just now once more, under another id, while another source has its code.
+    """Make a source, or the log, that was `made` just now once more, under another id, while another has its code.
 
-    A code is 16 bits of the name and of the id that Kafka chose: of 4,400 deployments with six sources one is hit, and
+    A code is 16 bits of the name and of the id that Kafka chose: of 3,100 deployments with six sources one is hit, and
     its workers would refuse to start.
     """
-    sources = [topic.name for topic in topics_of(settings).sources]
-    while (again := clash(_ids(admin, sources), [action.topic for action in made], code)) is not None:
+    there = set(admin.list_topics())
+    named = [name for name in _named_in_the_log(topics_of(settings)) if name in there]
+    while (again := clash(_ids(admin, named), [action.topic for action in made], code)) is not None:
         admin.delete_topics([again])
         deadline = time.monotonic() + IN_FORCE_S
         while again in admin.list_topics() and time.monotonic() < deadline:

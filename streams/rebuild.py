@@ -4,7 +4,8 @@ Where the changelog of a partition holds no marker although the log has records,
 that gives was mostly announced before; so the changes that are out already are looked up first, in `customer-stages`
 and, as that keeps nothing of who left, in what is kept of `stage-changes`. A change that got into the second and not
 into the first, because the worker died in between, is copied: nobody will announce it any more. The group's commit stays where it was until
-the rebuild has passed it: a rebuild that was cut off is known by it and goes on as one.
+the rebuild has passed it: a rebuild that was cut off is known by it and goes on as one. What records below that commit have
+to tell other partitions is in the log since, and is not sent once more.
 """
 
 from __future__ import annotations
@@ -100,10 +101,14 @@ class Rebuilds:
         profiles: ProfilesTable,
         outbox: Outbox,
         already: dict[int, dict[str, int]],
+        posted: dict[int, int],
     ) -> None:
-        """`already` (partition → customer → greatest seq that is out) is the keeper's: it drops what is not above."""
+        """`already` (partition → customer → greatest seq that is out) is the keeper's: it drops what is not above.
+
+        So is `posted` (partition → offset below which messages are out), which drops what is below.
+        """
         self._connection, self._timeout, self._topics, self._profiles = connection, timeout_s, topics, profiles
-        self._outbox, self._already = outbox, already
+        self._outbox, self._already, self._posted = outbox, already, posted
         self._until: dict[int, int] = {}
         """By partition, the end of the log when its rebuild began: all that can have been said is from before it."""
         self._told = 0.0
@@ -122,8 +127,8 @@ class Rebuilds:
         except Exception as error:  # noqa: BLE001  # going on without would say everything again
             fail_stop("what was announced before the state was lost could not be read", error)
 
-    async def _lost_state(self) -> dict[int, int]:
-        """Owned partitions whose state stands before where it has been, with the end of their log."""
+    async def _lost_state(self) -> dict[int, tuple[int, int]]:
+        """Owned partitions whose state stands before where it has been, with the end of their log and the group's commit."""
         assert self.consumer is not None
         log, thread = self._topics.log.name, self.consumer._thread
         owned = {TP(log, number): partition for number, partition in self._profiles.owned.items()}
@@ -134,16 +139,16 @@ class Rebuilds:
             began = partition.applied < 0 and first[tp] == 0 < end[tp]
             cut_off = (committed[tp] or 0) > partition.applied + 1
             if (began or cut_off) and partition.applied + 1 < end[tp]:
-                lost[tp.partition] = end[tp]
+                lost[tp.partition] = end[tp], committed[tp] or 0
         return lost
 
-    async def _look_up(self, lost: dict[int, int], revocations: int) -> None:
+    async def _look_up(self, lost: dict[int, tuple[int, int]], revocations: int) -> None:
         consumer = aiokafka.AIOKafkaConsumer(
             **self._connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
         )
         await consumer.start()
         try:
-            for number, end in lost.items():
+            for number, (end, committed) in lost.items():
                 out = Out(self._profiles.rules.plan.hash)
                 for topic, take in ((self._topics.stages, out.newest), (self._topics.changes, out.changes)):
                     if not await self._read(consumer, TopicPartition(topic.name, number), take, revocations):
@@ -151,7 +156,7 @@ class Rebuilds:
                 await acknowledged(
                     await self._outbox.send(self._topics.stages.name, number, out.behind.values()), "customer stages"
                 )
-                self._already[number], self._until[number] = out.seqs, end
+                self._already[number], self._until[number], self._posted[number] = out.seqs, end, committed
                 logger.warning(
                     "rebuilding %s[%d] from the log: %d records; changes of %d customers are out already",
                     self._topics.log.name, number, end - self._profiles.owned[number].applied - 1, len(out.seqs),
@@ -198,6 +203,7 @@ class Rebuilds:
         """The partition is not ours any more."""
         self._until.pop(number, None)
         self._already.pop(number, None)
+        self._posted.pop(number, None)
 
     def remaining(self) -> dict[int, int]:
         """By partition that is being rebuilt, the records of the log still to be folded."""

@@ -18,7 +18,7 @@ from streams.embedded.kafka import KafkaServer
 from streams.embedded.kafka_memory import KAFKA_PYTHON, start_kafka_in_memory
 from streams.following import follow
 from streams.outgoing import Outgoing, send
-from streams.provision import ProvisionError, apply, clash, keep_apart, plan, topic_ids
+from streams.provision import ProvisionError, apply, check_codes, clash, keep_apart, plan, topic_ids
 from streams.provision_plan import DAY_MS, HOUR_MS, Action
 from streams.topics import topics_of
 from tests.wire import create_topic, read_all
@@ -89,15 +89,16 @@ def test_a_plan_that_others_carried_out_meanwhile_is_no_error(settings: Settings
     assert kinds(settings) == ["keep"] * TOPICS
 
 
-def test_a_new_source_with_the_code_of_another_is_made_again(settings: Settings) -> None:
-    """With 12 codes for six sources some clash; a source that was there before stays what it is, with its id."""
+def test_a_new_topic_with_the_code_of_another_is_made_again(settings: Settings) -> None:
+    """With 12 codes for six sources and the log some clash; a source that was there before stays what it is, with its id."""
 
     def code(name: str, id: str) -> int:
         return topic_code(name, id) % 12
 
     actions = plan(settings, settings.kafka.bootstrap)
     provision(settings)
-    bootstrap, sources = settings.kafka.bootstrap, [topic.name for topic in topics_of(settings).sources]
+    topics = topics_of(settings)
+    bootstrap, sources = settings.kafka.bootstrap, [topic.name for topic in (*topics.sources, topics.log)]
     before = topic_ids(settings, bootstrap)
     made = [action for action in actions if action.topic in sources[1:]]
     while clash({name: topic_ids(settings, bootstrap)[name] for name in sources}, sources[1:], code) is None:
@@ -111,6 +112,23 @@ def test_a_new_source_with_the_code_of_another_is_made_again(settings: Settings)
     assert len({code(name, after[name]) for name in sources}) == len(sources)
     assert after[sources[0]] == before[sources[0]]
     assert set(kinds(settings)) == {"keep"}
+
+
+def test_a_source_with_the_code_of_the_log_is_refused() -> None:
+    """Where nothing was made just now two topics with one code are named, and the source, never the log, is to be made again."""
+    topics = topics_of(Settings())
+    ids = {topic.name: str(number) for number, topic in enumerate((*topics.sources, topics.log))}
+    check_codes(topics, ids)
+    for others in ({"visits": "costs"}, {"costs": "customer-events"}, {"customer-events": "emails"}):
+        (one,) = {*others, *others.values()} - {"visits", "customer-events"}
+
+        def code(name: str, _: str, alike: dict[str, str] = others) -> int:
+            return topic_code(alike.get(name, name))
+
+        with pytest.raises(
+            ProvisionError, match=rf"have the same code.*: delete the source {one} when all of it is read"
+        ):
+            check_codes(topics, ids, code)
 
 
 def again(settings: Settings, actions: list[Action]) -> None:

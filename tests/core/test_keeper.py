@@ -7,13 +7,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from config.settings import Settings
+from lifestage import log
+from lifestage.facts import WebVisit
 from lifestage.marker import MARKER_KEY
 from lifestage.partition import Partition
+from streams.doorway import partition_of
 from streams.keeper import Keeper, Kept
 from streams.outbox import OutRecord
 from streams.profiles import applied_of
 from streams.topics import topics_of
-from tests.core.histories import Record, at_day, order, partition, records, visit
+from tests.core.histories import START, Record, at_day, order, partition, record, records, visit
+from tests.core.oracle import DAY
 
 TOPICS = topics_of(Settings())
 NUMBER = partition().number
@@ -24,13 +28,17 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, OutRecord]] = []
+        self.placed: list[tuple[str, int]] = []
+        """The topic and partition of each."""
         self.waiting: list[asyncio.Future[Any]] = []
         self.held: set[str] = set()
         """Topics that are not acknowledged yet."""
 
-    async def send(self, topic: str, _: int, sent: Any) -> list[asyncio.Future[Any]]:
+    async def send(self, topic: str, number: int, sent: Any) -> list[asyncio.Future[Any]]:
         """Take records; one future for all of them."""
-        self.sent += [(topic, one) for one in sent]
+        taken = list(sent)
+        self.sent += [(topic, one) for one in taken]
+        self.placed += [(topic, number)] * len(taken)
         future = asyncio.get_running_loop().create_future()
         if topic in self.held:
             self.waiting.append(future)
@@ -63,8 +71,10 @@ class Desk:
         self.keeper = Keeper(table, wire, TOPICS, 1.0, 1000, self.flushed.append)
 
     async def fold(self, history: list[Record]) -> Partition:
-        """Fold records and tell what follows."""
-        await self.keeper.tell(NUMBER, self.folded.fold(history))
+        """Fold records and tell what follows, to partitions first."""
+        changes = self.folded.fold(history)
+        await self.keeper.post(NUMBER, self.folded.take_posted())
+        await self.keeper.tell(NUMBER, changes)
         return self.folded
 
 
@@ -76,12 +86,63 @@ async def test_newest_stages_wait_for_the_changes() -> None:
     flush = asyncio.create_task(desk.keeper.flush(NUMBER))
     for _ in range(20):
         await asyncio.sleep(0)
-    assert {topic for topic, _ in desk.wire.sent} == {TOPICS.changes.name}
+    assert {topic for topic, _ in desk.wire.sent} == {TOPICS.log.name, TOPICS.changes.name}
     desk.wire.acknowledge()
     await flush
     assert [topic for topic, _ in desk.wire.sent] == [
-        *[TOPICS.changes.name] * 2, TOPICS.stages.name, *[TOPICS.changelog.name] * 2,
+        TOPICS.log.name, *[TOPICS.changes.name] * 2, TOPICS.stages.name, *[TOPICS.changelog.name] * 2,
     ]  # fmt: skip
+
+
+def named(*numbers: int) -> list[Record]:
+    """Visits that name an anonymous visitor beside the customer: the profile asks for that id. By day, a visitor a day."""
+    return [
+        record(
+            n,
+            WebVisit(time=START + n * DAY, source="shop", id=f"e{n}", url="/", customer_id="c1", anonymous_id=f"v{n}"),
+        )
+        for n in numbers
+    ]
+
+
+async def test_nothing_is_kept_or_shown_before_its_messages_are_in_the_log() -> None:
+    """Until messages to other partitions are acknowledged neither `customer-stages` nor the changelog gets anything."""
+    desk = Desk()
+    desk.wire.held.add(TOPICS.log.name)
+    await desk.fold(named(0))
+    flush = asyncio.create_task(desk.keeper.flush(NUMBER))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert {topic for topic, _ in desk.wire.sent} == {TOPICS.log.name, TOPICS.changes.name}
+    desk.wire.acknowledge()
+    await flush
+    assert [topic for topic, _ in desk.wire.sent][-3:] == [TOPICS.stages.name, *[TOPICS.changelog.name] * 2]
+
+
+async def test_each_message_goes_to_the_partition_of_its_key_with_its_origin() -> None:
+    """They stand in the log under the id that they are for, and say which record of which partition has caused them."""
+    desk = Desk()
+    await desk.fold(named(0, 1, 2, 3))
+    sent = desk.wire.of(TOPICS.log.name)
+    assert sorted(key or b"" for key, _, _ in sent) == [b"anon:v0", b"anon:v1", b"anon:v2", b"anon:v3"]
+    numbers = [number for topic, number in desk.wire.placed if topic == TOPICS.log.name]
+    assert numbers == [partition_of(key or b"", TOPICS.log.partitions) for key, _, _ in sent]
+    for key, value, headers in sent:
+        header = log.header(value or b"")
+        assert (header.kind, header.partition, header.n, headers) == (log.MESSAGE, NUMBER, 0, [])
+        assert key == b"anon:v%d" % header.offset
+
+
+async def test_messages_that_are_out_are_not_sent_again() -> None:
+    """In a rebuild those of records below the group's commit are in the log already; the others are sent, and with the
+    partition the commit is forgotten."""
+    desk = Desk()
+    desk.keeper.posting.out = {NUMBER: 2, NUMBER + 1: 7}
+    await desk.fold(named(0, 1, 2, 3))
+    assert [key for key, _, _ in desk.wire.of(TOPICS.log.name)] == [b"anon:v2", b"anon:v3"]
+    await desk.keeper.flush(NUMBER)
+    desk.keeper.reopen()
+    assert desk.keeper.posting.out == {NUMBER: 2}
 
 
 async def test_a_tombstone_says_what_it_had_applied() -> None:

@@ -13,6 +13,7 @@ from faust.types import TP
 from lifestage.cause import Rules
 from lifestage.change import Announced
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
+from lifestage.messages import Message, Posted
 from lifestage.partition import Checkpoint, Partition
 from lifestage.profile import Profile
 from streams import outbox, profiles, reading
@@ -68,7 +69,32 @@ class Blind(Partition):
         return done
 
 
-def _partition(kind: Callable[[Rules, str, int], Partition]) -> Any:
+class Unnumbered(Partition):
+    """Gives each message of a record the same place in its origin."""
+
+    def post(self, message: Message) -> None:
+        """The first."""
+        self._n = 0
+        super().post(message)
+
+
+class Silent(Partition):
+    """Takes what it folds first after a recovery for told."""
+
+    taken_over = False
+
+    def recovered(self) -> None:
+        """Ready."""
+        super().recovered()
+        self.taken_over = self.applied >= 0
+
+    def take_posted(self) -> list[Posted]:
+        """None at first."""
+        posted, taken_over, self.taken_over = super().take_posted(), self.taken_over, False
+        return [] if taken_over else posted
+
+
+def _partition(kind: Callable[[Rules, str, int, int], Partition]) -> Any:
     return patch.object(profiles, "Partition", kind)
 
 
@@ -117,6 +143,20 @@ def state_before_changes() -> Any:
         await tell(self, number, self.__dict__.get("late", {}).pop(number, []))
 
     return _both(patch.object(Keeper, "tell", held), patch.object(Keeper, "_keep", first))
+
+
+def state_before_messages() -> Any:
+    """What a partition tells others goes out after the state it follows from."""
+    keep, post = Keeper._keep, Keeper.post
+
+    async def held(self: Keeper, number: int, posted: list[Posted]) -> None:
+        self.__dict__.setdefault("unsent", {}).setdefault(number, []).extend(posted)
+
+    async def first(self: Keeper, number: int, checkpoint: Checkpoint) -> None:
+        await keep(self, number, checkpoint)
+        await post(self, number, self.__dict__.get("unsent", {}).pop(number, []))
+
+    return _both(patch.object(Keeper, "post", held), patch.object(Keeper, "_keep", first))
 
 
 def rewind_off() -> Any:
@@ -181,6 +221,54 @@ def flush_lost() -> Any:
     return patch("streams.keeper.acknowledged", impatient)
 
 
+def posts_unawaited() -> Any:
+    """State is kept while the messages that follow from it are on their way."""
+    acknowledged = outbox.acknowledged
+
+    async def hasty(futures: Iterable[Any], what: str) -> Any:
+        return [] if what == "messages" else await acknowledged(futures, what)
+
+    return patch("streams.keeper.acknowledged", hasty)
+
+
+def posts_not_again() -> Any:
+    """What a partition folds first after it was taken over sends no messages: somebody may have sent them before."""
+    return _partition(Silent)
+
+
+def posts_dropped() -> Any:
+    """Messages wait for a flush, and those that wait when partitions go are forgotten."""
+    newest, drain = Keeper._tell_newest, Keeper.drain
+
+    async def before(self: Keeper, number: int, untold: Any) -> None:
+        await _send_waiting(self, number)
+        await newest(self, number, untold)
+
+    async def forgetful(self: Keeper) -> None:
+        self.__dict__.pop("waiting", None)
+        await drain(self)
+
+    return _both(
+        patch.object(Keeper, "post", _wait),
+        patch.object(Keeper, "_tell_newest", before),
+        patch.object(Keeper, "drain", forgetful),
+    )
+
+
+def posts_unnumbered() -> Any:
+    """All messages of a record have the same origin."""
+    return _partition(Unnumbered)
+
+
+async def _wait(self: Keeper, number: int, posted: list[Posted]) -> None:
+    self.__dict__.setdefault("waiting", {}).setdefault(number, []).extend(posted)
+
+
+async def _send_waiting(self: Keeper, number: int) -> None:
+    posted = self.__dict__.get("waiting", {}).pop(number, [])
+    await outbox.acknowledged(await self.posting.send(number, posted), "messages")
+
+
 @contextmanager
 def _both(*patches: Any) -> Iterator[None]:
     with ExitStack() as stack:
@@ -192,8 +280,9 @@ def _both(*patches: Any) -> Iterator[None]:
 BREAKS: dict[str, Callable[[], Any]] = {
     broken.__name__: broken
     for broken in (
-        guard_off, gate_off, state_before_changes, rewind_off, marker_first, prepared_off, last_wins,
-        tombstone_without_offset, origins_off, commit_dropped, flush_lost,
+        guard_off, gate_off, state_before_changes, state_before_messages, rewind_off, marker_first, prepared_off, last_wins,
+        tombstone_without_offset, origins_off, commit_dropped, flush_lost, posts_unawaited,
+        posts_not_again, posts_dropped, posts_unnumbered,
     )
 }  # fmt: skip
 
@@ -202,6 +291,7 @@ FOUND = {
     "flush_lost": (0, 5),
     "origins_off": (0, 10),
     "state_before_changes": (0, 10),
+    "state_before_messages": (0, 50),
     "last_wins": (0, 50),
     "tombstone_without_offset": (0, 50),
     "rewind_off": (0, 50),
@@ -209,5 +299,9 @@ FOUND = {
     "guard_off": (0, 50),
     "prepared_off": (50, 50),
     "marker_first": (50, 50),
+    "posts_unawaited": (0, 50),
+    "posts_not_again": (0, 50),
+    "posts_dropped": (0, 50),
+    "posts_unnumbered": (0, 10),
 }
 """From which seed on, and within how many, these are found."""

@@ -1,7 +1,7 @@
 """What must have come out of a simulated history: the log folded by one process that nothing ever happened to.
 
 I1 the state that the changelog gives is that of the fold, byte for byte; I2 and I4 the changes, after dropping every seq
-that was seen, are the fold's, without a gap; I3 no id and no seq stands for two contents; I5 every record of a source is
+that was seen, are the fold's, without a gap; I9 so are the messages between partitions, but for repeats of an origin; I3 no id and no seq stands for two contents; I5 every record of a source is
 in the log and accounted for once. I8, that nothing is committed before its time, is looked at with every commit.
 """
 
@@ -13,10 +13,13 @@ import msgspec
 from faust.types import TP
 
 from lifestage.change import encode_value
+from lifestage.log import topic_code
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
+from lifestage.messages import Posted
 from lifestage.partition import Partition
 from streams.dead_letters import why
 from streams.profiles import applied_of
+from tests.posts import posts_amiss
 from tests.simulation.product import PARTITIONS, rules_in
 from tests.simulation.world import World, WrongError
 
@@ -41,12 +44,14 @@ def judge(world: World) -> Found:
     """Compare everything that was written with the fold of the log. Raises `WrongError` with all differences."""
     wrong: list[str] = []
     found = Found(0, 0, 0, 0)
-    accounted = 0
+    accounted, posted = 0, list[tuple[int, Posted]]()
+    name = world.topics.log.name
     for number in range(PARTITIONS):
-        truth = Partition(rules_in(world.settings), world.topics.log.name, number)
+        truth = Partition(rules_in(world.settings), name, number, topic_code(name))
         records = world.kafka.logs[TP(truth.topic, number)].records
         due = truth.fold((r.offset, r.key, r.value) for r in records)
         truth.checkpoint()
+        posted += [(number, one) for one in truth.take_posted()]
         changes: dict[str, list[tuple[bytes, bytes]]] = {}
         for change in due:
             changes.setdefault(change.partitionkey, []).append((change.id.encode(), encode_value(change.data)))
@@ -61,6 +66,8 @@ def judge(world: World) -> Found:
             found.records + len(records), found.profiles + len(truth.stored), found.changes + len(due),
             found.repeats + repeats,
         )  # fmt: skip
+    said = [(n, r.key, r.value) for n in range(PARTITIONS) for r in world.kafka.logs[TP(name, n)].records]
+    wrong += [f"I9 {amiss}" for amiss in posts_amiss(said, posted, PARTITIONS)]
     wrong += _conserved(world, accounted)
     if wrong:
         raise WrongError("\n".join(wrong[:20]))

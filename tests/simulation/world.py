@@ -101,7 +101,9 @@ class World:
             self.durable[record.partition] = max(offset, self.durable.get(record.partition, -1))
         elif record.topic == self.topics.log.name:
             header = log.header(record.value)
-            if header.topic:
+            if header.kind == log.MESSAGE:
+                self.faults["messages"] += 1
+            elif header.topic:
                 tp = TP(self._codes[header.topic], header.partition)
                 self._arrived.setdefault(tp, set()).add(header.offset)
 
