@@ -187,7 +187,10 @@ class Partition(Restored):
         if fact.time > self.marker.newest:
             self.marker.newest = fact.time
         if offset <= profile.applied:
-            # Kept by a flush that was cut off; what it counted comes back with the prepared marker.
+            # Kept by a flush that was cut off; what it counted comes back with the prepared marker. Who comes after must
+            # find as many new ones as the first time.
+            if offset == profile.born:
+                self._minute_of(fact)[1] += 1
             return
         due, kin, name = profile.due, profile.kin, key.decode()
         if kin is not None and kin.alias is not None:
@@ -199,7 +202,7 @@ class Partition(Restored):
         elif name.startswith(identity.HOLDING):
             if not identity.hold(profile, name, fact, self.rules):
                 self._count(fact, "duplicate")
-        elif profile.newest is None and self._sheds(name, fact):
+        elif profile.newest is None and self._sheds(profile, name, fact, offset):
             self._count(fact, "suppressed")
             return
         elif not self._take(profile, name, name, fact, offset):
@@ -257,21 +260,27 @@ class Partition(Restored):
             identity.receive(profile, message, at, self)
         self._folded(key, profile, offset, due)
 
-    def _sheds(self, name: str, fact: Fact) -> bool:
+    def _sheds(self, profile: Profile, name: str, fact: Fact, offset: int) -> bool:
         """Whether an anonymous visitor who is new is one too many for this minute of the source."""
         most = self.rules.new_anonymous
         if not most or not name.startswith(ANONYMOUS):
             return False
-        known = self.marker.fresh
-        source = fact.source if fact.source in known or len(known) < SOURCES_MAX else "other"
-        minute, fresh = fact.time // MINUTE, known.setdefault(source, [-1, 0])
-        if minute > fresh[0]:
-            fresh[:] = [minute, 0]
-        if fresh[1] >= most:
+        minute = self._minute_of(fact)
+        if minute[1] >= most:
             self.count("shed")
             return True
-        fresh[1] += 1
+        minute[1] += 1
+        profile.born = offset
         return False
+
+    def _minute_of(self, fact: Fact) -> list[int]:
+        """The newest minute of a fact's source, and how many were new in it."""
+        known = self.marker.fresh
+        source = fact.source if fact.source in known or len(known) < SOURCES_MAX else "other"
+        fresh = known.setdefault(source, [-1, 0])
+        if fact.time // MINUTE > fresh[0]:
+            fresh[:] = [fact.time // MINUTE, 0]
+        return fresh
 
     def _pass_time(self, offset: int, tick: log.Tick) -> Iterator[None]:
         """Fire every timer due before the tick, by (instant, key); pauses every `SLICE` timers."""

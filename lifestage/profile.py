@@ -227,6 +227,8 @@ class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):
     """From here on the path may be derived again: an act that came later than the lateness amended the present here."""
     kin: Kin | None = None
     """What is known of its ids; None while there is only one."""
+    born: int = -1
+    """Of an anonymous visitor, where new ones are bounded: the offset of the log record that made the profile."""
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -1,0 +1,86 @@
+"""A million ids that nobody has seen before, in one minute: memory stays within a bound, and who is known is always taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from config.settings import Settings, load
+from lifestage.marker import PREPARED_KEY
+from lifestage.partition import Partition
+from streams.rules import rules_of
+from tests.chaos.flood import KNOWN, SHARE, visit
+from tests.load import BEGIN_MS
+from tests.workers import CHECKOUT
+
+FRESH = 1_000_000
+GROWN_MB = 30
+"""7,500 visitors take 5 MB; the rest is what a collector of memory leaves. Without the bound there would be a hundred times as many."""
+
+
+@pytest.fixture(scope="module")
+def flooded() -> dict[str, Any]:
+    """What came of a million ids."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tests.chaos.flood", str(FRESH)],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_memory_stays_within_its_bound(flooded: dict[str, Any]) -> None:
+    """One partition takes its share of what a minute may bring and no more, in profiles, timers and megabytes."""
+    assert flooded["new_profiles"] == SHARE
+    assert flooded["due"] <= 3 * (SHARE + 2 * KNOWN) + 10_000
+    assert flooded["largest_mb"] - flooded["before_mb"] < GROWN_MB
+
+
+def test_what_is_shed_is_counted(flooded: dict[str, Any]) -> None:
+    """Each event of the flood is accepted or suppressed, and each suppressed one counts as shed."""
+    accepted, shed = flooded["accounts"]["accepted"], flooded["accounts"]["suppressed"]
+    assert shed == FRESH - SHARE
+    assert flooded["identity"]["shed"] == shed
+    assert accepted + shed == FRESH + 4 * KNOWN
+
+
+def test_who_is_known_is_always_taken(flooded: dict[str, Any]) -> None:
+    """Every visit of a known customer or visitor in the middle of the flood is accepted."""
+    assert flooded["accounts"]["accepted"] == SHARE + 4 * KNOWN
+
+
+def test_who_is_shed_is_shed_again() -> None:
+    """A flush that was cut off after the first visitor is folded again: the same are taken, and no more."""
+    settings = load(environment={"LIFESTAGE_IDENTITY_SECRET": "a secret of the tests"})
+    rules = rules_of(settings)._replace(new_anonymous=2)
+    records = [visit(offset, BEGIN_MS + offset, anonymous_id=f"a{offset}") for offset in range(6)]
+    whole = Partition(rules, "log", 0)
+    whole.fold(records)
+    flush = whole.checkpoint()
+    again = Partition(rules, "log", 0)
+    again.restore(PREPARED_KEY, flush.marker)
+    again.restore(b"anon:a0", flush.profiles[b"anon:a0"])
+    again.recovered()
+    again.fold(records)
+    again.checkpoint()
+    assert again.stored == whole.stored
+    assert sorted(again.stored) == [b"anon:a0", b"anon:a1"]
+    assert again.marker == whole.marker
+
+
+@pytest.mark.parametrize(
+    ("asked", "partitions", "share"), [(60_000, 8, 7_500), (60_000, 7, 8_572), (1, 8, 1), (0, 8, 0)]
+)
+def test_the_bound_is_the_deployments(asked: int, partitions: int, share: int) -> None:
+    """Each partition has its share of the number that is set, rounded up; 0 is no bound."""
+    given = {"IDENTITY_NEW_ANONYMOUS_PER_MINUTE": asked, "TOPICS_PARTITIONS": partitions}
+    settings: Settings = load(environment={f"LIFESTAGE_{name}": str(value) for name, value in given.items()})
+    assert rules_of(settings).new_anonymous == share
