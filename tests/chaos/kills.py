@@ -40,7 +40,7 @@ def kills(arena: Arena, times: int) -> Row:
                 assert attempt <= 2 * times + 10, f"{row.proven} of {attempt} kills met work"
                 # where a kill takes long, no more is sent than the plan of the load has time for
                 load.most = 2 * EVENTS_PER_KILL * (attempt + 1)
-                undone, seconds = _kill_one(made, watch, crew, chance)
+                undone, seconds = kill_one(made, watch, crew, chance)
                 undone_in_all += undone
                 row.proven += undone > 0
                 row.slowest(seconds)
@@ -55,7 +55,7 @@ def kills(arena: Arena, times: int) -> Row:
     return row
 
 
-def _kill_one(made: Deployment, watch: Watch, crew: dict[str, Worker], chance: random.Random) -> tuple[int, float]:
+def kill_one(made: Deployment, watch: Watch, crew: dict[str, Worker], chance: random.Random) -> tuple[int, float]:
     """Kill a worker with work in flight and see that this is done by whoever comes; says how much, and how soon."""
     alive = tuple(crew.values())
     owned = watch.wait_spread(2, alive)

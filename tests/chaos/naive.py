@@ -107,7 +107,7 @@ class Customer:
         kind, at, orders = event["type"], event["time"], self.found.orders
         self.found.last_seen = at
         said = event.get("event")
-        if kind == "web.visit" or said in {"opened", "clicked"}:
+        if kind in {"web.visit", "lead.captured"} or said in {"opened", "clicked"}:
             self.active_at = at
         if kind == "order.completed":
             orders[event["order_id"]] = Bought(event["id"], at, event["total_minor"], event["currency"])
@@ -117,7 +117,8 @@ class Customer:
             orders[event["order_id"]].refunded += event["amount_minor"]
         fallen = any(not order.stands for order in orders.values())
         reach = self.reach or kind == "web.visit" or said == "delivered"
-        acquisition = self.acquisition or said == "clicked" or fallen
+        known = kind == "lead.captured" or (kind not in {"email.event", "identity.linked"} and "email" in event)
+        acquisition = self.acquisition or said == "clicked" or fallen or known
         if (reach or acquisition) and not (self.reach or self.acquisition):
             self.silent_since = at
         self.reach, self.acquisition = reach, acquisition
