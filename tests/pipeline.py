@@ -12,6 +12,7 @@ import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from config.settings import Settings, load
 from lifestage import log
 from lifestage.change import encode_value, headers
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
+from lifestage.messages import Posted
 from lifestage.pages import is_page
 from lifestage.partition import Partition
 from streams.provision import apply, plan, topic_ids
@@ -34,6 +36,8 @@ from tests.asking import soon
 from tests.envelopes import Envelope, Of, envelope_of, envelopes_amiss
 from tests.leftovers import Leftovers, put_together
 from tests.letters import letters_amiss, rejected
+from tests.origins import events_amiss
+from tests.posts import posts_amiss
 from tests.wire import Record, produce, read_all
 from tests.workers import Worker
 
@@ -100,6 +104,14 @@ class Deployment:
     @functools.cached_property
     def _admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.bootstrap)
+
+    def apart(self) -> Deployment:
+        """The same deployment with connections of its own, for another thread; its workers stay with this one."""
+        other = copy(self)
+        other._hired = []
+        for name in ("_consumer", "_admin"):
+            other.__dict__.pop(name, None)
+        return other
 
     def close(self) -> None:
         """Disconnect."""
@@ -216,6 +228,8 @@ class Truth:
     profiles: dict[bytes, bytes] = field(default_factory=dict)
     partitions: list[Partition] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    posted: list[tuple[int, Posted]] = field(default_factory=list)
+    """The messages that each partition sends, in order."""
 
     @property
     def accounted(self) -> Counter[tuple[str, str, str]]:
@@ -231,14 +245,16 @@ class Truth:
 
 def truth_of(made: Deployment) -> Truth:
     """Fold the log as it stands now."""
-    truth = Truth(records=made.read(made.topics.log.name))
+    truth, name = Truth(records=made.read(made.topics.log.name)), made.topics.log.name
+    own = next(code for code, topic in _codes(made).items() if topic == name)
     rules = rules_of(made.settings)
     for number in range(made.topics.log.partitions):
-        partition = Partition(rules, made.topics.log.name, number)
+        partition = Partition(rules, name, number, own)
         records = [(r.offset, r.key, r.value) for r in truth.records if r.partition == number and r.value is not None]
         for change in partition.fold(records):
             truth.changes[change.partitionkey].append(encode_value(change.data))
             truth.envelopes[change.partitionkey, change.data.seq] = envelope_of(headers(change, b""))
+        truth.posted += [(number, posted) for posted in partition.take_posted()]
         partition.checkpoint()
         truth.profiles.update(partition.whole())
         truth.partitions.append(partition)
@@ -343,7 +359,7 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
     found.wrong += [
         f"customer-stages of {key} is not its newest change"
         for key in truth.changes.keys() | written.newest.keys()
-        if truth.changes.get(key, [b""])[-1] != written.newest.get(key, b"")
+        if _newest(truth.changes.get(key, [b""])) != written.newest.get(key, b"")
     ]
     found.wrong += [
         f"profile of {key!r} differs"
@@ -353,16 +369,23 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
     for partition in truth.partitions:
         if partition.applied >= 0:
             found.wrong += _marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
-    found.wrong += lost_events(made, truth)
-    found.wrong += letters_amiss(
-        made.read(made.topics.dead_letters.name), rejected(truth.records, _sources_by_code(made))
-    )
+    codes = _codes(made)
+    sources = {code: name for code, name in codes.items() if name != made.topics.log.name}
+    found.wrong += events_amiss(made.ends(made.sources), truth.records, sources, truth.accounted.total())
+    said = ((record.partition, record.key, record.value) for record in truth.records)
+    found.wrong += posts_amiss(said, truth.posted, made.topics.log.partitions)
+    found.wrong += letters_amiss(made.read(made.topics.dead_letters.name), rejected(truth.records, sources))
     return found
 
 
 def differences(made: Deployment) -> list[str]:
     """What is wrong with the workers' output: empty when all of it is exactly what the log says."""
     return findings(made, truth_of(made), written_by(made)).all
+
+
+def _newest(changes: list[bytes]) -> bytes:
+    """What `customer-stages` must hold after so many changes: nothing of an id that is no profile any more."""
+    return b"" if changes[-1] and msgspec.json.decode(changes[-1])["stage"] is None else changes[-1]
 
 
 def _first_difference(truth: list[bytes], told: list[bytes]) -> tuple[int, bytes, bytes]:
@@ -381,28 +404,7 @@ def _marker_differences(due: Marker, told: Marker) -> list[str]:
     ]
 
 
-def _sources_by_code(made: Deployment) -> dict[int, str]:
+def _codes(made: Deployment) -> dict[int, str]:
+    """The sources and the log, by the code under which each is an origin."""
     ids = topic_ids(made.settings, made.settings.kafka.bootstrap)
-    return {log.topic_code(name, ids[name]): name for name in made.sources}
-
-
-def lost_events(made: Deployment, truth: Truth) -> list[str]:
-    """Source records that are not in the log, or not accounted for exactly once."""
-    origins: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    codes = _sources_by_code(made)
-    for record in truth.records:
-        assert record.value is not None
-        header = log.header(record.value)
-        if header.topic and header.kind != log.MESSAGE:
-            origins[codes[header.topic]].add((header.partition, header.offset))
-    found = []
-    for name in made.sources:
-        due = {(tp.partition, offset) for tp, end in made.ends([name]).items() for offset in range(end)}
-        if due != origins[name]:
-            found.append(
-                f"{name}: {len(due - origins[name])} events are not in the log, {len(origins[name] - due)} too many"
-            )
-    sent = sum(made.ends(made.sources).values())
-    if sent != truth.accounted.total():
-        found.append(f"{sent} events were sent, {truth.accounted.total()} are accounted for")
-    return found
+    return {log.topic_code(name, ids[name]): name for name in (*made.sources, made.topics.log.name)}
