@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tests.chaos.arena import Arena
 from tests.chaos.brokers import broker_faults, broker_faults_of_three
 from tests.chaos.cuts import cuts
+from tests.chaos.identities import identities
 from tests.chaos.inputs import backlog, duplicates, hot_key, huge_customer
 from tests.chaos.kills import kills, kills_in_recovery, named_points
 from tests.chaos.members import rebalances, rolling_restart
@@ -37,6 +38,7 @@ SCENARIOS: dict[str, Scenario] = {
     "kills": Scenario(kills, 100, 20),
     "named_points": Scenario(named_points, 10, 1),
     "kills_in_recovery": Scenario(kills_in_recovery, 20, 4),
+    "identities": Scenario(identities, 100, 6),
     "rebalances": Scenario(rebalances, 50, 10),
     "rolling_restart": Scenario(rolling_restart, 30, 3),
     "broker_faults": Scenario(broker_faults, 20, 2),

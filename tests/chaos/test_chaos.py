@@ -18,7 +18,7 @@ pytestmark = pytest.mark.broker
 
 SIDE_BY_SIDE = 3
 """Scenarios wait for most of their time, so three of them take little longer than one; each has topics of its own."""
-SMALL = ("kills", "teeth", "kills_in_recovery", "rebalances", "named_points", "rolling_restart")
+SMALL = ("kills", "teeth", "identities", "kills_in_recovery", "rebalances", "named_points", "rolling_restart")
 """The longest first."""
 
 
@@ -64,6 +64,12 @@ def test_kills(running: dict[str, Future[Row]], seed: int) -> None:
     """Twenty times one of two workers is killed with work in flight: changes, profiles and counts are exact."""
     row = check(running, "kills", seed)
     assert row.events > 20 * 300
+
+
+def test_identities(running: dict[str, Future[Row]], seed: int) -> None:
+    """Under kills and rebalances each person ends as one profile: exact visits, orders and money, one live id."""
+    row = check(running, "identities", seed)
+    assert row.events > 6 * 300
 
 
 def test_kills_in_recovery(running: dict[str, Future[Row]], seed: int) -> None:

@@ -15,6 +15,8 @@ DAY_MS = 86_400_000
 CUSTOMERS, VISITORS = 5, 2
 """Those with an id, and after them those without a name."""
 EVERYBODY = CUSTOMERS + VISITORS
+BESIDE_DEVICE, BESIDE_ADDRESS, ADDRESS_ALONE, OF_IDS = range(4, 8)
+"""How an event of a kind from 512 on is named."""
 
 Sent = tuple[str, int, tuple[bytes | None, bytes, list[tuple[str, bytes]]]]
 
@@ -35,9 +37,12 @@ class Shop:
         self._orders: list[tuple[str, str]] = []
 
     def make(self, kind: int, who: int) -> Sent:
-        """The next event: what (of 16 kinds, some late, sent again or broken), and by whom of seven."""
+        """The next event: what (of 16 kinds, some late, sent again or broken), by whom of seven, and under which ids.
+
+        Of kinds from 512 on half name several ids, or say whose ids are one person's.
+        """
         number = len(self.sent)
-        kind, late = kind % 16, kind // 16 % 8
+        kind, late, ids = kind % 16, kind // 16 % 8, kind // 128 % 8
         self.now += 60_000 * (who % 977 + 1)
         if kind == 0 and self.sent:
             again = self.sent[who % len(self.sent)]
@@ -50,13 +55,32 @@ class Shop:
         if late == 1:
             event["time"] -= (who % 9 + 1) * DAY_MS
         event |= {"anonymous_id": f"v{customer}"} if customer >= CUSTOMERS else {"customer_id": f"c{customer}"}
-        topic = self._fill(event, kind, number, who)
+        if ids == OF_IDS and kind != 1:
+            others = [f"c{who % CUSTOMERS}", f"c{(who + 1 + who // CUSTOMERS % (CUSTOMERS - 1)) % CUSTOMERS}"]
+            merged = who // 16 % 3 > 0
+            event |= (
+                {"type": "identity.merged", "ids": others} if merged else {"type": "identity.split", "ids": others[:1]}
+            )
+            del event["customer_id" if customer < CUSTOMERS else "anonymous_id"]
+            topic = "visits"
+        else:
+            topic = self._fill(event, kind, number, who)
+            self._name(event, ids, customer, who)
         value = msgspec.json.encode(event)
         if kind == 1:
             value = value[: len(value) // 2]
         sent: Sent = (topic, who // EVERYBODY % self._partitions, (None, value, []))
         self.sent.append(sent)
         return sent
+
+    def _name(self, event: dict[str, Any], ids: int, customer: int, who: int) -> None:
+        """Let an event name other ids than those of `_fill`, too, or instead."""
+        if ids == BESIDE_DEVICE:
+            event.setdefault("anonymous_id", f"v{CUSTOMERS + who // 8 % VISITORS}")
+        elif ids in {BESIDE_ADDRESS, ADDRESS_ALONE}:
+            event["email"] = f"m{customer}@mail.example"
+            if ids == ADDRESS_ALONE:
+                event.pop("customer_id", None)
 
     def _fill(self, event: dict[str, Any], kind: int, number: int, who: int) -> str:
         named = "customer_id" in event

@@ -27,7 +27,7 @@ def test_histories_come_out_right(first: int) -> None:
     total: Total = alike(run_seeds, first, 25)
     assert not total.failures, str(alike(shortened, total.failures[0]))
     assert total.seeds == 25
-    for fault in ("kills", "takeovers", "stops", "leaves", "fail-stops", "held writes"):
+    for fault in ("kills", "takeovers", "stops", "leaves", "fail-stops", "held writes", "messages"):
         assert total.faults[fault], f"no {fault} among {total.faults}"
     assert total.found.changes
     assert total.found.records
