@@ -79,16 +79,21 @@ class Asked(NamedTuple):
     key: str
     at: int | None
 
+    @property
+    def shown(self) -> str:
+        """Who is asked about, in quotes: an address is not repeated, the hash that stands for it is."""
+        return repr(self.key if "@" in self.typed else self.typed)
+
     def until(self, facts: Iterable[Fact], where: str, otherwise: int | None) -> int:
         """The instant of the explanation. Raises `UserFacingError` when no fact of the customer is known by then."""
         from lifestage.moments import iso
 
         first = min((fact.time for fact in facts), default=None)
         if first is None:
-            raise UserFacingError(f"no events of customer {self.typed!r} in {where}")
+            raise UserFacingError(f"no events of customer {self.shown} in {where}")
         if self.at is not None and first > self.at:
             raise UserFacingError(
-                f"no events of customer {self.typed!r} up to {iso(self.at)} in {where}: the first is of {iso(first)}"
+                f"no events of customer {self.shown} up to {iso(self.at)} in {where}: the first is of {iso(first)}"
             )
         at = otherwise if self.at is None else self.at
         assert at is not None, "where there is a fact there is a newest one"
@@ -129,7 +134,7 @@ class RejectedLines:
     """Lines that are no events, so that nobody takes what was not read for what never happened."""
 
     def __init__(self, asked: Asked) -> None:
-        self._typed = asked.typed
+        self._shown = asked.shown
         self._needle = asked.typed.strip().removeprefix("anon:").lower().encode()
         self._count = self._naming = 0
         self._first: list[str] = []
@@ -147,7 +152,7 @@ class RejectedLines:
         """What a person reads of them, in lines; `hint_csv`: nothing at all was read, and no mapping was named."""
         if not self._count:
             return
-        naming = f", {self._naming:,} of them with {self._typed!r} in them" if self._naming else ""
+        naming = f", {self._naming:,} of them with {self._shown} in them" if self._naming else ""
         yield f"{self._count:,} rejected{naming}:"
         yield from (f"  {line}" for line in self._first)
         if self._count > len(self._first):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
+from zlib import crc32
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaProducer
@@ -153,10 +154,13 @@ def complete(fields: Fields, now: datetime, new_id: Callable[[], str]) -> Fields
 def record_of(topic: str, fields: Fields) -> Outgoing:
     """The record: the value is JSON, the key the customer's or visitor's id, never an address.
 
-    Merges and splits have one key, so that those of one sender come in as they were sent.
+    A customer id that is an address gives a checksum of it, which keeps the order all the same. Merges and splits have one
+    key, so that those of one sender come in as they were sent.
     """
     names = ("customer_id", "customerId", "anonymous_id", "anonymousId")
     key = next(filter(None, (text_of(fields, name) for name in names)), None)
+    if key is not None and "@" in key:
+        key = f"{crc32(key.strip().lower().encode()):08x}"
     if text_of(fields, "type") in _OF_IDS:
         key = MERGES
     return Outgoing(topic, key.encode() if key else None, msgspec.json.encode(fields))

@@ -125,6 +125,8 @@ def _tell_event(record: Record) -> Told:
     who = field("customer_id", "customerId", "anonymous_id", "anonymousId") or (
         "(by email)" if "email" in fields else "-"
     )
+    if "@" in who:
+        who = "(by email)"
     return Told(
         field("time") or iso(record.timestamp), who, f"{field('type') or '?'}  {field('id') or '?'}  {_place(record)}"
     )

@@ -52,11 +52,11 @@ def test_an_event_shows_whom_and_what() -> None:
 
 
 def test_an_address_is_never_in_a_line() -> None:
-    """Somebody known by email alone is shown as such."""
-    event = b'{"email": "ann@example.com", "recipient": "ann@example.com", "type": "email.event", "id": "e1"}'
-    line = str(tell(record(event, None), "events"))
-    assert "(by email)" in line
-    assert "ann@" not in line
+    """Somebody known by email alone, or whose customer id is an address, is shown as such."""
+    for named in (b'"email": "ann@example.com", "recipient": "ann@example.com"', b'"customer_id": "ann@example.com"'):
+        line = str(tell(record(b'{%b, "type": "email.event", "id": "e1"}' % named, None), "events"))
+        assert "(by email)" in line
+        assert "ann@" not in line
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[1]", b"\xff\xfe", b"\x00\x00\x00\x00\x01abc", None])
