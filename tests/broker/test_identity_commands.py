@@ -1,0 +1,218 @@
+"""Whose an id is, joining customers and splitting them, on a real Kafka and Redis with a worker at work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from commands.main import application
+from lifestage.keys import email_key
+from lifestage.moments import iso, parse
+from streams.embedded.kafka import KafkaServer
+from streams.embedded.redis import EmbeddedRedis
+from tests.pipeline import Deployment, deployment
+from tests.wire import produce
+
+pytestmark = pytest.mark.broker
+
+DAY = 86_400_000
+START = parse("2024-02-01T00:00:00Z")
+ADDRESS = "ann@example.com"
+EMAIL = email_key(ADDRESS, b"a secret of the tests")
+Run = Callable[..., Result]
+
+
+def event(id: str, kind: str, day: float, **fields: Any) -> dict[str, Any]:
+    """An event on a day after the start; orders are of 20 EUR."""
+    given: dict[str, Any] = {"url": "/"} if kind == "web.visit" else {"order_id": id}
+    if kind == "order.completed":
+        given |= {"currency": "EUR", "total": "20.00"}
+    common = {"id": id, "source": "shop", "type": kind, "time": iso(START + round(day * DAY))}
+    return {**common, **given, **fields}
+
+
+EVENTS = [
+    event("v1", "web.visit", 0, anonymous_id="x"),
+    event("v2", "web.visit", 1, anonymous_id="x", email=ADDRESS),
+    event("o1", "order.completed", 2, customer_id="ann", email=ADDRESS.upper()),
+    event("o2", "order.completed", 3, customer_id="bob"),
+    event("o1", "order.completed", 2, customer_id="bob"),
+    event("o3", "order.completed", 4, customer_id="carl"),
+    event("v3", "web.visit", 5, customer_id="carl", email=ADDRESS),
+]
+
+
+def send(made: Deployment, *events: dict[str, Any]) -> None:
+    """Put events in one after the other, each folded before the next comes."""
+    for one in events:
+        source = "purchases" if one["type"].startswith("order") else "visits"
+        produce(made.bootstrap, made.prefix + source, [(b"k", msgspec.json.encode(one))])
+        made.wait_done()
+
+
+@pytest.fixture(scope="module")
+def made(
+    kafka: KafkaServer, redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """A deployment whose worker has folded all events, and works on."""
+    home = tmp_path_factory.mktemp("identity")
+    redis = {"redis__enabled": "true", "redis__url": redis_server.url, "redis__prefix": f"{home.name}:"}
+    with deployment(kafka.bootstrap, f"{home.name}.", home, **redis) as made, made.worker() as worker:
+        worker.wait_ready()
+        send(made, *EVENTS)
+        yield made
+
+
+@pytest.fixture
+def run(made: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command with the settings of the deployment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIFESTAGE_CONFIG", raising=False)
+    for name, value in made.given.items():
+        monkeypatch.setenv(f"LIFESTAGE_{name.replace('.', '_').upper()}", value)
+
+    def run(*words: str) -> Result:
+        done = CliRunner().invoke(application(), [*words])
+        assert "example.com" not in (done.stdout + done.stderr).lower()
+        return done
+
+    return run
+
+
+def shown(run: Run, id: str) -> dict[str, Any]:
+    """What `lifestage identity show` says of an id."""
+    done = run("identity", "show", id, "--json")
+    assert done.exit_code == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def facts(person: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """By id of a customer, how much came under it."""
+    return {one["id"]: one["facts"] for one in person["ids"]}
+
+
+def announced(made: Deployment, customer: str) -> list[tuple[int, str, str | None, str | None]]:
+    """Every change of a customer in stage-changes: seq, kind, stage, and into whom they were merged."""
+    records = [told for told in made.read(made.topics.changes.name) if told.key == customer.encode()]
+    found = {data["seq"]: data for data in (json.loads(told.value or b"") for told in records)}
+    return [(seq, data["kind"], data["stage"], data["merged_into"]) for seq, data in sorted(found.items())]
+
+
+def test_any_id_shows_the_customer_and_where_each_id_came_from(run: Run) -> None:
+    """Visitor, address and customer id answer alike, with what came under each and the event that joined it."""
+    by_id = [shown(run, id) for id in ("ann", ADDRESS, "anon:x", EMAIL)]
+    assert [one["customer_id"] for one in by_id] == ["ann"] * 4
+    assert [len(one["asked_for"]) for one in by_id] == [1, 2, 3, 2]
+    ann = by_id[0]
+    assert facts(ann) == {
+        "ann": {"orders": 1, "recent events": 1},
+        "anon:x": {"recent events": 1},
+        EMAIL: {"recent events": 1},
+    }
+    joined = {one["id"]: (one["linked_to"], one["by"], one["since"]) for one in ann["ids"]}
+    assert joined == {
+        "ann": (None, None, None),
+        "anon:x": (EMAIL, "web.visit v2 of shop", iso(START + DAY)),
+        EMAIL: ("ann", "order.completed o1 of shop", iso(START + 2 * DAY)),
+    }
+    assert shown(run, "carl")["asked"] == {EMAIL: iso(START + 5 * DAY)[:10]}
+    told = run("identity", "show", "ANN@example.com").stdout.splitlines()
+    assert told[0] == "customer   ann"
+    assert told[1] == f"asked for  {EMAIL} -> ann"
+    assert f"    {EMAIL} since {iso(START + 2 * DAY)} by order.completed o1 of shop:" in "\n".join(told)
+    assert f"      anon:x since {iso(START + DAY)} by web.visit v2 of shop:" in "\n".join(told)
+
+
+@pytest.mark.parametrize("id", ["ann", ADDRESS, "anon:x"])
+def test_the_read_model_answers_by_any_known_id(run: Run, id: str) -> None:
+    """`lifestage customer` shows the one customer, with the ids."""
+    done = run("customer", id)
+    assert done.stdout.startswith("customer   ann\n")
+    assert f"ids        also anon:x, {EMAIL}; `lifestage identity show ann`" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("show", "nobody"), "nothing is known of 'nobody' in"),
+        (("show", "nobody@example.com"), "nothing is known of 'email:"),
+        (("merge", "ann", "nobody"), "nothing is known of 'nobody' in"),
+        (("merge", "ann"), "name two customers or more"),
+        (("merge", "ann", "anon:x", ADDRESS), "they are one already: all belong to ann"),
+        (("split", "ann"), f"what can be split off is what belongs to it: anon:x, {EMAIL}"),
+        (("split", "bob"), "bob belongs to nobody else: there is nothing to split"),
+        (("split", "nobody"), "nothing is known of 'nobody' in"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_clear_line(run: Run, words: tuple[str, ...], said: str) -> None:
+    """Unknown ids, ids that are one, and splits of whom nobody has joined: nothing is sent."""
+    done = run("identity", *words)
+    assert done.exit_code == 1
+    assert said in str(done.exception)
+
+
+def test_customers_are_joined_and_split_again(made: Deployment, run: Run) -> None:
+    """Tried out, joined by any of their ids, split again: what is announced and kept is what was shown before."""
+    before = {id: facts(shown(run, id)) for id in ("ann", "bob")}
+    preview = json.loads(run("identity", "merge", "anon:x", "bob", "--dry-run", "--json").stdout)
+    assert [side["id"] for side in preview["before"]] == ["ann", "bob"]
+    assert [side["id"] for side in preview["after"]] == ["ann"]
+    assert (preview["counted_once"], preview["customers"]) == ({"orders": 1, "recent events": 1}, -1)
+    assert preview["revenue"] == {"EUR": {"orders": -1, "gross_minor": -2000, "net_minor": -2000}}
+    assert shown(run, "bob")["customer_id"] == "bob"
+    done = run("identity", "merge", "anon:x", "bob")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("anon:x belongs to ann, who is meant\n")
+    assert done.stdout.splitlines()[1] == "done: bob now belongs to ann"
+    united = shown(run, "bob")
+    assert (united["customer_id"], united["facts"]["orders"]) == ("ann", 2)
+    due = [
+        (c["data"]["seq"], c["data"]["kind"], c["data"]["stage"], c["data"]["merged_into"]) for c in preview["changes"]
+    ]
+    made.wait_done()
+    assert set(due) <= {*announced(made, "ann"), *announced(made, "bob")}
+    assert "they are one already" in str(run("identity", "merge", "ann", "bob").exception)
+
+    preview = json.loads(run("identity", "split", "bob", "--dry-run", "--json").stdout)
+    assert (preview["customers"], preview["revenue"]["EUR"]["orders"]) == (1, 1)
+    done = run("identity", "split", "bob")
+    assert done.exit_code == 0, done.stderr
+    assert "done: bob is a customer of its own" in done.stdout
+    assert {id: facts(shown(run, id)) for id in ("ann", "bob")} == before
+    assert shown(run, "bob")["apart"] == ["ann"]
+    assert announced(made, "bob")[-1][1:] == ("split", "retention", None)
+    again = run("identity", "merge", "bob", "ann", "--into", "bob", "--json")
+    assert json.loads(again.stdout)["done"] is True
+    assert shown(run, ADDRESS)["customer_id"] == "bob"
+    assert run("identity", "split", "ann").exit_code == 0
+
+
+def test_without_waiting_it_is_sent_and_where_is_told(made: Deployment, run: Run) -> None:
+    """--no-wait says where the event is; the workers do it all the same."""
+    done = run("identity", "merge", "carl", "bob", "--no-wait")
+    assert done.stdout.startswith(f"sent the merge of carl, bob to {made.prefix}identity[")
+    made.wait_done()
+    assert shown(run, "carl")["customer_id"] == "bob"
+    assert run("identity", "split", "carl").exit_code == 0
+
+
+def test_nobody_who_works_is_said_in_the_end(
+    kafka: KafkaServer, tmp_path: Path, topic_prefix: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no worker the wait ends with what to look at, and exit code 1."""
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path) as other:
+        with other.worker() as worker:
+            worker.wait_ready()
+            send(other, *EVENTS[2:4])
+        for name, value in other.given.items():
+            monkeypatch.setenv(f"LIFESTAGE_{name.replace('.', '_').upper()}", value)
+        done = run("identity", "merge", "ann", "bob", "--wait", "1")
+        assert done.exit_code == 1
+        assert "not done after 1 s: no worker has come to it yet" in done.stderr
