@@ -51,15 +51,21 @@ def event_of(fact: Wanted) -> dict[str, object]:
 
 
 def sent(settings: Settings, fact: Wanted) -> str:
-    """Put the event into its source; where it is. Raises `UserFacingError`."""
+    """Put the event into its source; where it is. Raises `UserFacingError`, also for one that would be rejected."""
     from config.errors import UserFacingError
+    from lifestage.refusal import Refusal
+    from streams.doorway import decoder_of
     from streams.outgoing import Outgoing, SendError, send, topic_for
     from streams.running import bootstrap_of
 
     event = event_of(fact)
+    value = msgspec.json.encode(event)
+    found = decoder_of(settings).decode(value, int(time.time() * 1000))
+    if isinstance(found, Refusal):
+        raise UserFacingError(f"not sent, it would be rejected ({found.reason}): {found.message}")
     try:
         # one key, so that what one person asks for stays in its order
-        record = Outgoing(topic_for(str(event["type"]), settings), MERGES.encode(), msgspec.json.encode(event))
+        record = Outgoing(topic_for(str(event["type"]), settings), MERGES.encode(), value)
         return str(next(iter([*send(settings, bootstrap_of(settings), [record])])))
     except SendError as error:
         raise UserFacingError(str(error)) from None
