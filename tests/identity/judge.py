@@ -12,28 +12,29 @@ from lifestage.keys import COMPANY, MERGES
 from lifestage.moments import parse
 from lifestage.partition import Partition
 from lifestage.profile import Profile
+from tests.identity.decided import Decided
 from tests.identity.offline import Family, Person, alone, is_held, once, view
 from tests.identity.world import CODE, TOPIC, World, fresh
 
 
 def wrong(world: World, end: int) -> list[str]:
     """Everything that is wrong with a world whose last tick was `end`."""
-    family = Family(world.logs)
-    persons = {root: alone(root, facts, world.rules, end) for root, facts in family.persons().items()}
+    profiles, heard = world.profiles(), world.heard()
+    found = [*wrong_accounts(world), *wrong_changes(heard, profiles), *wrong_replays(world)]
+    if world.shape.orderly:
+        return [*found, *wrong_people(world, Decided(world.facts), end)]
+    strict = wrong_people(world, Family(world.logs), end)
+    return [*found, *(strict and wrong_people(world, Family(world.logs, lenient=True), end))]
+
+
+def wrong_people(world: World, family: Family, end: int) -> list[str]:
+    """What is wrong with the profiles, where the facts are whose `family` says."""
     profiles = world.profiles()
-    found = list(
-        chain(
-            wrong_profiles(profiles, persons),
-            wrong_ids(profiles, family),
-            wrong_sums(world, profiles, persons),
-            wrong_accounts(world),
-            wrong_changes(world.heard(), profiles),
-            wrong_replays(world),
-        )
-    )
-    if world.shape.ticks:
-        return found
-    return [*found, *wrong_paths(world.heard(), profiles, persons)]
+    persons = {root: alone(root, facts, world.rules, end) for root, facts in family.persons().items()}
+    found = [*wrong_profiles(profiles, persons), *wrong_ids(profiles, family), *wrong_sums(world, profiles, persons)]
+    if not world.shape.ticks:
+        found += wrong_paths(world.heard(), profiles, persons)
+    return found
 
 
 def is_alias(profile: Profile) -> bool:

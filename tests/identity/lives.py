@@ -104,6 +104,9 @@ class Lives:
 
     def again(self, fact: Fact) -> Fact:
         """The same event, sent once more, by one who perhaps knows less of whose it is."""
+        if self.mix.splits:
+            # of what was known under several ids a split makes one: whose it then is depends on which came first
+            return fact
         if fact.anonymous_id is not None and self.chance.random() < 0.5:
             if fact.customer_id is not None:
                 return replace(fact, anonymous_id=None)

@@ -126,8 +126,10 @@ class World:
         what = self.chance.random()
         number = self.chance.randrange(self.shape.partitions)
         if what < 0.25:
-            if not self.shape.orderly or self.rests():
-                self.take_in(1 if self.shape.orderly else self.chance.randrange(1, 4))
+            if not self.shape.orderly:
+                self.take_in(self.chance.randrange(self.shape.sources), self.chance.randrange(1, 4))
+            elif self.rests():
+                self.take_in(sum(self.read) % self.shape.sources, 1)
         elif what < 0.6:
             self.fold(number, self.chance.choice((1, 1, 2, 5, 1000)))
         elif what < 0.82:
@@ -151,12 +153,8 @@ class World:
             self.restless.clear()
         return at_rest
 
-    def take_in(self, count: int) -> None:
+    def take_in(self, number: int, count: int) -> None:
         """Intake reads so many events of one source partition, and writes their facts."""
-        unread = [n for n, source in enumerate(self.sources) if self.read[n] < len(source)]
-        if not unread:
-            return
-        number = min(unread, key=lambda n: self.read[n]) if self.shape.orderly else self.chance.choice(unread)
         for fact in self.sources[number][self.read[number] : self.read[number] + count]:
             for n, one in enumerate(facts_from(fact)):
                 key = key_in_log(one)

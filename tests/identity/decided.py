@@ -1,0 +1,134 @@
+"""Who belongs to whom where everything comes to rest between one event and the next: from the events alone, without any log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lifestage.facts import (
+    Fact,
+    IdentityMerged,
+    IdentitySplit,
+    OrderCompleted,
+    OrderUpdated,
+    TicketCreated,
+)
+from lifestage.keys import ANONYMOUS, EMAIL, ORDER, TICKET
+from lifestage.sides import facts_from
+from tests.identity.offline import Family, is_held
+from tests.identity.world import key_in_log
+
+DAY = 86_400_000
+MOST = 100
+"""Other ids that one profile may have."""
+
+
+def rank(key: str) -> int:
+    """How much an id says of who somebody is."""
+    return 1 if key.startswith(ANONYMOUS) else 2 if key.startswith(EMAIL) else 3
+
+
+def precedence(key: str) -> tuple[int, str]:
+    """The best id comes first, of several the smallest."""
+    return -rank(key), key
+
+
+def ids_of(fact: Fact) -> list[str]:
+    """The ids of persons that an event names, the best first."""
+    visitor = None if fact.anonymous_id is None else ANONYMOUS + fact.anonymous_id
+    return [id for id in (fact.customer_id, fact.email, visitor) if id is not None]
+
+
+def thing_of(fact: Fact) -> str | None:
+    """The order or ticket whose owner an event makes known."""
+    if not ids_of(fact):
+        return None
+    if isinstance(fact, OrderCompleted | OrderUpdated):
+        return f"{ORDER}{fact.source} {fact.order_id}"
+    return f"{TICKET}{fact.source} {fact.ticket_id}" if isinstance(fact, TicketCreated) else None
+
+
+class Decided(Family):
+    """All ids of a deployment, as each event in turn says whose they are."""
+
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        super().__init__(())
+        self.merged: dict[str, str] = {}
+        self.known: dict[str, dict[tuple[str, str], Fact]] = {}
+        self.refused: dict[tuple[str, str], int] = {}
+        """Who asked for what in vain, and the day of the event by which they did so last."""
+        for fact in facts:
+            for one in facts_from(fact):
+                self.happen(one)
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two ids are one person's now."""
+        return self.root(one) == self.root(other)
+
+    def happen(self, fact: Fact) -> None:
+        """An event comes in."""
+        if isinstance(fact, IdentityMerged | IdentitySplit):
+            if not any((fact.source, fact.id) == (asked.source, asked.id) for asked in self.asked):
+                self.asked.append(fact)
+                self.merge(fact) if isinstance(fact, IdentityMerged) else self.split(fact)
+            return
+        key = key_in_log(fact)
+        news = not self.knows(key, fact)
+        self.enter(key, fact)
+        if news:
+            for lower in [id for id in ids_of(fact)[1:] if not self.same(key, id)]:
+                self.ask(key, lower, fact.time // DAY)
+            if (thing := thing_of(fact)) is not None:
+                held = self.id(thing).facts.pop(None, [])
+                self.id(thing).link(key)
+                for one in held:
+                    self.enter(thing, one)
+
+    def enter(self, key: str, fact: Fact) -> None:
+        """A fact comes under an id; under that of an order or ticket it is its owner's, whose that id is now."""
+        owner = self.id(key).now if is_held(key) else None
+        self.id(owner or key).take(fact)
+
+    def knows(self, key: str, fact: Fact) -> bool:
+        """Whether a person has had an event before."""
+        root = self.root(key)
+        return any(
+            (fact.source, fact.id) == (had.source, had.id)
+            for key, one in [*self.ids.items()]
+            for target, facts in one.facts.items()
+            if self.root(key if target is None else target) == root
+            for had in facts
+        )
+
+    def ask(self, key: str, lower: str, day: int) -> None:
+        """An event says that a lower id is the person's, too."""
+        root = self.root(key)
+        if day <= self.refused.get((root, lower), day - 1):
+            return
+        if sum(self.root(id) == root for id in [*self.ids] if not is_held(id)) <= MOST:
+            self.id(lower).link(key)
+        if not self.same(key, lower):
+            self.refused[root, lower] = day
+
+    def split(self, fact: IdentitySplit) -> None:
+        """Each of the ids is a person of its own."""
+        for id in fact.ids:
+            self.merged.pop(id, None)
+            self.id(id).split()
+
+    def merge(self, fact: IdentityMerged) -> None:
+        """All of the ids are one person, who goes on as the one that is named, or as the best of them."""
+        tops = {self.top(id) for id in (*fact.ids, *([] if fact.into is None else [fact.into]))}
+        into = min(tops, key=precedence) if fact.into is None else self.top(fact.into)
+        if any(rank(id) > rank(into) for id in tops):
+            return
+        for id in sorted(tops - {into}):
+            if self.id(id).now is None:
+                self.merged[id] = into
+                self.id(id).link(into, merge=True)
+                self.refused = {asked: day for asked, day in self.refused.items() if asked[0] != id}
+
+    def top(self, id: str) -> str:
+        """What an id was merged into in the end."""
+        while id in self.merged:
+            id = self.merged[id]
+        return id
