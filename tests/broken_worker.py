@@ -19,16 +19,19 @@ from typing import Any, NoReturn
 from faust.types import TP
 
 from commands.main import main
-from lifestage.clock import Reading
+from lifestage.clock import Reading, Rounds
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
+from lifestage.messages import Posted
 from lifestage.partition import Checkpoint, Partition
 from lifestage.profile import Profile
 from lifestage.restored import Restored
-from streams import forwarding, outbox, reading, ticking
+from streams import forwarding, keeper, outbox, reading, ticking
 from streams.batches import BatchThread
+from streams.doorway import partition_of
 from streams.forwarding import Forwarder
 from streams.keeper import Keeper
 from streams.outbox import NO_HEADERS, Outbox, OutRecord
+from streams.posting import Posting
 from streams.profiles import ProfilesTable
 from tests.breaks import WORDS
 
@@ -83,6 +86,36 @@ def changes_acknowledged() -> None:
         await keep(self, number, checkpoint)
 
     Keeper._keep = dying  # type: ignore[method-assign]
+
+
+def messages_half_written() -> None:
+    """What one partition tells others is in some of them, and nothing of the state that it follows from is kept."""
+    send = Posting.send
+
+    async def dying(self: Posting, number: int, posted: Iterable[Posted]) -> Any:
+        given = list(posted)
+        if not given or not arm.exists():
+            return await send(self, number, given)
+        partition = partition_of(given[0].key, self._log.partitions)
+        some = [one for one in given if partition_of(one.key, self._log.partitions) == partition]
+        await asyncio.gather(*await send(self, number, some))
+        die()
+
+    Posting.send = dying  # type: ignore[method-assign]
+
+
+def messages_written() -> None:
+    """What partitions tell each other is in the log, and nothing of the state that it follows from is kept."""
+    acknowledged = outbox.acknowledged
+
+    async def dying(futures: Any, what: str) -> Any:
+        waited = list(futures)
+        done = await acknowledged(waited, what)
+        if what == "messages" and waited and arm.exists():
+            die()
+        return done
+
+    keeper.acknowledged = dying  # type: ignore[attr-defined]
 
 
 def first_of_several() -> None:
@@ -208,6 +241,21 @@ def state_before_changes() -> None:
     Keeper.tell, Keeper._keep = late_tell, early_keep  # type: ignore[method-assign, assignment]
 
 
+def messages_after_state() -> None:
+    """What partitions tell each other goes out only after the state it follows from is kept."""
+    keep, post, unsent = Keeper._keep, Keeper.post, dict[int, list[Posted]]()
+
+    async def late_post(_: Keeper, number: int, posted: list[Posted]) -> None:
+        unsent.setdefault(number, []).extend(posted)
+
+    async def early_keep(self: Keeper, number: int, checkpoint: Checkpoint) -> None:
+        waiting = unsent.pop(number, [])
+        await keep(self, number, checkpoint)
+        await post(self, number, waiting)
+
+    Keeper.post, Keeper._keep = late_post, early_keep  # type: ignore[method-assign, assignment]
+
+
 def commit_ahead() -> None:
     """What is folded is committed before it is kept, reading goes on from the commit, and nobody minds that it skips."""
     folded, targets = Keeper.folded, reading.targets
@@ -251,6 +299,11 @@ def clock_unheld() -> None:
     ticking.read_clock = lambda wall, *_: Reading(wall, True, ())  # type: ignore[attr-defined]
 
 
+def rounds_off() -> None:
+    """The log's clock waits for no message that is on its way."""
+    ticking.Rounds = lambda: Rounds(0)  # type: ignore[attr-defined, assignment, misc]
+
+
 def origins_off() -> None:
     """A fact that was put into the log twice is taken for two."""
     record = Partition._record
@@ -290,10 +343,22 @@ def slow_fold() -> None:
     Keeper.folded = late  # type: ignore[method-assign]
 
 
+def slow_post() -> None:
+    """As long as ARM exists, what partitions tell each other is not sent."""
+    post = Keeper.post
+
+    async def late(self: Keeper, number: int, posted: list[Posted]) -> None:
+        while posted and arm.exists():  # noqa: ASYNC110  # a file wakes nobody
+            await asyncio.sleep(0.05)
+        await post(self, number, posted)
+
+    Keeper.post = late  # type: ignore[method-assign]
+
+
 POINTS: dict[str, Callable[[], None]] = {
     point.__name__: point
     for point in (
-        log_half_written, log_written, changes_acknowledged, first_of_several, profiles_kept, marker_kept, committed,
+        log_half_written, log_written, messages_half_written, messages_written, changes_acknowledged, first_of_several, profiles_kept, marker_kept, committed,
         recovering,
     )
 }  # fmt: skip
@@ -301,11 +366,11 @@ BREAKS: dict[str, Callable[[], None]] = {
     broken.__name__: broken
     for broken in (
         guard_off, prepared_off, marker_first, state_before_changes, commit_ahead, source_commit_ahead, origins_off,
-        clock_unheld,
+        clock_unheld, messages_after_state, rounds_off,
     )
 }  # fmt: skip
 
-HANDICAPS: dict[str, Callable[[], None]] = {slow.__name__: slow for slow in (slow_intake, slow_fold)}
+HANDICAPS: dict[str, Callable[[], None]] = {slow.__name__: slow for slow in (slow_intake, slow_fold, slow_post)}
 
 
 if __name__ == "__main__":
