@@ -6,12 +6,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lifestage.cause import Cause, Clock
+from lifestage.cause import Cause, Clock, Rules
+from lifestage.conditions import Compare, Plan, Stage
 from lifestage.evidence import evidence_of
 from lifestage.facts import Fact, FeedbackReceived, OrderUpdated, SubscriptionStarted, TrialEnded, TrialStarted
 from lifestage.fold import fold
 from lifestage.look import Look
 from lifestage.operands import OPERANDS
+from lifestage.plan import Compiled
 from lifestage.profile import Kin, Move, Profile, encode
 from lifestage.replay import Path
 from lifestage.seen import ENTRY, SEEN_MAX, has_seen, id_hash, remember
@@ -22,6 +24,7 @@ from lifestage.union import FACTS, adopt, facts_of, forget_places, is_empty, sum
 from tests.core.dealing import as_before
 from tests.core.histories import RULES, START, cancel, mail, order, refund, visit
 from tests.core.oracle import DAY
+from tests.core.samples import EVENTS, accepted
 
 EVERY = keeping([(operand.reads, 400 * DAY) for operand in OPERANDS.values()], ("plan", "seats", "vip"), 1)
 """All that any plan may ask of the last 400 days is kept."""
@@ -129,6 +132,7 @@ def test_instants_that_became_a_number_add_up() -> None:
     mark = found.marks["visits"]
     assert (one.marks["visits"].dropped, other.marks["visits"].dropped) == (25, 25)
     assert (mark.dropped, mark.first, mark.last, len(mark.kept)) == (50, START, START + 24 * DAY, 11)
+    assert len(set(mark.ids) - {0}) == len(mark.offsets) == 11
     look = Look(found, horizon)
     assert (look.count("visits", None), look.since_first("visits")) == (61, 600 * DAY)
     assert look.since_last("visits") == DAY
@@ -138,7 +142,11 @@ def test_instants_without_ids_count_each() -> None:
     """What an older release kept cannot be told apart; beside it, what has ids is."""
     old, new = as_before(folded(visit(1, "a"), visit(2, "b"))), folded(visit(1, "a"), visit(3, "c"))
     assert all_of(old, new, new).marks["visits"].kept == [START + n * DAY for n in (1, 1, 2, 3)]
-    assert all_of(old, old, new).marks["visits"].kept == [START + n * DAY for n in (1, 1, 1, 2, 2, 3)]
+    fold(old, visit(1.5, "d"), 7, b"key", EVERY, LONG_AGO, id_hash("shop", "d", b"key"))
+    before, id, after = old.marks["visits"].ids
+    assert before == after == 0 < id
+    old = as_before(old)
+    assert all_of(old, old, new).marks["visits"].kept == [START + n * DAY for n in (1, 1, 1, 1.5, 1.5, 2, 2, 3)]
 
 
 def test_ids_that_were_seen_are_kept_once_with_the_oldest_first() -> None:
@@ -181,7 +189,9 @@ def test_what_was_announced_stays_and_the_facts_change() -> None:
     assert Look(profile, START + 300 * DAY).standing == MANY + 2
     assert {name: getattr(profile, name) for name in told} == told
     assert encode(facts_of(profile)) == encode(facts_of(more))
-    assert set(told) | set(FACTS) | {"format"} == set(Profile.__struct_fields__)
+    assert not set(told) & set(FACTS)
+    made = folded(*(replace(accepted(kind), id=kind) for kind in EVENTS))
+    assert {name for name in Profile.__struct_fields__ if getattr(made, name) != getattr(Profile(), name)} <= set(FACTS)
 
 
 def test_facts_alone_are_a_profile_of_nothing_else() -> None:
@@ -201,11 +211,14 @@ def test_facts_alone_are_a_profile_of_nothing_else() -> None:
 
 def test_a_part_remembers_the_events_that_it_was_given() -> None:
     """A fact that is added to one id's set stands in it with its id, so that the set by itself knows it again."""
-    part = Profile()
-    add_to_part(part, visit(1, "a"), 4, LONG_AGO, RULES)
-    assert has_seen(part, id_hash("shop", "a", RULES.id_key), 0)
+    rules = Rules(Compiled(Plan("visited", 1, (Stage("visitor", 1, Compare("visits", ">=", 1)),))))
+    part, whole = Profile(), Profile()
+    add_to_part(part, visit(1, "a"), 4, LONG_AGO, rules)
+    assert has_seen(part, id_hash("shop", "a", rules.id_key), 0)
     assert (part.newest, part.first_seen, part.reach_offset) == (START + DAY, START + DAY, 4)
-    assert take(part, "c1", visit(1, "a"), Cause(None), Clock(), RULES, Path()) == "duplicate"
+    assert take(whole, "c1", visit(1, "a"), Cause(None, offset=4), Clock(), rules, Path()) == "accepted"
+    assert encode(part) == encode(facts_of(whole))
+    assert take(part, "c1", visit(1, "a"), Cause(None), Clock(), rules, Path()) == "duplicate"
 
 
 def test_facts_of_another_log_name_no_places() -> None:
