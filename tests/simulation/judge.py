@@ -35,6 +35,7 @@ class Found(NamedTuple):
 
 class _Said(msgspec.Struct):
     seq: int
+    stage: str | None
 
 
 _said = msgspec.json.Decoder(_Said).decode
@@ -147,7 +148,7 @@ def _newest(world: World, number: int, due: dict[str, list[tuple[bytes, bytes]]]
     return [
         f"I2 customer-stages of {key} is not its newest change"
         for key, changes in due.items()
-        if newest.get(key) != (changes[-1][1] if b'"stage":null' not in changes[-1][1] else None)
+        if newest.get(key) != (None if _said(changes[-1][1]).stage is None else changes[-1][1])
     ]
 
 
