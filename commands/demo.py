@@ -143,7 +143,8 @@ def _play(services: Services, todo: list[Parcel], days_per_second: float | None)
                 feed.join(SHOW_EVERY_S)
             if feed.error is not None:
                 raise feed.error
-            _emptied(backlog.wait(sources, SETTLE_S, lambda _: look("reading the rest")))
+            # the log, too: what one of its partitions sends on to another must be there before the last day ends
+            _emptied(backlog.wait([*sources, topics.log.name], SETTLE_S, lambda _: look("reading the rest")))
             write_tick(services.settings, services.bootstrap, END_MS, services.extra)
             _emptied(backlog.wait([topics.log.name], SETTLE_S, lambda _: look("last day")))
             return _settled(look, before + feed.sent), feed.sent

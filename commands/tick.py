@@ -23,7 +23,7 @@ def run(
     """Move the log's clock to TIME, where data moves it (clock.mode = "data").
 
     Says that no event before TIME will come, so whoever is silent since is judged up to there. Refused while the
-    sources hold events that no worker has read: those would come too late.
+    sources hold events that no worker has read, or the log what none has folded: those would come too late.
     """
     from commands.times import instant
     from streams.backlog import Backlog, write_tick
@@ -40,14 +40,17 @@ def run(
     bootstrap = bootstrap_of(settings)
     topics = topics_of(settings)
     with Backlog(settings, bootstrap) as backlog:
-        left = backlog.wait([topic.name for topic in topics.sources], wait)
+        # of the log, too: what is folded in one of its partitions may put an event into another
+        left = backlog.wait([*(topic.name for topic in topics.sources), topics.log.name], wait)
         if left:
+            unread = [one for one in left if one.topic != topics.log.name]
+            what = "events wait unread in the sources" if unread else "records wait in the log"
+            left = unread or left
             records = sum(one.end - one.next for one in left)
             some = ", ".join(map(str, left[:SHOWN])) + (", …" if len(left) > SHOWN else "")
             raise UserFacingError(
-                f"{records:,} events wait unread in the sources after {wait:g} s ({some}), so nothing was written: "
+                f"{records:,} {what} after {wait:g} s ({some}), so nothing was written: "
                 f"is a worker of group {settings.kafka.group!r} running? --wait SECONDS waits longer"
             )
-        backlog.waiting([topics.log.name])  # the log must be there, which the producer would wait for
     partitions = write_tick(settings, bootstrap, time)
     typer.echo(f"tick {at} written to {partitions} partitions of {topics.log.name}")

@@ -99,6 +99,18 @@ def test_it_is_refused_while_events_wait_unread(deploy: Callable[..., Deployment
     assert deployment.run("tick", T, "--wait", "0").exit_code == 0
 
 
+def test_it_is_refused_while_the_log_is_not_folded(deploy: Callable[..., Deployment]) -> None:
+    """What stands in the log may put an event into another partition of it: a tick waits until all of it is folded."""
+    deployment = deploy()
+    produce(
+        deployment.bootstrap, deployment.prefix + "customer-events", [(b"a", b"fact"), (b"b", b"fact")], partition=1
+    )
+    done = deployment.run("tick", T, "--wait", "0.3")
+    assert done.exit_code == 1
+    log_1 = f"{deployment.prefix}customer-events[1] at 0 of 2"
+    assert str(done.exception).startswith(f"2 records wait in the log after 0.3 s ({log_1}), so nothing was written: ")
+
+
 def test_status_says_how_much_waits(deploy: Callable[..., Deployment]) -> None:
     """One line a topic, with the records that the group has not read."""
     deployment = deploy()
