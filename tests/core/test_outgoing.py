@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from commands.send import Events
 from config.settings import Settings, Topics
 from lifestage.facts import TYPES
 from streams.outgoing import (
@@ -147,3 +148,30 @@ def test_a_topic_may_be_named_with_or_without_its_prefix() -> None:
     settings = Settings(topics=Topics(prefix="eu."))
     assert source_topic("visits", settings) == source_topic("eu.visits", settings) == "eu.visits"
     assert source_topic("order.completed", settings) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["identity.merged", 'ids=["a","b@example.com"]', "into=a"], None),
+        (["identity.linked", "customer_id=a", "email=a@example.com"], None),
+        (["identity.split", "ids=[7]"], None),
+        (["order.refunded", "refund_id=r", "order_id=o", "amount=5", "currency=EUR"], None),
+        (
+            ["identity.merged", 'ids=["a"]'],
+            "(out_of_range): $.ids: expected two different ids, or one beside another in into",
+        ),
+        (["identity.merged", "ids=a"], "(wrong_type): $.ids: expected an array"),
+        (["identity.linked", 'ids=["a","b"]'], "(bad_id): $.ids[1]: expected ids of different classes"),
+        (["order.completed", "order_id=o", "total=5", "currency=EUR"], "(no_identity): $: expected a customer_id"),
+    ],
+)
+def test_events_about_ids_are_checked_before_they_are_sent(
+    words: list[str], told: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the door would take goes to its topic; what it would not is told with the place, and is not sent."""
+    events = Events(Settings(), words, None, check=True)
+    sent = [record.topic for record in events]
+    assert sent == ([] if told else ["identity" if words[0].startswith("identity.") else "purchases"])
+    assert (told or "") in capsys.readouterr().err
+    assert events.refused == (told is not None)
