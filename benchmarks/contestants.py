@@ -100,14 +100,23 @@ class Ours:
         return {f"LIFESTAGE_{name}": value for name, value in given.items()}
 
     async def progress(self, watch: Watch, settings: Settings, events: int) -> Progress:
-        """Taken once it is in the log; durable once the log's offset is committed, which only what is kept can be."""
+        """Taken once it is in the log; durable once the log's offset is committed, which only what is kept can be.
+
+        The log holds messages between partitions, too. Those that come of a record are in it before that is committed: all
+        is done when nothing is left of the sources and the log, and nothing came to the log while that was asked.
+        """
         topics = topics_of(settings)
         ends = await watch.ends([topics.log.name], topics.log.partitions)
         taken = sum(ends.values())
         if taken < events:
             return Progress(taken, 0)
         committed = await watch.committed(settings.kafka.group)
-        return Progress(taken, sum(min(end, max(0, committed.get(tp, 0))) for tp, end in ends.items()))
+        folded = sum(min(end, max(0, committed.get(tp, 0))) for tp, end in ends.items())
+        sources = [topic.name for topic in topics.sources]
+        read = sum(max(0, offset) for tp, offset in committed.items() if tp.topic in sources)
+        if folded < taken or read < events or await watch.ends([topics.log.name], topics.log.partitions) != ends:
+            return Progress(taken, min(folded, events - 1))
+        return Progress(taken, events)
 
 
 @dataclass(frozen=True)
