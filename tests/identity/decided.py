@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from lifestage.facts import (
     Fact,
@@ -24,6 +25,8 @@ MOST = 100
 
 def rank(key: str) -> int:
     """How much an id says of who somebody is."""
+    if is_held(key):
+        return 0
     return 1 if key.startswith(ANONYMOUS) else 2 if key.startswith(EMAIL) else 3
 
 
@@ -47,11 +50,19 @@ def thing_of(fact: Fact) -> str | None:
     return f"{TICKET}{fact.source} {fact.ticket_id}" if isinstance(fact, TicketCreated) else None
 
 
+def is_told_again(had: Fact, fact: Fact) -> bool:
+    """Whether an event only says once more that an order was placed."""
+    if not isinstance(had, OrderCompleted) or not isinstance(fact, OrderCompleted):
+        return False
+    same = (had.source, had.order_id) == (fact.source, fact.order_id)
+    return same and (had.time, had.id) <= (fact.time, fact.id)
+
+
 class Decided(Family):
     """All ids of a deployment, as each event in turn says whose they are."""
 
     def __init__(self, facts: Iterable[Fact]) -> None:
-        super().__init__(())
+        super().__init__()
         self.merged: dict[str, str] = {}
         self.known: dict[str, dict[tuple[str, str], Fact]] = {}
         self.refused: dict[tuple[str, str], int] = {}
@@ -92,7 +103,7 @@ class Decided(Family):
         """Whether a person has had an event before."""
         root = self.root(key)
         return any(
-            (fact.source, fact.id) == (had.source, had.id)
+            (fact.source, fact.id) == (had.source, had.id) or is_told_again(had, fact)
             for key, one in [*self.ids.items()]
             for target, facts in one.facts.items()
             if self.root(key if target is None else target) == root
@@ -132,3 +143,20 @@ class Decided(Family):
         while id in self.merged:
             id = self.merged[id]
         return id
+
+
+class Connected(Family):
+    """All ids of a deployment where no id is ever seen with two people, and each customer is seen with their address.
+
+    Whose ids were ever seen together is one person, in whatever order.
+    """
+
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        super().__init__()
+        for fact in chain.from_iterable(map(facts_from, facts)):
+            key = key_in_log(fact)
+            self.id(key).facts[None].append(fact)
+            for other in [*ids_of(fact)[1:], *([] if (thing := thing_of(fact)) is None else [thing])]:
+                one, two = sorted((self.root(key), self.root(other)), key=precedence)
+                if one != two:
+                    self.id(two).now = one

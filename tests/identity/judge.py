@@ -10,7 +10,6 @@ from lifestage import log
 from lifestage.change import Announced, encode_value
 from lifestage.keys import COMPANY, MERGES
 from lifestage.moments import parse
-from lifestage.partition import Partition
 from lifestage.profile import Profile
 from tests.identity.decided import Decided
 from tests.identity.offline import Family, Person, alone, is_held, once, view
@@ -179,7 +178,7 @@ def wrong_replays(world: World) -> Iterator[str]:
                 posted[header.partition, key].append(value)
     again: dict[tuple[int, bytes], list[bytes]] = defaultdict(list)
     for number, records in enumerate(world.logs):
-        fold = Partition(world.rules, TOPIC, number, CODE)
+        fold = world.kind(world.rules, TOPIC, number, CODE)
         told = fold.fold(records)
         for message in fold.take_posted():
             again[number, message.key].append(message.value)

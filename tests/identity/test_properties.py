@@ -7,9 +7,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifestage.facts import IdentityLinked
 from tests.core.effort import effort
-from tests.identity.judge import wrong
-from tests.identity.lives import END, RULES, Lives, Mix
+from tests.identity.decided import Connected
+from tests.identity.judge import wrong, wrong_people
+from tests.identity.lives import END, RULES, Lives, Mix, address
 from tests.identity.world import Shape, World
 
 thorough = effort(150)
@@ -20,10 +22,18 @@ shapes = st.builds(
 seeds = st.integers(0, 1 << 32)
 
 
-def lived(mix: Mix, shape: Shape, seed: int, count: int) -> World:
-    """A world in which so many events have happened, and come to rest after a last tick."""
+def lived(mix: Mix, shape: Shape, seed: int, count: int, *, known: bool = False) -> World:
+    """A world in which so many events have happened, and come to rest after a last tick.
+
+    `known`: somewhere among them each customer is seen with their address.
+    """
     chance = Random(seed)
-    world = World(RULES, Lives(chance, mix).events(count), chance, shape)
+    lives = Lives(chance, mix)
+    facts = lives.events(count)
+    for n in range(mix.persons if known else 0):
+        ids = {"customer_id": f"c{n}", "email": address(n)}
+        facts.insert(chance.randrange(len(facts) + 1), IdentityLinked(**lives.common(named=False) | ids))
+    world = World(RULES, facts, chance, shape)
     world.run()
     world.tick(END)
     world.run()
@@ -33,8 +43,10 @@ def lived(mix: Mix, shape: Shape, seed: int, count: int) -> World:
 @thorough
 @given(shapes, seeds, st.integers(1, 25))
 def test_everybody_is_one_person(shape: Shape, seed: int, count: int) -> None:
-    """Ids that events link, in any order, with crashes: each profile is the sum of its ids' facts, counted once."""
-    assert not wrong(lived(Mix(), shape, seed, count), END)
+    """Ids that were ever seen together, in any order, with crashes: one profile, the sum of all their facts, counted once."""
+    world = lived(Mix(), shape, seed, count, known=True)
+    assert not wrong(world, END)
+    assert not wrong_people(world, Connected(world.facts), END)
 
 
 @thorough
@@ -49,3 +61,10 @@ def test_ids_of_several_people_go_where_their_owners_decide(shape: Shape, seed: 
 def test_customers_that_are_merged_are_one(shape: Shape, seed: int, count: int) -> None:
     """Merges in between, each way round, of customers who share devices: each fact in one place, every change in a row."""
     assert not wrong(lived(Mix(crossed=0.1, merges=0.2), shape, seed, count), END)
+
+
+@thorough
+@given(shapes, seeds, st.integers(1, 25))
+def test_what_is_split_is_restored(shape: Shape, seed: int, count: int) -> None:
+    """Merges and splits in between, of customers and of all their ids: each gets back what is its own."""
+    assert not wrong(lived(Mix(crossed=0.1, merges=0.15, splits=0.15), shape, seed, count), END)
