@@ -18,6 +18,7 @@ from lifestage.cause import Rules
 from lifestage.change import Announced
 from lifestage.keys import email_key
 from lifestage.language_stories import Story
+from lifestage.messages import Posted
 from lifestage.partition import Partition
 from lifestage.stories import Move, differences, end_of, moves_of
 from streams.batches import BatchMessage
@@ -62,6 +63,10 @@ class Agents:
     async def tell(self, _: int, changes: Iterable[Announced]) -> None:
         """Keep what is announced."""
         self.told += changes
+
+    async def post(self, _: int, posted: Iterable[Posted]) -> None:
+        """Messages are for other partitions: a story is about each id by itself."""
+        assert all(one.key for one in posted)
 
     async def folded_run(self, _: Partition) -> None:
         """Count the runs."""
@@ -110,7 +115,7 @@ async def test_a_story_is_true_through_the_agent(told: Told, most: int) -> None:
     story = earlier(renamed(told.story, "s"), LONG_AGO)
     faust: Any = Agents(told.rules)
     taken: list[int] = []
-    keeper: Any = SimpleNamespace(gate=faust.gate, open=True, tell=faust.tell, folded=faust.folded_run)
+    keeper: Any = SimpleNamespace(gate=faust.gate, open=True, tell=faust.tell, post=faust.post, folded=faust.folded_run)
     define_lifecycle(faust, None, faust, keeper, taken.append)
     records = log_of(story)
     await faust.agent_of(runs_of(records, most))
