@@ -10,6 +10,7 @@ from config.settings import Settings
 from lifestage import log
 from lifestage.facts import WebVisit
 from lifestage.marker import MARKER_KEY
+from lifestage.messages import Link, Occasion, encode_message
 from lifestage.partition import Partition
 from streams.doorway import partition_of
 from streams.keeper import Keeper, Kept
@@ -184,3 +185,17 @@ async def test_what_was_out_is_forgotten_with_the_partition() -> None:
     desk.keeper.already = {NUMBER: {"c1": 2}, NUMBER + 1: {"c9": 1}}
     desk.keeper.reopen()
     assert desk.keeper.already == {NUMBER: {"c1": 2}}
+
+
+async def test_a_partition_of_messages_alone_moves() -> None:
+    """A message is folded and kept like any record, and so is one that comes again, which changes nothing else: what
+    looks whether a partition stands still sees it go on."""
+    desk = Desk()
+    link = Link("anon:v", "c9", Occasion(START, "shop", "e1", "web.visit"))
+    value = log.pack(log.MESSAGE, encode_message(link), 7, 1, 5)
+    for offset in (0, 1):
+        await desk.fold([(offset, b"anon:v", value)])
+        await desk.keeper.flush(NUMBER)
+        assert (desk.folded.applied, desk.folded.marker.offset, desk.folded.marker.reread) == (offset, offset, offset)
+    keys = [key for key, _, _ in desk.wire.of(TOPICS.changelog.name)]
+    assert keys == [b"anon:v", MARKER_KEY, MARKER_KEY]

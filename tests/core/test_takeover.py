@@ -14,10 +14,13 @@ from msgspec.json import decode
 
 from agents.app import Worker
 from config.settings import load
+from lifestage import log
+from lifestage import profile as profiles
+from lifestage.messages import Link, Occasion, encode_message
 from lifestage.pages import is_page, owner
 from streams.profiles import applied_of
 from streams.takeover import Takeovers, Watched
-from tests.core.histories import Record, order, records, visit
+from tests.core.histories import Record, at_day, order, records, visit
 from tests.core.test_keeper import NUMBER, TOPICS, Desk
 from tests.core.test_pages import grown, shrink
 from tests.core.test_restore import Kept, flushes, read
@@ -253,3 +256,21 @@ def test_a_page_that_is_written_again_stands_before_its_record(monkeypatch: pyte
         left = compacted([*changelog, *late, *again])
         assert [one.key for one in left if one.key == named or is_page(one.key)][-1] == named
         assert dict(read(left).whole()) == dict(found.whole())
+
+
+async def test_what_is_late_of_an_id_that_is_anothers_by_now_is_mended() -> None:
+    """The customer was merged into another since: the record of that is written again, and the stage is taken away again."""
+    owner, changelog, stages = await taken_over()
+    link = Link("c1", "c0", Occasion(at_day(3).time, "shop", "m1", "identity.merged"), merge=True)
+    await owner.keep([(3, b"c1", log.pack(log.MESSAGE, encode_message(link), 7))])
+    for topic, early in ((TOPICS.changelog, changelog), (TOPICS.stages, stages)):
+        for record in early:
+            owner.logs[topic.name].add(record.key, record.value, record.headers)
+    for _ in range(3):
+        await owner.takeovers._look()
+    assert sorted(owner.mended) == ["marker", "profile", "stage"]
+    newest = {record.key: record.value for record in owner.logs[TOPICS.changelog.name].records}
+    kin = profiles.decode(newest[b"c1"]).kin
+    assert kin is not None
+    assert kin.alias == "c0"
+    assert [(record.key, record.value) for record in owner.logs[TOPICS.stages.name].records[-1:]] == [(b"c1", None)]
