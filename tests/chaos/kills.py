@@ -86,6 +86,9 @@ def named_points(arena: Arena, times: int) -> Row:
 def _die_at_each(arena: Arena, number: int) -> Row:
     row, points = Row(f"points {number}", len(POINTS)), sorted(POINTS)
     arena.chance(f"points{number}").shuffle(points)
+    if points[0] == "recovering":
+        # there is nothing to read back before anybody has worked
+        points.append(points.pop(0))
     with arena.deployment(f"points{number}", **OFTEN, **ALONE) as made:
         load = arena.load(made, 0)
         load.send(PIECE)
