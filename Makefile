@@ -24,7 +24,7 @@ test: $(STAMP) system compiled  ## everything: lint, types, imports, and all tes
 
 check: $(STAMP)  ## the quick part of test, with fewer examples, about a minute
 	@$(MAKE) --no-print-directory lint
-	@QUICK=1 $(BIN)/python -m pytest -q $(CORE) $(ARGS)
+	@QUICK=1 bash tests/check.sh $(BIN)/python $(CORE) -- $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP)
