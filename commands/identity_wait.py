@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -14,12 +14,23 @@ from lifestage.seen import has_seen, id_hash
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from lifestage.profile import Belongs, Kin
+    from lifestage.profile import Belongs, Kin, Profile
     from streams.kept_reader import KeptReader
 
 POLL_S = 0.3
 UNHEARD = "`lifestage status` says whether they keep up, `lifestage dead-letters list` whether it was rejected: id"
+UNFIT = "refused: it no longer fits what was merged before; `lifestage identity show` says how they stand"
 Wanted = IdentityMerged | IdentitySplit
+
+
+class Kept(Protocol):
+    """What is kept of ids, as of one moment."""
+
+    def profile(self, key: str) -> Profile | None:
+        """What is kept of an id."""
+
+    def chain(self, key: str) -> tuple[str, ...]:
+        """An id, the one that it belongs to, and so on."""
 
 
 class Asked(NamedTuple):
@@ -93,7 +104,7 @@ def waited(reader: KeptReader, settings: Settings, asked: Asked, wait_s: float) 
             reader.catch_up()
 
 
-def owed_to(reader: KeptReader, fact: Wanted) -> frozenset[str]:
+def owed_to(reader: Kept, fact: Wanted) -> frozenset[str]:
     """The ids of a split that get facts back, as of before it."""
     if not isinstance(fact, IdentitySplit):
         return frozenset()
@@ -101,7 +112,7 @@ def owed_to(reader: KeptReader, fact: Wanted) -> frozenset[str]:
     return frozenset(id for id, kin in whose.items() if kin is not None and kin.parts.get(id))
 
 
-def judged(reader: KeptReader, fact: Wanted, hashed: bytes, owed: frozenset[str]) -> Outcome:
+def judged(reader: Kept, fact: Wanted, hashed: bytes, owed: frozenset[str]) -> Outcome:
     """How far it has come, as of what was read; `owed` are the ids that get facts back."""
     merges = reader.profile(MERGES)
     if merges is None or not has_seen(merges, hashed, 0):
@@ -115,16 +126,15 @@ def judged(reader: KeptReader, fact: Wanted, hashed: bytes, owed: frozenset[str]
     return _merged(reader, fact, merges.kin.members)
 
 
-def _merged(reader: KeptReader, fact: IdentityMerged, forest: dict[str, Belongs]) -> Outcome:
+def _merged(reader: Kept, fact: IdentityMerged, forest: dict[str, Belongs]) -> Outcome:
+    for id in fact.ids:
+        whose = _kin(reader, id)
+        if whose is not None and whose.alias not in (None, *fact.ids):
+            return Outcome(False, [f"refused: {id} belongs to {whose.alias} meanwhile, which is to be split off first"])
     survivors = [id for id in fact.ids if id not in forest or forest[id].parent not in fact.ids]
     absorbed = [id for id in fact.ids if id not in survivors]
     if len(survivors) != 1 or (fact.into is not None and survivors != [fact.into]):
-        return Outcome(
-            False,
-            [
-                "refused: what was asked for no longer fits what was merged before; `lifestage identity show` says how they stand"
-            ],
-        )
+        return Outcome(False, [UNFIT])
     (into,) = survivors
     for id in absorbed:
         whose = _kin(reader, id)
@@ -135,16 +145,11 @@ def _merged(reader: KeptReader, fact: IdentityMerged, forest: dict[str, Belongs]
     survivor = _kin(reader, into)
     if survivor is None or not all(id in survivor.members for id in absorbed):
         return Outcome(None, [f"the facts are on their way to {into}"])
-    return Outcome(
-        True,
-        [
-            f"done: {', '.join(absorbed)} now {'belong' if len(absorbed) > 1 else 'belongs'} to {into}",
-            *_stands(reader, into),
-        ],
-    )
+    belong = "belong" if len(absorbed) > 1 else "belongs"
+    return Outcome(True, [f"done: {', '.join(absorbed)} now {belong} to {into}", *_stands(reader, into)])
 
 
-def _split(reader: KeptReader, fact: IdentitySplit, owed: frozenset[str]) -> Outcome:
+def _split(reader: Kept, fact: IdentitySplit, owed: frozenset[str]) -> Outcome:
     for id in fact.ids:
         profile = reader.profile(id)
         kin = None if profile is None else profile.kin
@@ -161,12 +166,12 @@ def _split(reader: KeptReader, fact: IdentitySplit, owed: frozenset[str]) -> Out
     )
 
 
-def _kin(reader: KeptReader, key: str) -> Kin | None:
+def _kin(reader: Kept, key: str) -> Kin | None:
     profile = reader.profile(key)
     return None if profile is None else profile.kin
 
 
-def _stands(reader: KeptReader, key: str) -> list[str]:
+def _stands(reader: Kept, key: str) -> list[str]:
     profile = reader.profile(key)
     if profile is None or profile.stage is None:
         return [f"{key} is in no stage"]
