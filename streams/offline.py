@@ -1,8 +1,9 @@
 """Offline commands: files of events in any order become changes, or customers who differ, in bounded memory.
 
-Readers decode pieces of the files side by side and sort the facts by customer and time into runs, by the hash of the
-customer into parts. Each part is merged and folded by one process. What is told is merged last. Little input stays in
-this process and, as far as it fits, in memory; the result is the same to the byte.
+Readers decode pieces of the files side by side and sort the facts by id and time into runs, by the hash of the id into
+parts, and keep beside them which ids were seen together. From that it is worked out who belongs to whom, and facts that
+came under another id go to the part of the person whose they are. Each part is merged and folded by one process. What is
+told is merged last. Little input stays in this process and, as far as it fits, in memory; the result is the same to the byte.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from config.errors import UserFacingError
 from streams.files import PIECE, Piece, pieces, size_of
+from streams.offline_claims import Sorting
 from streams.offline_fold import Folded, Moves
+from streams.offline_gather import Gathered
 from streams.offline_merge import merged
 from streams.offline_parallel import Alone, Crew, Hands, Task
 from streams.offline_read import SHOWN_REJECTED, Account, Rejected, rejected_of
 from streams.offline_records import change_line, named_line
-from streams.offline_work import Job
+from streams.offline_regroup import moves_by_part
+from streams.offline_spill import Run, Spool
+from streams.offline_work import Job, Part
 
 Name = TypeVar("Name")
 
@@ -58,7 +63,9 @@ class Place(NamedTuple):
 class Result:
     """What came of all files. Lines are to be taken while the temporary files are there: inside the `with` of `working`."""
 
-    def __init__(self, job: Job, accounts: Sequence[Account], parts: Sequence[Folded], folder: Path) -> None:
+    def __init__(
+        self, job: Job, accounts: Sequence[Account], parts: Sequence[Folded], repeats: int, folder: Path
+    ) -> None:
         self._job, self._parts, self._folder = job, parts, folder
         self._accounts = sorted(accounts, key=lambda account: account.piece.number)
         self.events = sum(account.events for account in accounts)
@@ -68,6 +75,8 @@ class Result:
         """Where time was to end, exclusive, ms; None: with the newest event, inclusive."""
         self.customers = sum(part.customers for part in parts)
         self.outcomes = _summed(account.outcomes for account in accounts) + _summed(part.outcomes for part in parts)
+        if repeats:  # of merges and splits
+            self.outcomes.update({"accepted": -repeats, "duplicate": repeats})
         sides = range(len(job.plans))
         self.population = [_summed(part.population[side] for part in parts) for side in sides]
         self.moves: list[Moves] = [_summed(part.moves[side] for part in parts) for side in sides]
@@ -133,7 +142,8 @@ def working(
     job = job._replace(keep=count == 1, parts=1 if count == 1 else count * PARTS_A_PROCESS)
     with _folder() as folder, Alone(job, folder) if count == 1 else Crew(job, folder, count) as hands:
         accounts = _read(hands, coming, size, shown)
-        yield Result(job, accounts, _fold(hands, job, accounts, shown), folder)
+        work, repeats = _regrouped(hands, job, hands.all(Task("sort")), folder)
+        yield Result(job, accounts, _fold(hands, job, work, accounts, shown), repeats, folder)
 
 
 def _peeked(coming: Iterator[Piece]) -> tuple[Iterator[Piece], bool]:
@@ -163,14 +173,33 @@ def _read(hands: Hands, coming: Iterable[Piece], size: int | None, shown: Shown)
     return list(hands.each((Task("read", (piece,)) for piece in coming), told))
 
 
-def _fold(hands: Hands, job: Job, accounts: Sequence[Account], shown: Shown) -> list[Folded]:
+def _regrouped(hands: Hands, job: Job, gathered: Sequence[Gathered], folder: Path) -> tuple[list[Part], int]:
+    """What is to be folded, each fact where the person's are whose it is; and how many merges and splits were repeats."""
+    parts = range(2 * job.parts)
+    runs = [[run for one in gathered for run in one.facts[part]] for part in parts]
+    sorting = Sorting(gathered, folder, job.memory, job.fan_in)
+    claimed: list[Run] = []
+    if sorting.asked.things or sorting.asked.contested:
+        looking = (Task("claims", (part, runs[part], sorting.asked)) for part in parts if runs[part])
+        claimed = [run for found in hands.each(looking, _unsaid) for run in found]
+    resolver, repeats = sorting.resolved(claimed)
+    moving = moves_by_part(resolver, Spool(folder, "moves", 2 * job.parts, job.memory), job.parts, runs)
+    leaving = (Task("regroup", (part, runs[part], moving[part])) for part in parts if moving[part])
+    for _ in hands.each(leaving, _unsaid):
+        pass
+    moved = hands.all(Task("moved"))
+    work = [Part(part, runs[part], moving[part], [run for one in moved for run in one[part]]) for part in parts]
+    return work, repeats
+
+
+def _unsaid(_: int, __: int) -> None:
+    """Work that is not shown."""
+
+
+def _fold(hands: Hands, job: Job, work: Sequence[Part], accounts: Sequence[Account], shown: Shown) -> list[Folded]:
     end = job.until if job.until is not None else (_newest(accounts) or 0) + 1
-    sorted_by = hands.all(Task("sort"))
-    facts = sum(a.events - a.outcomes.total() for a in accounts)
-    shown.begin("computing", facts)
-    runs = [[run for by_part in sorted_by for run in by_part[part]] for part in range(job.parts)]
-    tasks = (Task("fold", (part, of_part, end)) for part, of_part in enumerate(runs))
-    return list(hands.each(tasks, _Told(shown, "changes")))
+    shown.begin("computing", sum(account.facts for account in accounts))
+    return list(hands.each((Task("fold", (one, end)) for one in work), _Told(shown, "changes")))
 
 
 class _Told:

@@ -16,6 +16,7 @@ from lifestage.backtest import standings
 from lifestage.cause import Rules
 from lifestage.change import Announced
 from lifestage.facts import Fact
+from lifestage.identity import HOLDING
 from lifestage.keys import COMPANY
 from lifestage.profile import Profile
 from lifestage.replay import Follower, Path, time_of
@@ -72,8 +73,13 @@ class Folding:
     def fold(self, records: Iterable[bytes], tell: Tell, keep: bool) -> Folded:
         """Follow all customers of sorted fact records. `keep`: what is told may stay in memory."""
         done = changes = 0
-        for key, facts in by_customer(records):
-            followers = [Follower(key, rules, tally) for rules, tally in zip(self._rules, self._tallies, strict=True)]
+        for key, silences, facts in by_customer(records):
+            if key.startswith(HOLDING):
+                done += self._nobodys(facts)
+                continue
+            followers = [
+                Follower(key, rules, tally, silences) for rules, tally in zip(self._rules, self._tallies, strict=True)
+            ]
             for instant in _instants(facts):
                 for follower in followers:
                     follower.take(instant)
@@ -88,6 +94,13 @@ class Folding:
         population = [tally.population for tally in tallies]
         moves = [tally.moves for tally in tallies]
         return Folded(self._customers, tallies[0].outcomes, population, moves, self._differ, told)
+
+    def _nobodys(self, facts: Iterable[Fact]) -> int:
+        """Facts of an order or ticket of which nobody says whose it is."""
+        count = sum(1 for _ in facts)
+        for tally in self._tallies:
+            tally.outcomes["suppressed"] += count
+        return count
 
     def _finish(self, key: str, ends: Sequence[Profile]) -> None:
         if key.startswith(COMPANY):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,11 +11,10 @@ import msgspec
 
 from lifestage.decode import Decoder
 from lifestage.facts import Fact
-from lifestage.keys import key_of
 from lifestage.refusal import Refusal
 from streams.files import Piece, lines_in
+from streams.offline_gather import Gathering
 from streams.offline_merge import merged
-from streams.offline_records import fact_record
 from streams.offline_spill import Run, Spool
 
 SHOWN_REJECTED = 5
@@ -53,6 +51,8 @@ class Account(NamedTuple):
     lines: int
     events: int
     outcomes: Counter[str]
+    facts: int
+    """How many facts the accepted events gave: of a merge none, of a referral two where it names two persons."""
     newest: int | None
     first_rejected: list[Rejected]
     rejected: list[Run]
@@ -67,10 +67,11 @@ def line_rows(piece: Piece, decoder: Decoder) -> Iterator[Row]:
 
 
 class Reading:
-    """Reads one piece. Facts before `until` (ms) go to `facts`, by the hash of their keys; rejected lines to `aside`."""
+    """Reads one piece. Facts before `until` (ms) go to `gathering`; rejected lines to `aside`."""
 
-    def __init__(self, facts: Spool, parts: int, until: int | None, aside: Path | None) -> None:
-        self._facts, self._parts, self._until = facts, parts, until
+    def __init__(self, gathering: Gathering, until: int | None, aside: Path | None) -> None:
+        self._gathering, self._until = gathering, until
+        self._facts = 0
         self._aside = Spool(aside.parent, aside.name, 1, REJECTED_BUDGET) if aside else None
         self._outcomes: Counter[str] = Counter()
         self._newest: int | None = None
@@ -93,19 +94,19 @@ class Reading:
                 size, told = 0, events
         tell(size, events - told)
         aside = self._aside.runs(keep)[0] if self._aside else []
-        return Account(piece, number, events, self._outcomes, self._newest, self._first_rejected, aside)
+        return Account(piece, number, events, self._outcomes, self._facts, self._newest, self._first_rejected, aside)
 
     def _keep(self, fact: Fact) -> None:
         time = fact.time
         if self._until is not None and time >= self._until:
             self._outcomes["after --until"] += 1
             return
-        key = key_of(fact)
-        assert key is not None, "a decoded fact names somebody"
         if self._newest is None or time > self._newest:
             self._newest = time
-        raw = key.encode()
-        self._facts.add(fact_record(raw, fact), zlib.crc32(raw) % self._parts)
+        facts = self._gathering.add(fact)
+        self._facts += facts
+        if not facts:
+            self._outcomes["accepted"] += 1
 
     def _refuse(self, number: int, value: bytes, refusal: Refusal) -> None:
         self._outcomes[refusal.outcome] += 1

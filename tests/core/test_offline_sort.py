@@ -86,7 +86,7 @@ visits: Callable[..., st.SearchStrategy[WebVisit]] = lambda **fields: st.builds(
 def test_facts_come_back_by_customer_and_time_in_the_order_of_their_texts(given: list[Fact]) -> None:
     """Records sort as (customer, time, source, id) do, also where one name begins with another or is beyond ASCII."""
     found = sorted(fact_record((key_of(fact) or "").encode(), fact) for fact in given)
-    back = [(key, list(facts)) for key, facts in by_customer(found)]
+    back = [(key, list(facts)) for key, _, facts in by_customer(found)]
     assert [key for key, _ in back] == sorted({fact.customer_id or "" for fact in given})
     assert [fact for _, facts in back for fact in facts] == sorted(
         given, key=lambda fact: (fact.customer_id or "", fact.time, fact.source, fact.id)
