@@ -33,6 +33,7 @@ from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
 from streams.topics import topics_of
 from tests.asking import soon
+from tests.differing import first_difference, marker_differences
 from tests.envelopes import Envelope, Of, envelope_of, envelopes_amiss
 from tests.leftovers import Leftovers, put_together
 from tests.letters import letters_amiss, rejected
@@ -353,7 +354,7 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
     found = Findings(conflicting=list(written.conflicts), gaps=list(written.gaps))
     for key in truth.changes.keys() | written.changes.keys():
         if truth.changes.get(key, []) != written.changes.get(key, []):
-            at, due, told = _first_difference(truth.changes.get(key, []), written.changes.get(key, []))
+            at, due, told = first_difference(truth.changes.get(key, []), written.changes.get(key, []))
             found.missing.append(f"changes of {key} differ from seq {at + 1}: {due!r} became {told!r}")
     found.wrong += envelopes_amiss(truth.envelopes, written.envelopes) + written.left
     found.wrong += [
@@ -368,7 +369,7 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
     ]
     for partition in truth.partitions:
         if partition.applied >= 0:
-            found.wrong += _marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
+            found.wrong += marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
     codes = _codes(made)
     sources = {code: name for code, name in codes.items() if name != made.topics.log.name}
     found.wrong += events_amiss(made.ends(made.sources), truth.records, sources, truth.accounted.total())
@@ -386,22 +387,6 @@ def differences(made: Deployment) -> list[str]:
 def _newest(changes: list[bytes]) -> bytes:
     """What `customer-stages` must hold after so many changes: nothing of an id that is no profile any more."""
     return b"" if changes[-1] and msgspec.json.decode(changes[-1])["stage"] is None else changes[-1]
-
-
-def _first_difference(truth: list[bytes], told: list[bytes]) -> tuple[int, bytes, bytes]:
-    for at, (due, was) in enumerate(zip(truth, told, strict=False)):
-        if due != was:
-            return at, due[:300], was[:300]
-    at = min(len(truth), len(told))
-    return at, b"".join(truth[at : at + 1])[:300], b"".join(told[at : at + 1])[:300]
-
-
-def _marker_differences(due: Marker, told: Marker) -> list[str]:
-    return [
-        f"marker.{name}: {getattr(due, name)} became {getattr(told, name)}"
-        for name in due.__struct_fields__
-        if getattr(due, name) != getattr(told, name)
-    ]
 
 
 def _codes(made: Deployment) -> dict[int, str]:

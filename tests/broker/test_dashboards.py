@@ -44,6 +44,10 @@ class OwnedPartitions:
         """Two currencies."""
         return {"USD": (6919, 24_230_211, 23_900_104), "EUR": (40, 120_050, 110_050)}
 
+    def kept(self) -> Mapping[int, int]:
+        """Records of two partitions."""
+        return {0: 2_500, 1: 3_100}
+
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Some waiting records."""
         return {("purchases", 0): 120, (LOG, 0): 45}
