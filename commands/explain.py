@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -16,11 +15,10 @@ from config.errors import UserFacingError
 if TYPE_CHECKING:
     from config.settings import Settings
     from lifestage.cause import Rules
-    from lifestage.change import Announced
     from lifestage.explain import Explanation
     from lifestage.facts import Fact
-    from lifestage.partition import Partition
     from lifestage.refusal import Refusal
+    from streams.offline_person import Found
     from streams.offline_read import Row
 
 REPORT_EVERY = 2_000
@@ -54,6 +52,7 @@ def run(
     compiled.use(os.environ)  # first: what follows imports the core
 
     from commands.customer import stored_key
+    from commands.explain_log import of_log
     from commands.replay_log import rules_for
     from commands.times import instant
     from lifestage.explain_text import told
@@ -103,16 +102,15 @@ class Asked(NamedTuple):
 def of_files(
     settings: Settings, rules: Rules, asked: Asked, files: Sequence[str], csv: str | None = None
 ) -> Explanation:
-    """Explain from files of any size: only the customer's own facts are kept. Raises `UserFacingError`."""
+    """Explain from files of any size: what comes under any of the customer's ids. Raises `UserFacingError`."""
     from commands.progress import progress
-    from lifestage.explain import explain
-    from lifestage.keys import key_of
     from streams.files import size_of
+    from streams.offline_person import Searching
 
     newest: int | None = None
-    facts: list[Fact] = []
+    later: list[Fact] = []
     rejected = RejectedLines(asked)
-    with progress() as shown:
+    with progress() as shown, Searching(link=rules.link) as searching:
         shown.begin("reading", size_of(files))
         end = 0
         for count, (file, line, row) in enumerate(_rows(settings, files, csv), 1):
@@ -121,13 +119,39 @@ def of_files(
                 rejected.take(f"{file}:{line}", row.value, decided)
             elif decided is not None:
                 newest = decided.time if newest is None or decided.time > newest else newest
-                if key_of(decided) == asked.key:
-                    facts.append(decided)
+                if asked.at is None or decided.time <= asked.at:
+                    searching.add(decided)
+                elif asked.key in ids_of(decided):
+                    later.append(decided)
             if count % REPORT_EVERY == 0:
-                shown.reach(end, f"{count:,} events, {len(facts):,} of the customer")
+                shown.reach(end, f"{count:,} events")
+        found = searching.find(asked.key)
     for said in rejected.told(hint_csv=csv is None and newest is None):
         typer.echo(said, err=True)
-    return explain(asked.key, facts, rules, asked.until(facts, ", ".join(files), newest))
+    return explained_of(asked, found, rules, asked.until(found.facts or later, ", ".join(files), newest))
+
+
+def ids_of(fact: Fact) -> tuple[str | None, ...]:
+    """The keys of all ids of a fact."""
+    from lifestage.keys import key_of, lower_ids
+
+    return (key_of(fact), *lower_ids(fact))
+
+
+def explained_of(asked: Asked, found: Found, rules: Rules, at: int) -> Explanation:
+    """Explain a person of whom all facts up to `at` (ms, inclusive) are known."""
+    from msgspec.structs import replace
+
+    from lifestage.explain import MemberSeen, explain
+    from lifestage.moments import iso
+
+    members = tuple(MemberSeen(one.id, iso(one.since), one.past) for one in found.members)
+    since = None if found.since is None else iso(found.since)
+    return replace(
+        explain(found.root, found.facts, rules, at, found.silences),
+        members=members,
+        asked=None if found.root == asked.key else MemberSeen(asked.key, since),
+    )
 
 
 class RejectedLines:
@@ -178,83 +202,3 @@ def _rows(settings: Settings, files: Sequence[str], csv: str | None) -> Iterator
         for row in csv_rows(piece, mapping, decoder) if mapping is not None else line_rows(piece, decoder):
             last = row.number
             yield piece.name, base + last, row
-
-
-class Folded(NamedTuple):
-    """What the customer's partition of the log holds of them, folded as the worker folds it."""
-
-    partition: Partition
-    facts: list[Fact]
-    """Those that were accepted."""
-    changes: list[Announced]
-
-
-def of_log(settings: Settings, rules: Rules, asked: Asked) -> Explanation:
-    """Explain from the live log, as announced; with `at`, by what is known now of the time up to then."""
-    from msgspec.structs import replace
-
-    from lifestage.explain import explain, explain_folded
-
-    folded, place = _fold(settings, rules, asked.key.encode())
-    profile = folded.partition.profile(asked.key.encode())
-    h = max(folded.partition.clock.time - 1, folded.partition.marker.newest)
-    now = h if settings.clock.mode == "data" else max(h, int(time.time() * 1000))
-    at = asked.until(folded.facts, place, now)
-    if asked.at is not None or profile is None:
-        explained = explain(asked.key, folded.facts, rules, at)
-    else:
-        explained = explain_folded(asked.key, profile, folded.facts, folded.changes, rules, at)
-    return replace(explained, outcomes=explained.outcomes | _refused(folded.partition))
-
-
-def _fold(settings: Settings, rules: Rules, key: bytes) -> tuple[Folded, str]:
-    """Read the customer's partition to its end; records of other customers are skipped undecoded."""
-    from commands.progress import progress
-    from lifestage.partition import Partition
-    from streams.doorway import partition_of
-    from streams.log_reader import LogReader
-    from streams.running import bootstrap_of
-
-    with LogReader(settings, bootstrap_of(settings)) as reader, progress() as shown:
-        number = partition_of(key, len(reader.ends))
-        reader.check_whole([number])
-        folded = Folded(Partition(rules, reader.topic, number), [], [])
-        shown.begin(f"reading {reader.topic}[{number}]", reader.ends[number])
-        done = 0
-        for run in reader.records(number):
-            for offset, owner, value in run:
-                if owner == key or owner is None:
-                    _take(folded, offset, owner, value)
-            done += len(run)
-            shown.reach(done, f"{len(folded.facts):,} facts of the customer")
-    return folded, f"{reader.topic}[{number}]"
-
-
-def _take(folded: Folded, offset: int, key: bytes | None, value: bytes) -> None:
-    """Fold one record of the customer, or a tick; of a fact see whether it was accepted."""
-    from msgspec import DecodeError
-
-    from commands.replay_log import foreign
-    from lifestage import facts, log
-
-    partition = folded.partition
-    try:
-        kind = log.header(value).kind
-        if key is None and kind != log.TICK:
-            return
-        folded.changes.extend(partition.fold([(offset, key, value)]))
-        profile = partition.dirty.get(key) if key is not None else None
-        if kind == log.FACT and profile is not None and profile.applied == offset:
-            folded.facts.append(facts.decode(value[log.HEADER_SIZE :]))
-    except (log.LogFormatError, DecodeError) as error:
-        raise foreign(partition, offset, error) from None
-
-
-def _refused(partition: Partition) -> dict[str, int]:
-    """How many of the customer's events were not accepted, by outcome: nobody else's were folded."""
-    found: dict[str, int] = {}
-    for types in partition.marker.accounts.values():
-        for outcomes in types.values():
-            for name in outcomes.keys() - {"accepted"}:
-                found[name] = found.get(name, 0) + outcomes[name]
-    return found

@@ -125,7 +125,9 @@ def _folding(partition: Partition, run: list[tuple[int, bytes | None, bytes]]) -
     from lifestage.log import LogFormatError
 
     try:
-        yield from partition.folding(run)
+        for changes in partition.folding(run):
+            partition.take_posted()  # the messages that came of these records are in the log
+            yield changes
     except (LogFormatError, DecodeError) as error:
         raise foreign(partition, partition.applied + 1, error) from None
 

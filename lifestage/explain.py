@@ -18,11 +18,13 @@ from lifestage.cause import Cause, Clock, Rules
 from lifestage.change import Announced, PlanRef
 from lifestage.explain_words import asked_text, difference_text, value_of, value_text
 from lifestage.facts import Fact, SubscriptionCancelled, SubscriptionChanged, TrialStarted, type_of
+from lifestage.keys import key_of
 from lifestage.moments import iso, parse
 from lifestage.operands import OPERANDS
 from lifestage.plan import Any, Compare, Compiled, Condition, Not, Plan, Stage, text_of
 from lifestage.profile import Profile
 from lifestage.replay import Path, in_order, time_of
+from lifestage.resolve import Silence, forgotten
 from lifestage.step import advance, take_together
 
 
@@ -104,6 +106,14 @@ class Next(msgspec.Struct, frozen=True):
     forgotten: bool = False
 
 
+class MemberSeen(msgspec.Struct, frozen=True):
+    """An id of the customer. `past`: it is another's by now, and what came before that is here."""
+
+    id: str
+    since: str | None = None
+    past: bool = False
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """All there is to say of one customer at one instant."""
 
@@ -124,13 +134,23 @@ class Explanation(msgspec.Struct, frozen=True):
     """Moves that time has brought and that are not announced yet."""
     outcomes: dict[str, int]
     """Events of the customer by what became of them: accepted, duplicate, late."""
+    members: tuple[MemberSeen, ...] = ()
+    """The other ids that are the customer's."""
+    asked: MemberSeen | None = None
+    """The id that was asked for, where it is another than `customer`."""
 
 
-def explain(key: str, facts: Iterable[Fact], rules: Rules, at: int) -> Explanation:
+def explain(key: str, facts: Iterable[Fact], rules: Rules, at: int, silences: Sequence[Silence] = ()) -> Explanation:
     """Explain a customer from facts in any order, as of `at` (ms, inclusive), as file replay sees them.
+
+    `silences` are those of the customer's ids before they were linked; what was forgotten by then does not count.
 
     One of them at least is no later than `at`: before that nobody stands anywhere, whatever a condition says of nothing.
     """
+    held = rules.plan.plan.forget_anonymous
+    gone = forgotten(silences, None if rules.announce_anonymous else held, held)
+    if gone is not None:
+        facts = [fact for fact in facts if not gone.has(key_of(fact) or "", fact)]
     course = _course(key, facts, rules, at)
     return _explanation(key, course.profile, rules, at, course, course.path.changes, [])
 

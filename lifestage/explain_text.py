@@ -11,6 +11,7 @@ from lifestage.explain_words import length
 
 LINES_MAX = 60
 HISTORY_LINES_MIN = 12
+IDS_MAX = 6
 
 
 def told(explanation: Explanation) -> list[str]:
@@ -22,6 +23,11 @@ def told(explanation: Explanation) -> list[str]:
 
 def _conclusion(explanation: Explanation) -> Iterator[str]:
     yield _where(explanation)
+    if explanation.asked is not None:
+        since = f" since {explanation.asked.since}" if explanation.asked.since else ""
+        yield f"{explanation.asked.id} belongs to {explanation.customer}{since}"
+    if explanation.members:
+        yield f"ids  {', '.join(_members(explanation))}"
     yield f"as of {explanation.at}, plan {explanation.plan.id} version {explanation.plan.version}"
     here = [one for one in explanation.stages if one.stage == explanation.stage]
     higher = list(_higher(explanation))
@@ -38,6 +44,14 @@ def _conclusion(explanation: Explanation) -> Iterator[str]:
     yield f"next        {_coming(explanation.next)}"
     for change in explanation.pending:
         yield f"not announced yet: {_move(change)} at {change.time}, which waits for the log's clock"
+
+
+def _members(explanation: Explanation) -> Iterator[str]:
+    shown = explanation.members if len(explanation.members) <= IDS_MAX else explanation.members[: IDS_MAX - 1]
+    for one in shown:
+        yield f"{one.id} (another's by now)" if one.past else one.id
+    if len(explanation.members) > len(shown):
+        yield f"and {len(explanation.members) - len(shown)} more"
 
 
 def _where(explanation: Explanation) -> str:

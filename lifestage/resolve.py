@@ -230,6 +230,10 @@ class Resolver:
         yield from self._to
         yield from (id for id in self._past if id not in self._to)
 
+    def since(self, id: str) -> int | None:
+        """When an id was linked to the one that it belongs to now, ms; None: it is its own."""
+        return self._since[id] if id in self._to else None
+
     def members(self, root: str) -> list[Kept]:
         """The ids that belong to a profile, by name, and those that have left facts there; not its orders and tickets."""
         found = [Kept(id, self._since[id]) for id in self._to if not id.startswith(HOLDING) and self.root(id) == root]

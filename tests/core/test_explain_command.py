@@ -123,3 +123,37 @@ def test_who_is_not_there_is_one_line(run: Callable[..., Result]) -> None:
         done = run(*words)
         assert (done.exit_code, str(done.exception)) == (1, said)
     assert run("ann", "e.jsonl", "--at", "noon").exit_code == 2
+
+
+def test_any_id_of_a_customer_is_asked_for(run: Callable[..., Result]) -> None:
+    """A visitor's device and address are the customer's: asked for any of them the answer is one, and says whose it is."""
+    visits = [
+        event("web.visit", id=f"v{day}", customer_id=..., anonymous_id="d1", time=f"2024-01-0{day}T00:00:00Z")
+        for day in (1, 2, 3)
+    ]
+    joined = event("web.visit", id="j", customer_id="ann", anonymous_id="d1", email="Ann@example.com",
+                   time="2024-01-04T00:00:00Z")  # fmt: skip
+    read = event("email.event", id="m", customer_id=..., recipient="ann@EXAMPLE.com", time="2024-01-05T00:00:00Z")
+    write("e.jsonl", read, joined, *visits, bought("ann", 1, "2024-01-06T00:00:00Z"))
+    asked = {id: json.loads(run(id, "e.jsonl", "--json").stdout) for id in ("ann", "anon:d1", "ann@Example.com")}
+    address = asked["ann@Example.com"]["asked"]["id"]
+    assert address.startswith("email:")
+    assert {one["customer"] for one in asked.values()} == {"ann"}
+    assert [one["id"] for one in asked["ann"]["members"]] == ["anon:d1", address]
+    assert asked["ann"]["asked"] is None
+    assert asked["anon:d1"]["asked"] == {"id": "anon:d1", "since": "2024-01-04T00:00:00Z", "past": False}
+    assert asked["ann"]["outcomes"] == {"accepted": 6}
+    assert {**asked["ann"], "asked": 0} == {**asked["anon:d1"], "asked": 0} == {**asked["ann@Example.com"], "asked": 0}
+    said = run("anon:d1", "e.jsonl").stdout
+    assert "anon:d1 belongs to ann since 2024-01-04T00:00:00Z" in said
+    assert f"ids  anon:d1, {address}" in said
+    assert "ann@example.com" not in said.lower()
+
+
+def test_at_knows_no_link_that_came_later(run: Callable[..., Result]) -> None:
+    """Before a visitor was seen with a customer id they are explained as a visitor."""
+    visit = event("web.visit", id="v", customer_id=..., anonymous_id="d1", time="2024-01-01T00:00:00Z")
+    write("e.jsonl", visit, bought("ann", 1, "2024-01-06T00:00:00Z", anonymous_id="d1"))
+    assert run("anon:d1", "e.jsonl", "--at", "2024-01-05").stdout.startswith("anon:d1  is in reach since 2024-01-01")
+    assert run("anon:d1", "e.jsonl").stdout.startswith("ann  is in conversion since 2024-01-06")
+    assert str(run("ann", "e.jsonl", "--at", "2024-01-05").exception).endswith("the first is of 2024-01-06T00:00:00Z")
