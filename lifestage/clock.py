@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-HOPS = 3
-"""How often a fact is sent on from one partition of the log to the next: anonymous id, address, customer, survivor."""
+HOPS = 4
+"""How often something is sent on from one partition of the log to the next: a fact from anonymous id to address to customer
+to whom that was merged into; facts of an id that is linked are asked for, sent, and sent on to survivors."""
 
 
 class Source(NamedTuple):

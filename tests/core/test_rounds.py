@@ -120,7 +120,7 @@ def test_after_the_rounds_nothing_is_on_its_way(seed: int, load: float) -> None:
 
 
 def test_one_round_fewer_is_not_enough() -> None:
-    """Of many busy logs one at least still has something on its way after two rounds: as many rounds as hops are needed."""
+    """Of many busy logs one at least still has something on its way after one round fewer than hops: each of them is needed."""
     assert any(run(seed, HOPS - 1, 0.25).on_the_way() for seed in range(300))
 
 
