@@ -114,7 +114,8 @@ class Resolver:
         if len(roots) > 1 and class_of(into) >= max(map(class_of, roots)):
             for id in sorted(roots - {into}):
                 self._forest[id] = into
-                self._link(id, into, order_of(fact), merge=True)
+                if not self._link(id, into, order_of(fact), merge=True) and self._to.get(id) != into:
+                    del self._forest[id]  # it is another's, by what its events say
         return True
 
     def _survivor(self, id: str) -> str:
@@ -138,13 +139,15 @@ class Resolver:
             if merge or not id.startswith(ANONYMOUS):
                 return False
             self._past.setdefault(id, []).append((order, now, self._since[id]))
+            self._gather(id, self.root(now))
             # what came so far stays: the id is counted there and here
             self._count(now, -self._below[id])
+        elif id in self._apart:
+            self._apart[id].discard(target)
         self._set(id, target, order)
         self._asked.pop(id, None)
         self._count(target, 1 + self._below[id])
-        if id in self._past:
-            self._gather(id, self.root(target), target)
+        self._gather(id, self.root(target))
         return True
 
     def _set(self, id: str, target: str, order: Order) -> None:
@@ -155,22 +158,31 @@ class Resolver:
         else:
             self._began.pop(id, None)
 
-    def _gather(self, id: str, root: str, target: str) -> None:
-        """An id's facts within one profile are together: what it left at `root` goes where the id is now."""
-        past = self._past[id]
-        for n, (until, to, since) in enumerate(past):
-            if to != id and self.root(to) == root:
-                past[n] = until, target, since
-                self._count(to, -1)
+    def _gather(self, id: str, root: str) -> None:
+        """An id's facts within one profile are together: where it is now, else where it was last."""
+        past = self._past.get(id, [])
+        here = [n for n, (_, to, _) in enumerate(past) if to != id and self.root(to) == root]
+        if here:
+            target = self._to.get(id, id) if self.root(id) == root else past[here[-1]][1]
+            last = None if self.root(id) == root else here[-1]
+            for n in here:
+                if n != last:
+                    until, to, since = past[n]
+                    past[n] = until, target, since
+                    self._count(to, -1)
 
     def _split(self, id: str) -> None:
-        target = self._to.pop(id, None)
+        target = self._to.get(id)
         if target is None:
             return
+        root = self.root(id)
+        for one in self._past:
+            self._gather(one, root)
+        if id in self._past:
+            self._past[id] = [(u, id if self.root(to) == root else to, s) for u, to, s in self._past[id]]
+        del self._to[id]
         self._apart.setdefault(id, set()).add(target)
         self._count(target, -1 - self._below[id])
-        if id in self._past:
-            self._gather(id, self.root(target), id)
 
     def _count(self, id: str | None, more: int) -> None:
         while id is not None:
