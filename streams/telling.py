@@ -12,7 +12,7 @@ import msgspec
 
 from config.settings import Settings
 from config.wording import meant
-from lifestage import facts, log
+from lifestage import facts, log, messages
 from lifestage.keys import key_of
 from lifestage.moments import iso
 from streams import dead_letters
@@ -50,8 +50,9 @@ def topic_called(name: str, settings: Settings) -> tuple[str, Carries]:
 
 
 def origins_of(settings: Settings, ids: Mapping[str, str] = MappingProxyType({})) -> dict[int, str]:
-    """The names behind the codes by which log records name their source topic; `ids` are what Kafka calls the topics."""
-    names = [settings.topics.prefix + source for source in settings.topics.sources]
+    """The names behind the codes by which log records name the topic that they come from; `ids` are what Kafka calls them."""
+    topics = topics_of(settings)
+    names = [topic.name for topic in (*topics.sources, topics.log)]
     return {log.topic_code(name, ids.get(name, "")): name for name in names}
 
 
@@ -154,9 +155,27 @@ def _tell_log(record: Record, origins: Mapping[int, str]) -> Told:
         reason = f" ({refused.reason})" if refused.reason else ""
         return Told(iso(record.timestamp), "-", f"{refused.outcome}{reason}  {refused.type}{origin}")
     if header.kind != log.FACT:
-        return Told(iso(record.timestamp), _key(record), f"message{origin}")
+        return Told(iso(record.timestamp), _key(record), f"{_tell_message(value)}{origin}")
     fact = facts.decode(memoryview(value)[log.HEADER_SIZE :])
     return Told(iso(fact.time), key_of(fact) or _key(record), f"{facts.type_of(fact)}  {fact.id}{origin}")
+
+
+def _tell_message(value: bytes) -> str:
+    """What the owner of one id tells the owner of another; one of a newer release is a message of some kind."""
+    try:
+        message = messages.decode_message(memoryview(value)[log.HEADER_SIZE :])
+    except msgspec.MsgspecError:
+        return "message"
+    if isinstance(message, messages.Link):
+        return f"{'merge' if message.merge else 'link'} to {message.target}"
+    if isinstance(message, messages.Unite | messages.Restore):
+        word = "unite with" if isinstance(message, messages.Unite) else "have back"
+        return f"{word} {', '.join(member.key for member in message.members)}"
+    if isinstance(message, messages.Forwarded):
+        fact = facts.decode(message.fact)
+        return f"forwarded from {message.via}: {facts.type_of(fact)}  {fact.id}"
+    alias = getattr(message, "alias", None)
+    return type(message).__name__.lower() + (f" {alias}" if alias else "")
 
 
 def _log_value(record: Record) -> Any:
@@ -167,6 +186,8 @@ def _log_value(record: Record) -> Any:
         if header.kind == log.FACT:
             fact = facts.decode(memoryview(value)[log.HEADER_SIZE :])
             content = {"type": facts.type_of(fact), **msgspec.structs.asdict(fact)}
+        elif header.kind == log.MESSAGE:
+            content = {"message": _tell_message(value)}
         elif header.kind in (log.TICK, log.REFUSED):
             content = msgspec.structs.asdict(log.tick(value) if header.kind == log.TICK else log.refused(value))
     except (ValueError, msgspec.MsgspecError):

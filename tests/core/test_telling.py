@@ -9,12 +9,28 @@ import pytest
 
 from config.settings import Kafka, Settings, Topics
 from lifestage import facts, log
+from lifestage.facts import WebVisit, encode
+from lifestage.messages import (
+    Forwarded,
+    Link,
+    Member,
+    Message,
+    Occasion,
+    Release,
+    Restore,
+    Split,
+    Switched,
+    Unite,
+    encode_message,
+)
 from streams import dead_letters
 from streams.following import FollowError, Record
 from streams.telling import Carries, document, origins_of, tell, topic_called
 
 NOON = 1_772_366_400_000  # 2026-03-01T12:00:00Z
 SHOP, VISITS = log.topic_code("shop"), log.topic_code("visits")
+WHY = Occasion(NOON, "shop", "e1", "web.visit")
+VISIT = WebVisit(time=NOON, source="shop", id="v1", url="/", anonymous_id="x")
 ORIGINS = origins_of(Settings(topics=Topics(sources=("visits", "shop"))))
 CHANGE = b"""{"customer_id": "ann", "seq": 2, "stage": "conversion", "previous_stage": "reach",
  "entered_at": "2026-03-01T12:00:00Z", "kind": "advance"}"""
@@ -79,6 +95,26 @@ def test_the_log_shows_facts_ticks_and_refusals() -> None:
     assert words("log", refused, None)[2:] == ["rejected (bad_money)", "order.completed", "from visits[1]@2"]
     message = log.pack(log.MESSAGE, b"", topic=77, partition=1, offset=2)
     assert words("log", message)[2:] == ["message", "from topic 77[1]@2"]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (Link("anon:x", "ann", WHY), "link to ann"),
+        (Link("bob", "ann", WHY, merge=True), "merge to ann"),
+        (Unite("ann", (Member("bob", "ann"), Member("anon:x", "bob")), WHY), "unite with bob, anon:x"),
+        (Restore("bob", (Member("bob", "ann"),), WHY), "have back bob"),
+        (Forwarded("ann", "anon:x", encode(VISIT)), "forwarded from anon:x: web.visit  v1"),
+        (Switched("ann", "anon:x", WHY), "switched anon:x"),
+        (Release("ann", "bob", WHY), "release bob"),
+        (Split("bob", WHY), "split"),
+    ],
+)
+def test_what_partitions_tell_each_other_is_told(message: Message, said: str) -> None:
+    """Each message in a few words, as JSON too."""
+    value = log.pack(log.MESSAGE, encode_message(message), topic=77, partition=1, offset=2)
+    assert tell(record(value), "log").what == f"{said}  from topic 77[1]@2"
+    assert json.loads(document(record(value), "log"))["value"]["content"] == {"message": said}
 
 
 def test_the_log_as_json_has_the_fact_in_full() -> None:
