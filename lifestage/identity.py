@@ -8,7 +8,7 @@ that somebody asks for stand under one key, so that they have one order and no r
 from __future__ import annotations
 
 from lifestage import announce
-from lifestage.cause import Rules
+from lifestage.cause import Clock, Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
@@ -96,15 +96,15 @@ def unclaimed(profile: Profile, key: str) -> list[Fact]:
     return [decode(held) for held in kin.held] if kin is not None and kin.held and key.startswith(HOLDING) else []
 
 
-def decide(profile: Profile, fact: Fact, offset: int, rules: Rules, desk: Desk) -> str:
+def decide(profile: Profile, fact: Fact, offset: int, clock: Clock, rules: Rules, desk: Desk) -> str:
     """Merge or split as somebody asks, in the one order of all merges; returns the fact's outcome. `offset` is the fact's.
 
     `profile` keeps every id that was merged → the one that it was merged into.
     """
-    hashed = id_hash(fact.source, fact.id, rules.id_key)
-    if has_seen(profile, hashed, fact.time - rules.lateness):
+    hashed, horizon = id_hash(fact.source, fact.id, rules.id_key), clock.time - rules.lateness
+    if has_seen(profile, hashed, horizon):
         return "duplicate"
-    remember(profile, hashed, fact.time, fact.time - rules.lateness)
+    remember(profile, hashed, fact.time, horizon)
     profile.newest = fact.time if profile.newest is None else max(profile.newest, fact.time)
     forest, occasion = kin_of(profile).members, occasion_of(fact)
     if isinstance(fact, IdentitySplit):

@@ -76,6 +76,12 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     """Become an alias: the facts and members go to the target, a last change is told, what was told before stays."""
     assert profile.kin is not None
     kin, target, occasion = profile.kin, message.target, message.occasion
+    if is_empty(profile) and not (profile.seq or profile.moves or kin.members):
+        # most ids are heard of for the first time by the event that links them: nothing goes along
+        desk.post(Unite(target, (Member(at.key, target, at=at.offset),), occasion, message.merge))
+        profile.newest, profile.due = max(_reached(profile, at), occasion.time), None
+        profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target])
+        return
     own = decode_part(kin.parts.get(OWN)) if kin.parts else facts_of(profile)
     going = [*_pieces(at.key, Belongs(target, at=at.offset), own)]
     for name, belongs in kin.members.items():
@@ -151,25 +157,31 @@ def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -
         announce.restate(profile, at.key, at.horizon, _reached(profile, at), at.cause, at.clock, at.rules, desk)
 
 
-def divided(profile: Profile, key: str, via: str) -> bool:
-    """Whether a profile has several fact sets: from the first fact on that comes under another id, `via`, than its own."""
-    if via == key:
-        return profile.kin is not None and bool(profile.kin.parts)
-    _part(profile)
-    return True
+def before_another(profile: Profile, key: str, via: str) -> bytes | None:
+    """The facts so far as those of the profile's own id, where one that comes under another, `via`, makes it two sets; else
+    None. To be asked before the fact is folded, and handed to `enter` after it."""
+    if via == key or (profile.kin is not None and profile.kin.parts):
+        return None
+    return encode_part(facts_of(profile))
 
 
 def _part(profile: Profile) -> None:
-    """Keep the facts so far as those of the profile's own id: the first that came under another is about to be taken."""
+    """Keep the facts so far as those of the profile's own id: another's are about to be taken in."""
     kin = kin_of(profile)
     if not kin.parts and not is_empty(profile):
         kin.parts[OWN] = encode_part(facts_of(profile))
 
 
-def enter(profile: Profile, key: str, via: str, fact: Fact, offset: int, clock: Clock, rules: Rules) -> None:
-    """Enter an accepted fact in the set of the id that it came under, too, where a profile has several."""
-    assert profile.kin is not None
-    parts = profile.kin.parts
+def enter(
+    profile: Profile, key: str, via: str, own: bytes | None, fact: Fact, offset: int, clock: Clock, rules: Rules
+) -> None:
+    """Enter an accepted fact in the set of the id that it came under, too, where a profile has several; `own` is what
+    `before_another` said."""
+    if own:
+        kin_of(profile).parts[OWN] = own
+    if own is None and (profile.kin is None or not profile.kin.parts):
+        return
+    parts = kin_of(profile).parts
     name = OWN if via == key else via
     facts = decode_part(parts.get(name))
     add_to_part(facts, fact, offset, clock.time - rules.lateness, rules)
@@ -257,7 +269,9 @@ def _pieces(key: str, belongs: Belongs, facts: Profile) -> Iterator[Member]:
     parent, past, at = belongs
     orders = facts.orders
     facts.orders = orders[:ORDERS_IN_PIECE]
-    yield Member(key, parent, encode_part(facts), past, at)
+    first = encode_part(facts)
+    facts.orders = orders
+    yield Member(key, parent, first, past, at)
     for n in range(ORDERS_IN_PIECE, len(orders), ORDERS_IN_PIECE):
         further = Profile(newest=facts.newest, first_seen=facts.first_seen, orders=orders[n : n + ORDERS_IN_PIECE])
         yield Member(key, parent, encode_part(further), past, at)

@@ -198,7 +198,7 @@ class Partition(Restored):
             self.post(Forwarded(kin.alias, via, encode_fact(fact)))
             self.count("forwarded")
         elif type(fact) in _OF_IDS:
-            self._count(fact, identity.decide(profile, fact, offset, self.rules, self))
+            self._count(fact, identity.decide(profile, fact, offset, self.clock, self.rules, self))
         elif name.startswith(identity.HOLDING):
             if not identity.hold(profile, name, fact, self.rules):
                 self._count(fact, "duplicate")
@@ -212,13 +212,12 @@ class Partition(Restored):
     def _take(self, profile: Profile, name: str, via: str, fact: Fact, offset: int) -> bool:
         """Fold a fact that came under the id `via` of a profile. False where that has changed nothing."""
         cause = Cause(fact, self.topic, self.number, offset)
-        several = members.divided(profile, name, via)
+        own = members.before_another(profile, name, via)
         outcome = take(profile, name, fact, cause, self.clock, self.rules, self)
         self._count(fact, "duplicate" if outcome == AMENDED else outcome)
         if outcome not in _TAKEN:
             return False
-        if several:
-            members.enter(profile, name, via, fact, offset, self.clock, self.rules)
+        members.enter(profile, name, via, own, fact, offset, self.clock, self.rules)
         if self.rules.link:
             identity.ask(profile, via, fact, outcome == "accepted", self)
         return True

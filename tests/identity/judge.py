@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 
 from lifestage import log
 from lifestage.change import Announced, encode_value
-from lifestage.keys import COMPANY, MERGES
+from lifestage.keys import ANONYMOUS, COMPANY, MERGES
 from lifestage.moments import parse
 from lifestage.profile import Profile
 from tests.identity.decided import Decided
@@ -30,7 +30,11 @@ def wrong_people(world: World, family: Family, end: int) -> list[str]:
     """What is wrong with the profiles, where the facts are whose `family` says."""
     profiles = world.profiles()
     persons = {root: alone(root, facts, world.rules, end) for root, facts in family.persons().items()}
-    found = [*wrong_profiles(profiles, persons), *wrong_ids(profiles, family), *wrong_sums(world, profiles, persons)]
+    found = [
+        *wrong_profiles(world, profiles, persons),
+        *wrong_ids(profiles, family),
+        *wrong_sums(world, profiles, persons),
+    ]
     if not world.shape.ticks:
         found += wrong_paths(world.heard(), profiles, persons)
     return found
@@ -46,13 +50,19 @@ def is_person(key: str, profile: Profile) -> bool:
     return not is_alias(profile) and not is_held(key) and not key.startswith((COMPANY, MERGES))
 
 
-def wrong_profiles(profiles: dict[str, Profile], persons: dict[str, Person]) -> Iterator[str]:
+def is_forgotten(world: World, root: str, person: Person) -> bool:
+    """Whether somebody is a visitor without a name who need not be kept."""
+    kept = person.profile.orders or person.profile.subscriptions or world.rules.announce_anonymous
+    return root.startswith(ANONYMOUS) and not kept
+
+
+def wrong_profiles(world: World, profiles: dict[str, Profile], persons: dict[str, Person]) -> Iterator[str]:
     """Each profile's facts and stage are those of all its facts folded by one who had them from the beginning."""
     for key, profile in profiles.items():
         if is_person(key, profile) and key not in persons and view(profile) != view(Profile()):
             yield f"{key} is a profile of its own, with {view(profile)}, and should have no facts"
     for root, person in persons.items():
-        if is_held(root):
+        if is_held(root) or (root not in profiles and is_forgotten(world, root, person)):
             continue
         if root not in profiles or is_alias(profiles[root]):
             yield f"{root} should be a profile of its own, and is {profiles.get(root)}"

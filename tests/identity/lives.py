@@ -63,6 +63,8 @@ stage visitor rank 1
     when reached
 """)
 RULES = Rules(Compiled(PLAN), announce_anonymous=True)
+QUIET = Rules(Compiled(PLAN))
+"""Visitors without a name are not announced."""
 
 
 def address(n: int | str) -> str:
@@ -78,6 +80,8 @@ class Mix(NamedTuple):
     """How often an id is another person's."""
     merges: float = 0.0
     splits: float = 0.0
+    wide: float = 0.0
+    """How often a merge names an address or a visitor, too."""
     repeats: float = 0.1
     held: float = 0.3
     """How often a refund, cancellation or ticket names nobody."""
@@ -133,6 +137,11 @@ class Lives:
         """The person, or now and then another one."""
         return self.chance.randrange(self.mix.persons) if self.chance.random() < self.mix.crossed else person
 
+    def lower(self) -> str:
+        """An address or a visitor."""
+        n = self.chance.randrange(self.mix.persons)
+        return self.chance.choice((address(n), f"anon:v{n}x", f"anon:v{n}y"))
+
     def common(self, *, named: bool = True) -> dict[str, Any]:
         """What every event has."""
         self.n += 1
@@ -149,14 +158,13 @@ class Lives:
         chance, mix = self.chance, self.mix
         if chance.random() < mix.merges:
             some = chance.sample([f"c{n}" for n in range(mix.persons)], min(mix.persons, chance.choice((2, 2, 3))))
+            if chance.random() < mix.wide:
+                some[chance.randrange(len(some))] = self.lower()
             into = chance.choice((None, some[0]))
             return IdentityMerged(ids=tuple(some), into=into, **self.common(named=False))
         if chance.random() < mix.splits:
-            ids = [f"c{n}" for n in range(mix.persons)]
-            ids += [address(n) for n in range(mix.persons)] + [
-                f"anon:v{n}{x}" for n in range(mix.persons) for x in "xy"
-            ]
-            return IdentitySplit(ids=(chance.choice(ids),), **self.common(named=False))
+            id = self.lower() if chance.random() < 0.7 else f"c{chance.randrange(mix.persons)}"
+            return IdentitySplit(ids=(id,), **self.common(named=False))
         kind = chance.choice(
             (
                 "visit",

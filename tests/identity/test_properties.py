@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifestage import members
 from lifestage.facts import IdentityLinked
 from tests.core.effort import effort
 from tests.identity.decided import Connected
 from tests.identity.judge import wrong, wrong_people
-from tests.identity.lives import END, RULES, Lives, Mix, address
+from tests.identity.lives import END, QUIET, RULES, Lives, Mix, address
 from tests.identity.world import Shape, World
 
 thorough = effort(150)
@@ -19,10 +21,10 @@ thorough = effort(150)
 shapes = st.builds(
     Shape, st.integers(1, 8), st.integers(1, 2), crashes=st.booleans(), ticks=st.booleans(), orderly=st.booleans()
 )
-seeds = st.integers(0, 1 << 32)
+seeds, counts = st.integers(0, 1 << 32), st.integers(1, 25)
 
 
-def lived(mix: Mix, shape: Shape, seed: int, count: int, *, known: bool = False) -> World:
+def lived(mix: Mix, shape: Shape, seed: int, count: int, quiet: bool, *, known: bool = False) -> World:
     """A world in which so many events have happened, and come to rest after a last tick.
 
     `known`: somewhere among them each customer is seen with their address.
@@ -33,38 +35,46 @@ def lived(mix: Mix, shape: Shape, seed: int, count: int, *, known: bool = False)
     for n in range(mix.persons if known else 0):
         ids = {"customer_id": f"c{n}", "email": address(n)}
         facts.insert(chance.randrange(len(facts) + 1), IdentityLinked(**lives.common(named=False) | ids))
-    world = World(RULES, facts, chance, shape)
-    world.run()
-    world.tick(END)
-    world.run()
+    world = World(QUIET if quiet else RULES, facts, chance, shape)
+    world.end(END)
     return world
 
 
 @thorough
-@given(shapes, seeds, st.integers(1, 25))
-def test_everybody_is_one_person(shape: Shape, seed: int, count: int) -> None:
+@given(shapes, seeds, counts, st.booleans())
+def test_everybody_is_one_person(shape: Shape, seed: int, count: int, quiet: bool) -> None:
     """Ids that were ever seen together, in any order, with crashes: one profile, the sum of all their facts, counted once."""
-    world = lived(Mix(), shape, seed, count, known=True)
+    world = lived(Mix(), shape, seed, count, quiet, known=True)
     assert not wrong(world, END)
     assert not wrong_people(world, Connected(world.facts), END)
 
 
 @thorough
-@given(shapes, seeds, st.integers(1, 25))
-def test_ids_of_several_people_go_where_their_owners_decide(shape: Shape, seed: int, count: int) -> None:
+@given(shapes, seeds, counts, st.booleans())
+def test_ids_of_several_people_go_where_their_owners_decide(shape: Shape, seed: int, count: int, quiet: bool) -> None:
     """Shared devices and addresses: the past stays, an address stays, and nothing is counted twice."""
-    assert not wrong(lived(Mix(crossed=0.2), shape, seed, count), END)
+    assert not wrong(lived(Mix(crossed=0.2), shape, seed, count, quiet), END)
 
 
 @thorough
-@given(shapes, seeds, st.integers(1, 25))
-def test_customers_that_are_merged_are_one(shape: Shape, seed: int, count: int) -> None:
+@given(shapes, seeds, counts, st.booleans())
+def test_customers_that_are_merged_are_one(shape: Shape, seed: int, count: int, quiet: bool) -> None:
     """Merges in between, each way round, of customers who share devices: each fact in one place, every change in a row."""
-    assert not wrong(lived(Mix(crossed=0.1, merges=0.2), shape, seed, count), END)
+    assert not wrong(lived(Mix(crossed=0.1, merges=0.2, wide=0.3), shape, seed, count, quiet), END)
+
+
+@effort(60)
+@given(shapes, seeds, counts, st.booleans())
+def test_facts_may_travel_in_pieces(shape: Shape, seed: int, count: int, quiet: bool) -> None:
+    """What is too large for one message comes in several, each of which may be the last before a process ends."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(members, "MESSAGE_BYTES", 50)
+        patched.setattr(members, "ORDERS_IN_PIECE", 1)
+        assert not wrong(lived(Mix(crossed=0.1, merges=0.2, wide=0.3), shape, seed, count, quiet), END)
 
 
 @thorough
-@given(shapes, seeds, st.integers(1, 25))
-def test_what_is_split_is_restored(shape: Shape, seed: int, count: int) -> None:
+@given(shapes, seeds, counts, st.booleans())
+def test_what_is_split_is_restored(shape: Shape, seed: int, count: int, quiet: bool) -> None:
     """Merges and splits in between, of customers and of all their ids: each gets back what is its own."""
-    assert not wrong(lived(Mix(crossed=0.1, merges=0.15, splits=0.15), shape, seed, count), END)
+    assert not wrong(lived(Mix(crossed=0.1, merges=0.15, splits=0.15, wide=0.3), shape, seed, count, quiet), END)

@@ -25,17 +25,14 @@ from lifestage.facts import (
     OrderRefunded,
     WebVisit,
 )
-from lifestage.plan import Compiled
 from lifestage.profile import Profile
 from tests.core.histories import START
 from tests.core.oracle import DAY
 from tests.identity.judge import is_alias, wrong
-from tests.identity.lives import END, PLAN, RULES, address
+from tests.identity.lives import END, QUIET, RULES, address
 from tests.identity.offline import view
 from tests.identity.world import Shape, World
 
-QUIET = Rules(Compiled(PLAN))
-"""Visitors without a name are not announced."""
 SEEDS = range(10)
 
 
@@ -116,9 +113,7 @@ def lived(told: Told, seed: int = 0, rules: Rules = RULES, *, orderly: bool = Tr
     """A world in which this has happened, in order or with everything at once, and that is right in every way."""
     shape = Shape(1 + seed % 8, 1 if orderly else 2, crashes=not orderly, ticks=False, orderly=orderly)
     world = World(rules, told.facts, Random(seed), shape)
-    world.run()
-    world.tick(end)
-    world.run()
+    world.end(end)
     assert wrong(world, end) == []
     return world
 

@@ -29,9 +29,7 @@ def found(
         shape = Shape(1 + seed % 5, 1 + seed % 2, crashes=not orderly, ticks=False, orderly=orderly)
         lived = world(RULES, Lives(chance, mix).events(5 + seed % 15), chance, shape, kind)
         try:
-            lived.run()
-            lived.tick(END)
-            lived.run()
+            lived.end(END)
         except LostError as error:
             return [str(error)]
         if said := wrong(lived, END):

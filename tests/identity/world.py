@@ -97,7 +97,6 @@ class World:
         self.read = [0] * shape.sources
         self.furthest = [0] * shape.sources
         """How far each source has been read at any time: reading goes back after a crash of intake."""
-        self.clock = -(1 << 60)
         self.restless: list[int] = []
         """Times of the facts that came in since everything was at rest last."""
         self.crashes = 0
@@ -143,7 +142,8 @@ class World:
             if self.shape.crashes:
                 self.go_back()
         elif self.shape.ticks:
-            self.tick(self.latest_tick() - self.chance.choice((0, 0, 1, 86_400_000, 7 * 86_400_000)))
+            some = [n for n in range(self.shape.partitions) if self.chance.random() < 0.7]
+            self.tick(self.latest_tick() - self.chance.choice((0, 0, 1, 86_400_000, 7 * 86_400_000)), some)
 
     def rests(self) -> bool:
         """Whether all logs are folded to their ends and no message is on its way."""
@@ -193,18 +193,25 @@ class World:
             for _ in range(min(count, len(lane))):
                 self.append(target, *lane.popleft())
 
-    def tick(self, time: int) -> None:
-        """The clock goes on in all logs."""
-        if time > self.clock:
-            self.clock = time
-            for number in range(self.shape.partitions):
-                self.append(number, None, log.pack_tick(log.Tick(time, live=True)))
+    def tick(self, time: int, numbers: Iterable[int]) -> None:
+        """The clock goes on in some logs."""
+        for number in numbers:
+            self.append(number, None, log.pack_tick(log.Tick(time, live=True)))
+
+    def end(self, time: int) -> None:
+        """Everything happens, then time passes, for all, and everything that follows from it happens."""
+        self.run()
+        self.tick(time, range(self.shape.partitions))
+        self.run()
 
     def latest_tick(self) -> int:
-        """The latest tick by which no fact that is still to be folded somewhere comes too late."""
+        """The latest tick by which no fact that is still to be folded somewhere comes too late, and no visitor is forgotten."""
         self.rests()
         unread = (fact.time for n, source in enumerate(self.sources) for fact in source[self.furthest[n] :])
-        return min(chain(self.restless, unread), default=self.clock - self.rules.lateness) + self.rules.lateness
+        times = [fact.time for fact in self.facts]
+        latest = min(chain(self.restless, unread), default=max(times)) + self.rules.lateness
+        silence = self.rules.plan.plan.forget_anonymous
+        return latest if self.rules.announce_anonymous or silence is None else min(latest, min(times) + silence)
 
     # -- keeping, and ends -----------------------------------------------------------------------
 
