@@ -25,10 +25,12 @@ from tests.core.effort import effort
 from tests.core.histories import START
 from tests.core.oracle import DAY
 from tests.identity.judge import is_person, standing
-from tests.identity.lives import END, QUIET, RULES, Lives, Mix
+from tests.identity.lives import END, RULES, Lives, Mix
 
 CODE = log.topic_code("customer-events")
 SOURCE = log.topic_code("everything")
+QUIET = RULES._replace(announce_anonymous=False)
+"""Visitors without a name are not announced, and in the end forgotten."""
 PATIENT = 10_000 * DAY
 """So long a lateness that nothing is too late to be told exactly."""
 
