@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import redis
 from typer.testing import CliRunner, Result
 
 from commands.main import application
@@ -16,8 +18,9 @@ from lifestage.keys import email_key
 from lifestage.moments import iso, parse
 from streams.embedded.kafka import KafkaServer
 from streams.embedded.redis import EmbeddedRedis
-from tests.pipeline import Deployment, deployment
+from tests.pipeline import Deployment, deployment, samples
 from tests.wire import produce
+from tests.workers import Worker
 
 pytestmark = pytest.mark.broker
 
@@ -57,16 +60,22 @@ def send(made: Deployment, *events: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(
+def at_work(
     kafka: KafkaServer, redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployment]:
+) -> Iterator[tuple[Deployment, Worker]]:
     """A deployment whose worker has folded all events, and works on."""
     home = tmp_path_factory.mktemp("identity")
-    redis = {"redis__enabled": "true", "redis__url": redis_server.url, "redis__prefix": f"{home.name}:"}
-    with deployment(kafka.bootstrap, f"{home.name}.", home, **redis) as made, made.worker() as worker:
+    settings = {"redis__enabled": "true", "redis__url": redis_server.url, "redis__prefix": f"{home.name}:"}
+    with deployment(kafka.bootstrap, f"{home.name}.", home, **settings) as made, made.worker() as worker:
         worker.wait_ready()
         send(made, *EVENTS)
-        yield made
+        yield made, worker
+
+
+@pytest.fixture
+def made(at_work: tuple[Deployment, Worker]) -> Deployment:
+    """The deployment."""
+    return at_work[0]
 
 
 @pytest.fixture
@@ -83,6 +92,14 @@ def run(made: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
         return done
 
     return run
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Return when it holds: Redis follows the state within a second or so."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, f"not yet: {what}"
+        time.sleep(0.2)
 
 
 def shown(run: Run, id: str) -> dict[str, Any]:
@@ -130,9 +147,20 @@ def test_any_id_shows_the_customer_and_where_each_id_came_from(run: Run) -> None
     assert f"      anon:x since {iso(START + DAY)} by web.visit v2 of shop:" in "\n".join(told)
 
 
+def test_redis_that_was_emptied_answers_by_any_id_again(made: Deployment, run: Run) -> None:
+    """The worker fills it again, with what ids belong to whom."""
+    with redis.Redis.from_url(made.settings.redis.url) as client:
+        for key in client.scan_iter(f"{made.settings.redis.prefix}*"):
+            client.delete(key)
+    assert run("customer", "anon:x").exit_code == 1
+    until(lambda: run("customer", "anon:x").stdout.startswith("customer   ann\n"), "anon:x is ann in Redis again")
+    until(lambda: run("customer", ADDRESS).stdout.startswith("customer   ann\n"), "the address is ann's in Redis again")
+
+
 @pytest.mark.parametrize("id", ["ann", ADDRESS, "anon:x"])
 def test_the_read_model_answers_by_any_known_id(run: Run, id: str) -> None:
     """`lifestage customer` shows the one customer, with the ids."""
+    until(lambda: run("customer", id).exit_code == 0, f"{id} is known to Redis")
     done = run("customer", id)
     assert done.stdout.startswith("customer   ann\n")
     assert f"ids        also anon:x, {EMAIL}; `lifestage identity show ann`" in done.stdout
@@ -158,6 +186,27 @@ def test_what_cannot_be_asked_for_is_one_clear_line(run: Run, words: tuple[str, 
     assert said in str(done.exception)
 
 
+def happened(worker: Worker) -> dict[str, float]:
+    """What has happened to ids, as the worker's metrics say; only what has."""
+    found = {
+        dict(labels)["outcome"]: n
+        for (name, labels), n in samples(worker).items()
+        if name == "lifestage_identity_total"
+    }
+    return {outcome: n for outcome, n in found.items() if n}
+
+
+def test_what_happens_to_ids_is_counted(at_work: tuple[Deployment, Worker], run: Run) -> None:
+    """Links of the events, the address that stays whose it was, and a merge with its split, each once."""
+    _, worker = at_work
+    before = happened(worker)
+    assert (before["linked"], before["email_conflict"]) == (2, 1)
+    assert run("identity", "merge", "carl", "ann").exit_code == 0
+    assert run("identity", "split", "carl").exit_code == 0
+    due = before | {name: before.get(name, 0) + 1 for name in ("merged", "split")}
+    until(lambda: happened(worker) == due, "counted")
+
+
 def test_customers_are_joined_and_split_again(made: Deployment, run: Run) -> None:
     """Tried out, joined by any of their ids, split again: what is announced and kept is what was shown before."""
     before = {id: facts(shown(run, id)) for id in ("ann", "bob")}
@@ -171,6 +220,7 @@ def test_customers_are_joined_and_split_again(made: Deployment, run: Run) -> Non
     assert done.exit_code == 0, done.stderr
     assert done.stderr.startswith("anon:x belongs to ann, who is meant\n")
     assert done.stdout.splitlines()[1] == "done: bob now belongs to ann"
+    until(lambda: run("customer", "bob").stdout.startswith("customer   ann\n"), "bob is ann in Redis")
     united = shown(run, "bob")
     assert (united["customer_id"], united["facts"]["orders"]) == ("ann", 2)
     due = [
@@ -187,6 +237,7 @@ def test_customers_are_joined_and_split_again(made: Deployment, run: Run) -> Non
     assert "done: bob is a customer of its own" in done.stdout
     assert {id: facts(shown(run, id)) for id in ("ann", "bob")} == before
     assert shown(run, "bob")["apart"] == ["ann"]
+    until(lambda: run("customer", "bob").stdout.startswith("customer   bob\n"), "bob is a customer of his own in Redis")
     assert announced(made, "bob")[-1][1:] == ("split", "retention", None)
     again = run("identity", "merge", "bob", "ann", "--into", "bob", "--json")
     assert json.loads(again.stdout)["done"] is True
