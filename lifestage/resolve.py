@@ -94,6 +94,18 @@ class Resolver:
             if not self._link(lower, key, order):
                 self._refused(root, lower, day)
 
+    def belongs(self, id: str, customer: str, order: Order) -> None:
+        """An id of which nothing else is said was seen with a customer: a claim that need not come in its order.
+
+        As long as there is room in the profile (`fullest`), and neither the id nor the customer is merged or split.
+        """
+        self._to[id] = customer
+        self._since[id] = int.from_bytes(order[:8], "big")
+        count = self._below[customer] + 1
+        self._below[customer] = count
+        if count > self.fullest:
+            self.fullest = count
+
     def found(self, order: Order, key: str, thing: str) -> None:
         """A fact under `key` says whose an order or ticket is; the first that does counts."""
         if thing not in self._to:

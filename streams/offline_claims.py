@@ -18,9 +18,10 @@ from lifestage.facts import (
     TicketSolved,
     decode,
 )
+from lifestage.identity import ALIASES_MAX
 from lifestage.keys import claims, class_of, lower_ids
 from lifestage.resolve import Order, Resolver
-from streams.offline_gather import Gathered
+from streams.offline_gather import CUSTOMER, Gathered
 from streams.offline_merge import FAN_IN, merged
 from streams.offline_records import (
     ACT,
@@ -76,20 +77,37 @@ class Sorting:
         self._acts = [run for one in gathered for run in one.acts]
         self._links = [run for one in gathered for run in one.links]
         self._folder, self._fan_in = folder, fan_in
-        self._said = Spool(folder, "said", 1, memory)
+        self._memory = memory
         things: set[str] = set()
         for one in gathered:
             things |= one.things
-        named = {id for act in self._decided() for id in _ids_of(act)}
-        contested, keys = set(), set()
-        for lower, found in self._by_lower():
-            if len(found) == 1 and lower not in named:
-                ((key, order),) = found.items()
-                self._said.add(claim_record(order, key, lower))
-            else:
+        self._named = {id for act in self._decided() for id in _ids_of(act)}
+        contested, keys = self._sort(at_once=True)
+        self.asked = Asked(frozenset(contested), frozenset(keys), frozenset(things))
+
+    def _sort(self, *, at_once: bool) -> tuple[set[str], set[bytes]]:
+        """Find what is contested, and under which keys that stands.
+
+        `at_once`: an id that was seen with one customer alone, of which nothing else is said, belongs to that customer,
+        whenever that was; the number of a customer's ids is then to be looked at.
+        """
+        self._said, self._resolver = Spool(self._folder, f"said-{at_once}", 1, self._memory), Resolver()
+        contested, keys, targets = set[str](), set[bytes](), set[str]()
+        for lower, found in self._by_lower():  # anonymous ids first, then addresses
+            ((key, order),) = found.items() if len(found) == 1 else ((None, b""),)
+            if key is None or lower in self._named:
                 contested.add(lower)
                 keys |= {key.encode() for key in found}
-        self.asked = Asked(frozenset(contested), frozenset(keys), frozenset(things))
+            elif class_of(key) < CUSTOMER:
+                targets.add(key)
+                self._said.add(claim_record(order, key, lower))
+            elif at_once and key not in self._named and lower not in targets:
+                self._resolver.belongs(lower, key, order)
+            else:
+                self._said.add(claim_record(order, key, lower))
+            if key is None:
+                targets |= found.keys()
+        return contested, keys
 
     def _decided(self) -> Iterator[IdentityMerged | IdentitySplit]:
         for record in merged(self._acts, self._folder / "acts", self._fan_in):
@@ -106,7 +124,15 @@ class Sorting:
 
     def resolved(self, claimed: Sequence[Run] = ()) -> tuple[Resolver, int]:
         """Who belongs to whom, with what the facts say that was asked; and how many merges and splits were repeats."""
-        resolver, repeats = Resolver(), 0
+        resolver, repeats = self._resolved(claimed)
+        if resolver.fullest >= ALIASES_MAX:
+            # whose ids came first counts
+            self._sort(at_once=False)
+            resolver, repeats = self._resolved(claimed)
+        return resolver, repeats
+
+    def _resolved(self, claimed: Sequence[Run]) -> tuple[Resolver, int]:
+        resolver, repeats = self._resolver, 0
         runs = [*self._said.runs()[0], *claimed, *self._acts]
         said = map(said_in, merged(runs, self._folder / "said-all", self._fan_in))
         for (order, kind), together in groupby(said, key=lambda one: one[:2]):

@@ -364,3 +364,15 @@ LIMITED = (
     "from commands.main import main\n"
     "main()\n"
 )
+
+
+def test_whose_ids_come_first_counts_where_they_are_too_many(tmp_path: Path) -> None:
+    """Of 105 devices that are seen with one customer the earliest hundred are theirs, in the core and over all parts."""
+    lines = []
+    for n in reversed(range(105)):
+        device = {"anonymous_id": f"d{n:03}", "time": START + n * 1000}
+        lines += [event(id=f"a{n}", customer_id=..., **device), event(id=f"b{n}", customer_id="ann", **device)]
+    file = write(tmp_path, "e.jsonl", [json.dumps(one).encode() for one in lines])
+    for processes in (1, 2):
+        numbers = told([file], Job(SETTINGS, (CLM5,)), processes, 5_000)[2]
+        assert (numbers["customers"], numbers["outcomes"]["accepted"]) == (6, 210)
