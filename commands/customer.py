@@ -45,7 +45,9 @@ def run(
         found = customer(client, settings.redis.prefix, asked)
     if found is None:
         typer.echo(
-            f"lifestage: no customer {shown_id(settings, key)} in the read model {settings.redis.prefix!r}", err=True
+            f"lifestage: no customer {shown_id(settings, key)} in the read model {settings.redis.prefix!r}: "
+            f"{names_ids(settings, key)}",
+            err=True,
         )
         raise typer.Exit(1)
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(told(found, asked)))
@@ -63,6 +65,15 @@ def stored_key(settings: Settings, given: str) -> str:
 def shown_id(settings: Settings, given: str) -> str:
     """What a person typed, to be repeated: in quotes, and an address by the hash that stands for it."""
     return repr(stored_key(settings, given) if "@" in given else given)
+
+
+def names_ids(settings: Settings, given: str) -> str:
+    """What to ask for in place of an id that nobody has."""
+    from lifestage.keys import ANONYMOUS, is_blocked
+
+    if is_blocked(given.removeprefix(ANONYMOUS), frozenset(one.lower() for one in settings.intake.blocked_ids)):
+        return "such an id names nobody, and nothing is kept under it (intake.blocked_ids)"
+    return "name a customer id, an email address, or anon: and an anonymous id"
 
 
 def told(view: Mapping[str, Any], asked: str) -> Iterator[str]:

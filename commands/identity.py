@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.customer import shown_id, stored_key
+from commands.customer import names_ids, shown_id, stored_key
 from commands.options import ConfigFile, settings_of
 from config.errors import OptionError, UserFacingError
 
@@ -144,12 +144,16 @@ class _Told:
 
 def _chain(reader: KeptReader, settings: Settings, given: str) -> tuple[str, ...]:
     """The key of an id, the one that it belongs to, and so on. Raises `UserFacingError` for one that nobody knows."""
+    from lifestage.keys import COMPANY, MERGES, ORDER, TICKET
+
     key = stored_key(settings, given)
+    if key.startswith((COMPANY, MERGES, ORDER, TICKET)):
+        raise UserFacingError(f"{shown_id(settings, given)} is nobody's id: {names_ids(settings, given)}")
     chain = reader.chain(key)
     if not chain:
         raise UserFacingError(
             f"nothing is known of {shown_id(settings, given)} in {reader.topic}: no event of it has come in yet, "
-            "or it was anonymous and is forgotten"
+            f"or it was anonymous and is forgotten; {names_ids(settings, given)}"
         )
     return chain
 
@@ -165,14 +169,14 @@ def _is_root(reader: KeptReader, key: str) -> str:
 
 
 def _now(reader: KeptReader, settings: Settings) -> int:
-    """When it happens: now, or where data moves the clock, as late as the data are."""
+    """When it happens: now, or where data moves the log's clock, or it is far behind, as late as the data are."""
     from lifestage.cause import LONG_AGO
 
-    if settings.clock.mode == "data":
-        known = max(max(marker.clock, marker.newest) for marker in reader.markers())
-        if known > LONG_AGO:
-            return known
-    return int(time.time() * 1000)
+    markers, now = [*reader.markers()], int(time.time() * 1000)
+    known = max(max(marker.clock, marker.newest) for marker in markers)
+    if known > LONG_AGO and (settings.clock.mode == "data" or not any(marker.live for marker in markers)):
+        return min(known, now)
+    return now
 
 
 def _merge_of(

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from lifestage.announce import forget_at
 from lifestage.facts import IdentityMerged, IdentitySplit
 from lifestage.keys import MERGES
+from lifestage.members import decode_part
 from lifestage.moments import iso
 from lifestage.seen import has_seen, id_hash
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from lifestage.cause import Rules
     from lifestage.profile import Belongs, Kin, Profile
     from streams.kept_reader import KeptReader
 
@@ -89,7 +92,7 @@ def waited(reader: KeptReader, settings: Settings, asked: Asked, wait_s: float) 
 
     rules, until = rules_of(settings), time.monotonic() + wait_s
     hashed = id_hash(asked.fact.source, asked.fact.id, rules.id_key)
-    owed = owed_to(reader, asked.fact)
+    owed = owed_to(reader, asked.fact, rules, max(marker.clock for marker in reader.markers()))
     with progress() as shown:
         shown.begin("waiting for a worker", None)
         began = time.monotonic()
@@ -104,12 +107,14 @@ def waited(reader: KeptReader, settings: Settings, asked: Asked, wait_s: float) 
             reader.catch_up()
 
 
-def owed_to(reader: Kept, fact: Wanted) -> frozenset[str]:
-    """The ids of a split that get facts back, as of before it."""
+def owed_to(reader: Kept, fact: Wanted, rules: Rules, clock: int) -> frozenset[str]:
+    """The ids of a split that get facts back, as of before it; not those that are forgotten as soon as they have them."""
     if not isinstance(fact, IdentitySplit):
         return frozenset()
     whose = {id: _kin(reader, reader.chain(id)[-1]) for id in fact.ids}
-    return frozenset(id for id, kin in whose.items() if kin is not None and kin.parts.get(id))
+    parts = {id: part for id, kin in whose.items() if kin is not None and (part := kin.parts.get(id))}
+    until = {id: forget_at(decode_part(part), id, rules) for id, part in parts.items()}
+    return frozenset(id for id, instant in until.items() if instant is None or instant > clock)
 
 
 def judged(reader: Kept, fact: Wanted, hashed: bytes, owed: frozenset[str]) -> Outcome:
@@ -153,7 +158,9 @@ def _split(reader: Kept, fact: IdentitySplit, owed: frozenset[str]) -> Outcome:
     for id in fact.ids:
         profile = reader.profile(id)
         kin = None if profile is None else profile.kin
-        if profile is None or kin is None or kin.alias is not None:
+        if profile is None or kin is None:
+            continue  # split off, and forgotten: it had been silent for so long
+        if kin.alias is not None:
             return Outcome(None, [f"{id} is about to be split off"])
         if id in owed and profile.first_seen is None:
             return Outcome(None, [f"the facts are on their way back to {id}"])

@@ -148,7 +148,7 @@ def test_who_is_not_there_is_said_so(store: Callable[[], Store]) -> None:
         for name in ("nobody", "left"):
             done = there.show(name)
             assert done.exit_code == 1
-            assert done.stderr == f"lifestage: no customer {name!r} in the read model {there.prefix!r}\n"
+            assert done.stderr.startswith(f"lifestage: no customer {name!r} in the read model {there.prefix!r}: ")
 
 
 def test_without_a_read_model_it_says_so(store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch) -> None:

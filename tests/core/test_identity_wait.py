@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from commands.identity_wait import Outcome, Wanted, judged, owed_to
+from lifestage import log
 from lifestage.facts import Fact, IdentityMerged, IdentitySplit, OrderCompleted, WebVisit
 from lifestage.partition import Partition
 from lifestage.profile import Profile
 from lifestage.seen import id_hash
 from tests.core.histories import RULES, START, record
+from tests.core.oracle import DAY
 
 EMAIL = "email:" + "0" * 32
 
@@ -32,9 +34,13 @@ class Owner:
             waiting += [(posted.key, posted.value) for posted in self.partition.take_posted()]
             yield
 
+    def tick(self, time: int) -> None:
+        """Let time pass."""
+        self.partition.fold([(self.partition.applied + 1, None, log.pack_tick(log.Tick(time, live=True)))])
+
     def watched(self, asked: Wanted) -> list[Outcome]:
         """Fold what is asked for; how far it has come, before it and after each record, up to where nothing more is to come."""
-        owed = owed_to(self, asked)
+        owed = owed_to(self, asked, RULES, self.partition.clock.time)
         said = [self.judged(asked, owed), *(self.judged(asked, owed) for _ in self.take(asked))]
         while said[-2].done is not None:  # records that change nothing of it any more
             assert said.pop() == said[-1]
@@ -104,8 +110,28 @@ def test_a_split_is_done_when_the_facts_are_back() -> None:
 def test_a_split_of_an_id_without_facts_waits_for_none() -> None:
     """An address that only ever stood beside a customer id has nothing to get back."""
     owner = Owner(order(1, "ann", EMAIL))
-    assert owed_to(owner, split(1, EMAIL)) == frozenset()
+    assert owed_to(owner, split(1, EMAIL), RULES, START) == frozenset()
     assert ended(owner.watched(split(1, EMAIL))) == (True, f"done: {EMAIL} is a customer of its own")
+
+
+def test_a_split_of_a_visitor_who_is_forgotten_at_once_waits_for_nothing() -> None:
+    """The facts of a visitor who was silent for a month come back and go again: nobody may see them in between."""
+    owner, late = Owner(WebVisit(time=START, source="web", id="v", url="/", anonymous_id="x")), START + 60 * DAY
+    list(owner.take(WebVisit(time=START, source="web", id="w", url="/", customer_id="ann", anonymous_id="x")))
+    asked = split(60 * DAY, "anon:x")
+    assert owed_to(owner, asked, RULES, START) == {"anon:x"}
+    owner.tick(late)
+    owed = owed_to(owner, asked, RULES, late)
+    assert owed == frozenset()
+    assert not owner.judged(asked, owed).done
+    list(owner.take(asked))
+    assert owner.judged(asked, owed).done
+    owner.tick(late + 1)
+    forgotten = owner.profile("anon:x")
+    assert forgotten is None or forgotten.kin is None
+    assert owner.judged(asked, owed) == Outcome(
+        True, ["done: anon:x is a customer of its own", "anon:x is in no stage"]
+    )
 
 
 def test_what_no_longer_fits_is_refused() -> None:
