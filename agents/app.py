@@ -26,7 +26,7 @@ from streams.keeper import Keeper, Kept
 from streams.outbox import Outbox
 from streams.profiles import ProfilesTable
 from streams.provision import check_topics
-from streams.read_model import REREAD, ReadModel
+from streams.read_model import ReadModel
 from streams.reading import targets
 from streams.rebuild import Rebuilds
 from streams.rules import rules_of
@@ -35,7 +35,7 @@ from streams.stop import fail_stop
 from streams.takeover import Takeovers, watch_s
 from streams.ticking import Ticker
 from streams.topics import Topics, topics_of
-from streams.view import WorkerView, accounts_of
+from streams.view import WorkerView, accounts_of, written_of
 from streams.watchdogs import NO_FOLD, PartitionWatchdog, StallWatchdog
 
 
@@ -261,11 +261,9 @@ class Worker:
         self._accounted[partition.number] = now
         counts.happened(partition.number, partition.marker.identity)
         if self.read_model is not None:
-            views: dict[str, Any] = {key.decode(): REREAD for key in kept.keys}
-            views.update((key.decode(), None) for key in kept.gone)
             self.read_model.submit(
                 partition.number,
-                views,
+                written_of(kept.keys, kept.gone),
                 [encode_value(change) for change in kept.changes],
                 dict(partition.marker.population),
                 partition.marker.offset,

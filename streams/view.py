@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lifestage.cause import LONG_AGO
 from lifestage.document import metrics_of
@@ -12,14 +12,27 @@ from lifestage.partition import Partition
 from lifestage.profile import Kin, Profile
 from streams.batches import BatchConsumer
 from streams.profiles import ProfilesTable
+from streams.read_buffer import REREAD, Pending
 from streams.read_store import AliasView, CustomerView, IdView, View
 from streams.ticking import Ticker
 from streams.topics import Topics
 
 
+def is_persons(key: str) -> bool:
+    """Whether a key is the id of a person: not of the company, of an order or ticket, or of all merges."""
+    return class_of(key) > 0
+
+
+def written_of(kept: Iterable[bytes], gone: Iterable[bytes]) -> dict[str, Pending]:
+    """What the read model has to write after a flush that kept these records and forgot those: of ids of persons only."""
+    views: dict[str, Pending] = {key.decode(): REREAD for key in kept}
+    views.update((key.decode(), None) for key in gone)
+    return {key: view for key, view in views.items() if is_persons(key)}
+
+
 def view_of(partition: Partition, key: str, profile: Profile) -> View | None:
     """What others may read of a known id: the customer whose it is, or whom it belongs to. None of what is nobody's id."""
-    if class_of(key) <= 0:  # records of the company, of orders and tickets of nobody yet, and of merges
+    if not is_persons(key):
         return None
     if profile.kin is not None and profile.kin.alias is not None:
         return AliasView(applied=profile.applied, customer_id=key, belongs_to=profile.kin.alias)

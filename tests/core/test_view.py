@@ -7,8 +7,9 @@ from typing import Any
 from lifestage.facts import IdentityMerged, OrderCompleted, OrderRefunded, WebVisit
 from lifestage.keys import MERGES
 from lifestage.partition import Partition
+from streams.read_buffer import REREAD
 from streams.read_store import AliasView, CustomerView, IdView
-from streams.view import view_of
+from streams.view import view_of, written_of
 from tests.core.histories import RULES, START, records
 
 EMAIL = "email:" + "0" * 32
@@ -63,3 +64,15 @@ def test_records_that_are_nobodys_id_have_no_view() -> None:
     ann = views["ann"]
     assert isinstance(ann, CustomerView)
     assert [one.id for one in ann.ids] == ["bob"]
+
+
+def test_a_flush_writes_nothing_for_records_that_are_nobodys_id() -> None:
+    """Of what a partition keeps of an order that was claimed, only its customer goes to the read model: the order's own record,
+    of which each order leaves one, is neither written nor, when it is forgotten, said to be gone."""
+    partition = Partition(RULES, "log", 0)
+    placed = OrderCompleted(id="1", order_id="o", currency="EUR", total_minor=1, net_minor=1, customer_id="ann", **SHOP)
+    partition.fold(records([placed]))
+    kept = settled(partition).checkpoint().profiles
+    assert set(kept) == {b"ann", b"order:shop o"}
+    assert written_of(kept, ()) == {"ann": REREAD}
+    assert written_of((), [b"anon:x", b"order:shop o", b"ticket:shop 1"]) == {"anon:x": None}
