@@ -12,7 +12,7 @@ from lifestage.cause import Clock, Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
-from lifestage.members import At, Desk, join, kin_of, release, take_back, take_in
+from lifestage.members import At, Desk, join, kin_of, leave, release, staying, take_back, take_in
 from lifestage.messages import (
     Forwarded,
     Link,
@@ -25,7 +25,7 @@ from lifestage.messages import (
     Switched,
     Unite,
 )
-from lifestage.profile import DAY, Belongs, Profile
+from lifestage.profile import DAY, Belongs, Kin, Profile
 from lifestage.seen import has_seen, id_hash, remember
 
 OUTCOMES = (
@@ -139,20 +139,24 @@ def _root(forest: dict[str, Belongs], id: str) -> str:
 # -- messages --------------------------------------------------------------------------------------------------------
 
 
-def passed_on(message: Message, key: str, alias: str) -> Message:
-    """A message to whoever `key` belongs to now."""
+def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
+    """Send a message on to whoever `key` belongs to now."""
+    alias = kin.alias
+    assert alias is not None
     if isinstance(message, Forwarded):
-        return Forwarded(alias, message.via, message.fact)
-    if isinstance(message, Switched):
-        return Switched(alias, message.alias, message.occasion, message.at)
-    if isinstance(message, Release):
-        return Release(alias, message.alias, message.occasion, message.at)
-    if isinstance(message, Unite):
-        return Unite(alias, message.members, message.occasion, message.merge)
-    assert isinstance(message, Restore)
-    # given back to an id that has been joined again since
-    members = (Member(key, alias, m.facts, m.past, m.at) if m.key == key else m for m in message.members)
-    return Unite(alias, tuple(members), message.occasion)
+        desk.post(Forwarded(alias, message.via, message.fact))
+    elif isinstance(message, Switched):
+        desk.post(Switched(alias, message.alias, message.occasion, message.at))
+    elif isinstance(message, Release):
+        desk.post(Release(alias, message.alias, message.occasion, message.at))
+    else:
+        assert isinstance(message, Unite | Restore)
+        members = staying(key, kin, message.members, message.occasion, desk)
+        if isinstance(message, Restore):
+            # given back to an id that has been joined again since
+            members = [Member(key, alias, m.facts, m.past, m.at) if m.key == key else m for m in members]
+        if members:
+            desk.post(Unite(alias, tuple(members), message.occasion, isinstance(message, Unite) and message.merge))
 
 
 def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
@@ -160,12 +164,15 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     if isinstance(message, Link):
         _link(profile, message, at, desk)
     elif isinstance(message, Unite):
-        take_in(profile, message.members, at.by("merge" if message.merge else "link", message.occasion), desk)
+        members = staying(at.key, kin_of(profile), message.members, message.occasion, desk)
+        take_in(profile, members, at.by("merge" if message.merge else "link", message.occasion), desk)
     elif isinstance(message, Switched):
-        members = kin_of(profile).members
-        known = members.get(message.alias)
-        if known is not None and known.at < message.at:
-            members[message.alias] = Belongs(known.parent, True, known.at)
+        kin = kin_of(profile)
+        known = kin.members.get(message.alias)
+        if known is None:
+            leave(kin, message.alias, message.at, stays=True)
+        elif known.at < message.at:
+            kin.members[message.alias] = Belongs(known.parent, True, known.at)
     elif isinstance(message, Split):
         _split(profile, message, at, desk)
     elif isinstance(message, Release):
@@ -175,7 +182,8 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
             release(profile, message, at, desk)
     else:
         assert isinstance(message, Restore)
-        take_back(profile, message.members, at.by("split", message.occasion), desk)
+        members = staying(at.key, kin_of(profile), message.members, message.occasion, desk)
+        take_back(profile, members, at.by("split", message.occasion), desk)
     if profile.newest is None:
         # a record without a fact is kept for what it says of ids
         profile.newest = message.occasion.time

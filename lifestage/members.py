@@ -22,6 +22,8 @@ OWN = ""
 """The name of the set of what came under the profile's own id."""
 MESSAGE_BYTES = 300_000
 """Of fact sets in one message; what is larger travels in several."""
+LEFT_MAX = 200
+"""Ids that are remembered as gone before they came; messages about more of them are not on their way at once."""
 ORDERS_IN_PIECE = 2_000
 """About 200 KB."""
 
@@ -80,12 +82,15 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         # most ids are heard of for the first time by the event that links them: nothing goes along
         desk.post(Unite(target, (Member(at.key, target, at=at.offset),), occasion, message.merge))
         profile.newest, profile.due = max(_reached(profile, at), occasion.time), None
-        profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target])
+        profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target], left=kin.left)
         return
     own = decode_part(kin.parts.get(OWN)) if kin.parts else facts_of(profile)
     going = [*_pieces(at.key, Belongs(target, at=at.offset), own)]
     for name, belongs in kin.members.items():
         going += _pieces(name, belongs, decode_part(kin.parts.get(name)))
+    for name in sorted(kin.parts.keys() - kin.members.keys() - {OWN}):
+        # a member that has not been given back yet
+        going += _pieces(name, Belongs(at.key), decode_part(kin.parts[name]))
     for members in _loads(going):
         desk.post(Unite(target, members, occasion, message.merge))
     told = at.by("merge" if message.merge else "link", occasion)
@@ -95,23 +100,60 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     profile.newest, profile.due = until, None
     if not profile.seq:
         profile.moves, profile.before, profile.floor = [], {}, None
-    profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target])
+    profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target], left=kin.left)
+
+
+def leave(kin: Kin, alias: str, at: int, *, stays: bool) -> None:
+    """Note that an id has left by the decision `at`, should it be heard only now that it had come; `stays`: its facts do not
+    leave with it."""
+    known = kin.left.pop(alias, None)
+    kin.left[alias] = (at, stays) if known is None or at > known[0] else known
+    if len(kin.left) > LEFT_MAX:
+        del kin.left[next(iter(kin.left))]
+
+
+def staying(key: str, kin: Kin, members: Iterable[Member], occasion: Occasion, desk: Desk) -> list[Member]:
+    """Of members that come the ones that have not left in the meantime; the others are sent after those who left."""
+    found = []
+    for member in members:
+        at, stays = kin.left.get(member.key, (-1, True))
+        _, with_parent = kin.left.get(member.parent, (-1, True))
+        if member.key == key:
+            found.append(member)
+        elif member.at >= at:
+            kin.left.pop(member.key, None)
+            if with_parent:
+                found.append(member)
+            else:
+                desk.post(Restore(member.parent, (member,), occasion))
+        elif stays:
+            found.append(Member(member.key, member.parent, member.facts, True, member.at))
+        else:
+            desk.post(Restore(member.key, (member,), occasion))
+    return found
 
 
 def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
     """Take in ids with their facts: judge over the union, and announce what is different."""
     kin, brought = kin_of(profile), []
     for member in members:
-        kin.asked.pop(member.key, None)
-        known = kin.members.get(member.key)
-        if known is None or member.at >= known.at:
-            kin.members[member.key] = Belongs(member.parent, member.past, member.at)
+        own = member.key == at.key  # come home from one that has joined it, whose it was
+        if not own:
+            _know(kin, member)
         facts = decode_part(member.facts)
         if not is_empty(facts):
-            brought.append((member.key, facts))
+            brought.append((OWN if own else member.key, facts))
     if brought:
         _unite(profile, brought, at, desk)
         _derive(profile, min(_first(facts) for _, facts in brought), at, desk)
+
+
+def _know(kin: Kin, member: Member) -> None:
+    """An id belongs to the profile, unless more has been heard of it since."""
+    kin.asked.pop(member.key, None)
+    known = kin.members.get(member.key)
+    if known is None or member.at >= known.at:
+        kin.members[member.key] = Belongs(member.parent, member.past, member.at)
 
 
 def release(profile: Profile, message: Release, at: At, desk: Desk) -> None:
@@ -120,12 +162,20 @@ def release(profile: Profile, message: Release, at: At, desk: Desk) -> None:
     before = [sums(profile)]
     gone: list[Profile] = []
     going: list[Member] = []
-    known = kin.members.get(alias)
-    if known is None or known.at > message.at:
-        # it came by another way, and is overtaken
+    if alias == at.key:
+        # its own, which is here
         return
-    for name in _through(kin.members, alias):
-        belongs = kin.members.pop(name)
+    known = kin.members.get(alias)
+    if known is not None and not known.past:
+        if known.at > message.at:
+            # it came by another way since
+            return
+        names = _through(kin.members, alias)
+    else:
+        names = [alias] if known is None and alias in kin.parts else []
+    leave(kin, alias, message.at, stays=False)
+    for name in names:
+        belongs = kin.members.pop(name, Belongs(at.key))
         facts = decode_part(kin.parts.pop(name, None))
         if not is_empty(facts):
             gone.append(facts)
@@ -149,8 +199,7 @@ def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -
         if not is_empty(facts):
             brought.append((OWN if member.key == at.key else member.key, facts))
         if member.key != at.key:
-            kin.asked.pop(member.key, None)
-            kin.members[member.key] = Belongs(member.parent, member.past, member.at)
+            _know(kin, member)
     if brought:
         _unite(profile, brought, at, desk)
     if brought or profile.moves:

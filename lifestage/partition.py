@@ -247,7 +247,7 @@ class Partition(Restored):
             return
         due, kin, name = profile.due, profile.kin, key.decode()
         if kin is not None and kin.alias is not None and isinstance(message, identity.FOR_A_PROFILE):
-            self.post(identity.passed_on(message, name, kin.alias))
+            identity.pass_on(message, name, kin, self)
         elif isinstance(message, Forwarded):
             fact = decode(message.fact)
             if fact.time > self.marker.newest:

@@ -177,6 +177,9 @@ class Kin(msgspec.Struct, array_like=True):
     """Profiles that this id was split from: events do not link it to them again."""
     held: list[bytes] = []
     """Facts of an order or ticket of which nobody knows yet whose it is, encoded."""
+    left: dict[str, tuple[int, bool]] = {}
+    """Ids that have left, for when it is heard only later that they had come: id → (offset of that decision, whether what
+    came with them stays)."""
 
 
 class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):
