@@ -50,6 +50,12 @@ EVENTS = [
     # comes after the clock has passed it, and takes back that bob's second order made two
     event("2", "bob", 39, "order.cancelled", order_id="bob-1"),
     event("3", "bob", 38),
+    # a visitor on a device, who signs up there with an address, and is written to at that address
+    *(event(str(n), "dee", 44 + n, customer_id="", anonymous_id="d9") for n in (1, 2, 3)),
+    event("4", "dee", 48, anonymous_id="d9", email="Dee@example.com"),
+    event("5", "dee", 49, customer_id="", anonymous_id="d9"),
+    event("6", "dee", 50, customer_id="", email="dee@EXAMPLE.com"),
+    event("7", "dee", 51, "order.completed"),
 ]
 
 
@@ -94,7 +100,7 @@ def announced(made: Deployment, customer: str) -> list[tuple[str, dict[str, Any]
     return list(found.items())
 
 
-@pytest.mark.parametrize("customer", ["ann", "bob", "cid"])
+@pytest.mark.parametrize("customer", ["ann", "bob", "cid", "dee"])
 def test_the_log_says_what_was_announced(made: Deployment, explain: Callable[..., Result], customer: str) -> None:
     """As of the log's clock: every change that stands in stage-changes, corrections too, and the stage of the last of them."""
     done = explain(customer, "--json")
@@ -238,3 +244,20 @@ def test_an_address_finds_whoever_is_known_by_it(
         assert explain("Ann@example.COM ", on=made).stdout.startswith(f"{key}  is in conversion since 2024-02-01")
         done = explain("ann", on=made, topics__prefix="nowhere.")
         assert str(done.exception) == "topic nowhere.customer-events is not there: `lifestage provision` makes it"
+
+
+def test_any_id_of_a_customer_is_asked_for(made: Deployment, explain: Callable[..., Result]) -> None:
+    """A device and an address are their customer's, wherever in the log they stand: one answer, all facts, whose it is."""
+    address = email_key("dee@example.com", made.settings.identity.secret.encode())
+    done = {id: explain(id, "--json") for id in ("dee", "anon:d9", "DEE@example.com")}
+    assert [str(one.exception) for one in done.values() if one.exception is not None] == []
+    found = {id: json.loads(one.stdout) for id, one in done.items()}
+    for one in found.values():
+        assert (one["customer"], one["since"]) == ("dee", iso(START + 141 * DAY))
+        assert [member["id"] for member in one["members"]] == ["anon:d9", address]
+        assert [fact["id"] for instant in one["history"] for fact in instant["facts"]] == [
+            f"dee-{n}" for n in range(1, 8)
+        ]
+    assert found["dee"]["asked"] is None
+    assert found["anon:d9"]["asked"] == {"id": "anon:d9", "since": iso(START + 48 * DAY), "past": False}
+    assert f"anon:d9 belongs to dee since {iso(START + 48 * DAY)}" in explain("anon:d9").stdout
