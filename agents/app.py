@@ -18,7 +18,7 @@ from lifestage.log import topic_code
 from streams import connections
 from streams.batches import BatchConsumer, BatchSchema
 from streams.collector import WorkerMetrics
-from streams.doorway import Doorway, decoder_of
+from streams.doorway import doorway_of
 from streams.engine import faust_app
 from streams.fence import Fence
 from streams.forwarding import SETTLE_S, Forwarder
@@ -64,7 +64,7 @@ class Worker:
             self._kept,
         )
         names = tuple(topic.name for topic in self.topics.sources)
-        self._doorway = Doorway(decoder_of(settings), names, self.topics.log.partitions)
+        self._doorway = doorway_of(settings, names, self.topics.log.partitions)
         self.forwarder = Forwarder(
             self._doorway,
             self.outbox,

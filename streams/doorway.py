@@ -54,9 +54,10 @@ def decoder_of(settings: Settings) -> Decoder:
 class Doorway:
     """Decodes source records of one deployment and addresses them to partitions of its log."""
 
-    def __init__(self, decoder: Decoder, sources: tuple[str, ...], partitions: int) -> None:
+    def __init__(self, decoder: Decoder, sources: tuple[str, ...], partitions: int, *, two_sides: bool = True) -> None:
+        """Without `two_sides` a referral gives one record: workers of a release without identity cannot read the second."""
         self._decode = decoder.decode
-        self._partitions = partitions
+        self._partitions, self._of_two = partitions, OF_TWO if two_sides else frozenset()
         self.name_sources(dict.fromkeys(sources, ""))
         self._routes: dict[str, tuple[bytes, int]] = {}
 
@@ -78,7 +79,7 @@ class Doorway:
             if route is None:
                 route = self._route(key)
             value = log.pack(log.FACT, facts.encode(decided), code, record.partition, record.offset)
-            second = self._second(decided, code, record) if type(decided) in OF_TWO else None
+            second = self._second(decided, code, record) if type(decided) in self._of_two else None
             return Entry(decided.time, route[1], route[0], value, None, second)
         refused = log.Refused(decided.outcome, decided.source, decided.type, decided.reason)
         return Entry(
@@ -105,6 +106,11 @@ class Doorway:
         raw = key.encode()
         route = self._routes[key] = (raw, partition_of(raw, self._partitions))
         return route
+
+
+def doorway_of(settings: Settings, sources: tuple[str, ...], partitions: int) -> Doorway:
+    """The way into a log of so many partitions, as a company has set it: without links a referral has one side."""
+    return Doorway(decoder_of(settings), sources, partitions, two_sides=settings.identity.link)
 
 
 def dead_letter(record: Any, refusal: Refusal) -> OutRecord:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from faust.types import TP
 
-from config.settings import Settings
+from config.settings import Identity, Settings
 from lifestage import facts, log
 from lifestage.cause import Rules
 from lifestage.conditions import Compare, Plan, Stage
@@ -24,7 +24,7 @@ from lifestage.partition import Partition
 from lifestage.plan import Compiled
 from lifestage.sides import facts_from
 from streams.batches import Positions
-from streams.doorway import Doorway, Entry, partition_of
+from streams.doorway import Doorway, Entry, doorway_of, partition_of
 from streams.forwarding import RECORD_BYTES, Forwarder, size_of
 from streams.outbox import OutRecord
 from streams.topics import topics_of
@@ -196,6 +196,15 @@ async def test_a_round_of_both_leaves_nothing_held() -> None:
         )
         assert made.forwarder.held.total == 0
         assert sum(map(len, made.wire.sent.values())) == 60
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_without_links_a_referral_gives_one_record(link: bool) -> None:
+    """Workers of a release without identity stop at the second, as at every kind of fact that they do not know."""
+    settings = Settings(identity=Identity(secret=SECRET.decode(), link=link))
+    entry = doorway_of(settings, ("feedback",), PARTITIONS).enter(Record(encoded("referral.sent")))
+    assert (entry.second is not None) == link
+    assert entry.value == entered().value
 
 
 async def test_in_one_partition_the_second_stands_behind_the_first() -> None:
