@@ -16,7 +16,7 @@ from lifestage.fact import Fact
 from lifestage.messages import Link, Member, Message, Occasion, Release, Restore, Unite
 from lifestage.profile import Belongs, Kin, Profile
 from lifestage.step import add_to_part
-from lifestage.union import adopt, facts_of, is_empty, sums, united
+from lifestage.union import adopt, facts_of, forget_places, is_empty, sums, united
 
 OWN = ""
 """The name of the set of what came under the profile's own id."""
@@ -140,12 +140,19 @@ def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> 
         own = member.key == at.key  # come home from one that has joined it, whose it was
         if not own:
             _know(kin, member)
-        facts = decode_part(member.facts)
+        facts = _brought(member)
         if not is_empty(facts):
             brought.append((OWN if own else member.key, facts))
     if brought:
         _unite(profile, brought, at, desk)
         _derive(profile, min(_first(facts) for _, facts in brought), at, desk)
+
+
+def _brought(member: Member) -> Profile:
+    """A member's facts as they come from the log partition of another profile, whose places are none of this one's."""
+    facts = decode_part(member.facts)
+    forget_places(facts)
+    return facts
 
 
 def _know(kin: Kin, member: Member) -> None:
@@ -195,7 +202,7 @@ def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -
     """Have one's own facts and members again, and tell in one change where one stands."""
     kin, brought = kin_of(profile), []
     for member in members:
-        facts = decode_part(member.facts)
+        facts = _brought(member)
         if not is_empty(facts):
             brought.append((OWN if member.key == at.key else member.key, facts))
         if member.key != at.key:

@@ -19,7 +19,7 @@ from tests.identity.world import CODE, TOPIC, World, fresh
 def wrong(world: World, end: int) -> list[str]:
     """Everything that is wrong with a world whose last tick was `end`."""
     profiles, heard = world.profiles(), world.heard()
-    found = [*wrong_accounts(world), *wrong_changes(heard, profiles), *wrong_replays(world)]
+    found = [*wrong_accounts(world), *wrong_changes(heard, profiles), *wrong_places(world), *wrong_replays(world)]
     if world.shape.orderly:
         return [*found, *wrong_people(world, Decided(world.facts), end)]
     strict = wrong_people(world, Family(world.logs), end)
@@ -152,6 +152,16 @@ def wrong_changes(heard: Sequence[Announced], profiles: dict[str, Profile]) -> I
     for key, profile in profiles.items():
         if profile.seq and key not in by_key:
             yield f"{key}: nothing was told, its record says {profile.seq}"
+
+
+def wrong_places(world: World) -> Iterator[str]:
+    """What a change gives as its evidence stands at these places of its log, and came for that customer."""
+    for number, told in enumerate(world.told):
+        keys = {offset: key for offset, key, _ in world.logs[number]}
+        for change in told:
+            for place in change.data.evidence.positions:
+                if keys.get(place) != change.partitionkey.encode():
+                    yield f"{change.partitionkey}: {change.data.seq} rests on {place}, which is {keys.get(place)!r}"
 
 
 def standing(changes: Iterable[Announced]) -> list[tuple[int, str | None]]:

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from lifestage import log, members, union
+from lifestage import identity, log, members, union
 from lifestage.messages import Forwarded, Link, Message, Restore, Switched, Unite
 from lifestage.partition import Partition
 from lifestage.profile import Mark, Profile
@@ -136,7 +136,7 @@ def test_events_that_are_counted_twice_are_found(monkeypatch: pytest.MonkeyPatch
     assert any("marks is" in said for said in found(Mix(repeats=0.5)))
 
 
-def _dropped(*_: object) -> None:
+def _dropped(*_: object, **__: object) -> None:
     """Keep nothing apart."""
 
 
@@ -150,6 +150,19 @@ def test_money_that_is_not_settled_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     """An order that two sets have counts once in the company's sums."""
     monkeypatch.setattr(members, "_settle_money", _dropped)
     assert any("sum of" in said for said in found(Mix(repeats=0.5)))
+
+
+def test_places_in_another_log_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts that come from another partition's log stand at no place of this one's."""
+    monkeypatch.setattr(members, "forget_places", _dropped)
+    assert any("rests on" in said for said in found(PLAIN))
+
+
+def test_one_who_left_and_is_not_noted_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes between a split and the facts that it gives back is not forgotten."""
+    monkeypatch.setattr(members, "leave", _dropped)
+    monkeypatch.setattr(identity, "leave", _dropped)
+    assert found(Mix(persons=2, merges=0.3, splits=0.3))
 
 
 def _first(parts: Iterable[Profile], *_: object) -> Profile:
