@@ -41,7 +41,7 @@ def event(n: int, customer: str, day: float, kind: str = "web.visit", **fields: 
 
 
 def purchases() -> Iterator[dict[str, object]]:
-    """Forty customers who buy, pay back, come late and fall silent; some events twice."""
+    """Forty customers who buy, pay back, come late and fall silent; some events twice; several ids of some, who are told in messages."""
     n = 0
     for who in range(40):
         customer = f"c{who}"
@@ -60,6 +60,15 @@ def purchases() -> Iterator[dict[str, object]]:
         n += 1
         late = {"currency": "EUR", "total": "5.00", "order_id": f"late-{who}"}
         yield event(n, f"c{who}", who / 7 + 0.5, "order.completed", **late)
+    # visitors who turn out to be customers, whose devices change hands, and customers who are one person
+    for who in range(0, 40, 4):
+        n += 3
+        yield event(n - 2, "", 125, anonymous_id=f"d{who}")
+        yield event(n - 1, f"c{who}", 126, anonymous_id=f"d{who}", email=f"p{who}@example.com")
+        yield event(n, f"c{who + 1}", 127, anonymous_id=f"d{who}")
+    for who in (3, 13):
+        n += 1
+        yield event(n, "", 128, "identity.merged", ids=[f"c{who}", f"c{who + 10}"])
 
 
 @pytest.fixture(scope="module")
