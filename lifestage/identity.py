@@ -19,6 +19,7 @@ from lifestage.messages import (
     Member,
     Message,
     Occasion,
+    Refused,
     Release,
     Restore,
     Split,
@@ -37,8 +38,12 @@ HOLDING = (ORDER, TICKET)
 """How the keys begin of records that hold facts until it is known whose they are."""
 ALIASES_MAX = 100
 ASKED_MAX = 200
-"""Ids that are remembered as asked and not given; the oldest are asked again."""
-FOR_A_PROFILE = (Unite, Forwarded, Switched, Release, Restore)
+"""Ids that are remembered as refused; the oldest are asked for again."""
+UNANSWERED = 1 << 40
+"""In place of the day of an event: the id's owner has not answered yet."""
+HELD_MAX = 1_000
+"""Facts that wait in the record of one order or ticket: all of them are sent on by one log record."""
+FOR_A_PROFILE = (Unite, Forwarded, Switched, Release, Restore, Refused)
 """Messages to whoever the id belongs to now."""
 
 
@@ -53,41 +58,50 @@ def occasion_of(fact: Fact) -> Occasion:
 def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
     """Ask for the lower ids that a folded fact names; `via` is the id that it came under.
 
-    One that was asked for and did not come is asked again with a fact of a later day.
+    One that was refused is asked for again with a fact of a later day; one that has not answered yet is not.
     """
     for lower in lower_ids(fact):
-        kin = profile.kin
-        if kin is not None:
-            member = kin.members.get(lower)
-            if member is not None and not member.past:
-                continue
-            if kin.asked.get(lower, -1) >= fact.time // DAY:
-                continue
-        else:
-            kin = kin_of(profile)
+        kin = kin_of(profile) if profile.kin is None else profile.kin
+        member = kin.members.get(lower)
+        if member is not None and not member.past:
+            continue
+        day = fact.time // DAY
+        if kin.asked.get(lower, -1) >= day:
+            continue
         kin.asked.pop(lower, None)
-        kin.asked[lower] = fact.time // DAY
-        if len(kin.asked) > ASKED_MAX:
-            del kin.asked[next(iter(kin.asked))]
-        if len(kin.members) >= ALIASES_MAX:
+        if len(kin.members) + sum(asked == UNANSWERED for asked in kin.asked.values()) >= ALIASES_MAX:
+            # what is on its way counts, too: in a backlog nothing comes back before all of it is asked
             desk.count("alias_limit")
+            _refuse(kin, lower, day)
         else:
+            kin.asked[lower] = UNANSWERED
             desk.post(Link(lower, via, occasion_of(fact)))
     if new and (claim := claims(fact)) is not None:
         desk.post(Link(claim, via, occasion_of(fact)))
 
 
-def hold(profile: Profile, key: str, fact: Fact, rules: Rules) -> bool:
-    """Keep a fact of an order or ticket until it is known whose that is. False for one that is here already."""
+def _refuse(kin: Kin, alias: str, day: int) -> None:
+    """Remember an id that was asked for in vain by an event of a day."""
+    kin.asked.pop(alias, None)
+    kin.asked[alias] = day
+    refused = [name for name, asked in kin.asked.items() if asked != UNANSWERED]
+    if len(refused) > ASKED_MAX:
+        del kin.asked[refused[0]]
+
+
+def hold(profile: Profile, key: str, fact: Fact, rules: Rules) -> str:
+    """Keep a fact of an order or ticket until it is known whose that is: `held`, or the outcome of one that is not kept."""
     hashed = id_hash(fact.source, fact.id, rules.id_key)
     if has_seen(profile, hashed, 0):
-        return False
+        return "duplicate"
+    if len(kin_of(profile).held) >= HELD_MAX:
+        return "suppressed"
     remember(profile, hashed, fact.time, 0)
     kin_of(profile).held.append(encode(fact))
     if profile.newest is None or fact.time > profile.newest:
         profile.newest = fact.time
     profile.due = announce.forget_at(profile, key, rules)
-    return True
+    return "held"
 
 
 def unclaimed(profile: Profile, key: str) -> list[Fact]:
@@ -149,6 +163,8 @@ def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
         desk.post(Switched(alias, message.alias, message.occasion, message.at))
     elif isinstance(message, Release):
         desk.post(Release(alias, message.alias, message.occasion, message.at))
+    elif isinstance(message, Refused):
+        desk.post(Refused(alias, message.alias, message.occasion))
     else:
         assert isinstance(message, Unite | Restore)
         members = staying(key, kin, message.members, message.occasion, desk)
@@ -175,6 +191,10 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
             kin.members[message.alias] = Belongs(known.parent, True, known.at)
     elif isinstance(message, Split):
         _split(profile, message, at, desk)
+    elif isinstance(message, Refused):
+        kin = kin_of(profile)
+        if kin.asked.get(message.alias) == UNANSWERED:
+            _refuse(kin, message.alias, message.occasion.time // DAY)
     elif isinstance(message, Release):
         if at.key == MERGES:
             _take_out(kin_of(profile).members, message)
@@ -204,8 +224,10 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
+            desk.post(Refused(target, at.key, message.occasion))
             desk.count("apart" if target in kin.apart else "email_conflict")
     elif not message.merge and target in kin.apart:
+        desk.post(Refused(target, at.key, message.occasion))
         desk.count("apart")
     elif at.key.startswith(HOLDING):
         kin.alias, profile.due = target, None

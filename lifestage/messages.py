@@ -94,7 +94,14 @@ class Restore(Message, frozen=True, array_like=True, gc=False, tag=7):
     occasion: Occasion
 
 
-AnyMessage = Link | Unite | Switched | Forwarded | Split | Release | Restore
+class Refused(Message, frozen=True, array_like=True, gc=False, tag=8):
+    """To whoever asked for `alias`: it stays whose it is."""
+
+    alias: str
+    occasion: Occasion
+
+
+AnyMessage = Link | Unite | Switched | Forwarded | Split | Release | Restore | Refused
 
 
 class Posted(NamedTuple):

@@ -200,8 +200,9 @@ class Partition(Restored):
         elif type(fact) in _OF_IDS:
             self._count(fact, identity.decide(profile, fact, offset, self.clock, self.rules, self))
         elif name.startswith(identity.HOLDING):
-            if not identity.hold(profile, name, fact, self.rules):
-                self._count(fact, "duplicate")
+            outcome = identity.hold(profile, name, fact, self.rules)
+            if outcome != "held":
+                self._count(fact, outcome)
         elif profile.newest is None and self._sheds(profile, name, fact, offset):
             self._count(fact, "suppressed")
             return

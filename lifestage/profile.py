@@ -172,7 +172,7 @@ class Kin(msgspec.Struct, array_like=True):
     """Where facts came under several ids: id → its own fact set (`lifestage.union`), encoded; "" is the profile's own id.
     The profile holds their union. Empty while all facts came under one id."""
     asked: dict[str, int] = {}
-    """Ids that were asked to belong here and do not: the day since 1970 of the event that asked last."""
+    """Ids that were asked to belong here: the day since 1970 of the event that asked in vain, or `identity.UNANSWERED`."""
     apart: list[str] = []
     """Profiles that this id was split from: events do not link it to them again."""
     held: list[bytes] = []
