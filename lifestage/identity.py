@@ -39,6 +39,7 @@ HOLDING = (ORDER, TICKET)
 ALIASES_MAX = 100
 ASKED_MAX = 200
 """Ids that are remembered as refused; the oldest are asked for again."""
+NO_KIN = Kin()
 UNANSWERED = 1 << 40
 """In place of the day of an event: the id's owner has not answered yet."""
 HELD_MAX = 1_000
@@ -204,7 +205,9 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
         assert isinstance(message, Restore)
         members = staying(at.key, kin_of(profile), message.members, message.occasion, desk)
         take_back(profile, members, at.by("split", message.occasion), desk)
-    if profile.newest is None:
+    if profile.kin == NO_KIN:
+        profile.kin = None
+    elif profile.newest is None:
         # a record without a fact is kept for what it says of ids
         profile.newest = message.occasion.time
 

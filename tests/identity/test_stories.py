@@ -4,128 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from random import Random
-from typing import Any
 
 import pytest
 
-from lifestage.cause import Rules
 from lifestage.change import Announced
 from lifestage.decode import Decoder
 from lifestage.facts import (
-    AccountCreated,
-    Context,
-    EmailEvent,
     Fact,
-    IdentityLinked,
-    IdentityMerged,
-    IdentitySplit,
-    LeadCaptured,
-    OrderCompleted,
-    OrderRefunded,
-    WebVisit,
 )
 from lifestage.profile import Profile
 from tests.core.histories import START
-from tests.core.oracle import DAY
-from tests.identity.judge import is_alias, wrong
-from tests.identity.lives import END, QUIET, RULES, address
+from tests.identity.judge import is_alias
+from tests.identity.lives import QUIET, address
 from tests.identity.offline import view
-from tests.identity.world import Shape, World
+from tests.identity.told import Told, lived, of, soon
+from tests.identity.world import World
 
 SEEDS = range(10)
-
-
-class Told:
-    """A story: each thing that happens has a later day and an id of its own."""
-
-    def __init__(self) -> None:
-        self.facts: list[Fact] = []
-        self.days = 0
-
-    def later(self, days: int = 1) -> Told:
-        """Days pass."""
-        self.days += days
-        return self
-
-    def common(self, who: str) -> dict[str, Any]:
-        """What every event has; `who` names ids: c1 a customer's, @1 an address, v1 a visitor's."""
-        n = len(self.facts)
-        said: dict[str, Any] = {"time": START + self.days * DAY + n * DAY // 8, "source": "shop", "id": f"e{n}"}
-        for id in who.split():
-            if id.startswith("@"):
-                said["email"] = address(id[1:])
-            else:
-                said["anonymous_id" if id.startswith("v") else "customer_id"] = id
-        return said
-
-    def visit(self, who: str, times: int = 1, campaign: str | None = None) -> Told:
-        """So many visits."""
-        for _ in range(times):
-            context = None if campaign is None else Context(source="ads", medium="cpc", campaign=campaign)
-            self.facts.append(WebVisit(url="/", context=context, **self.common(who)))
-        return self
-
-    def lead(self, who: str) -> Told:
-        """A form is sent."""
-        self.facts.append(LeadCaptured(lead_id=f"l{len(self.facts)}", form="f", **self.common(who)))
-        return self
-
-    def account(self, who: str) -> Told:
-        """An account is opened."""
-        self.facts.append(AccountCreated(**self.common(who) | {"account_id": "a1"}))
-        return self
-
-    def order(self, who: str, order_id: str, minor: int = 1000) -> Told:
-        """An order is paid."""
-        money: dict[str, Any] = {"currency": "EUR", "total_minor": minor, "net_minor": minor}
-        self.facts.append(OrderCompleted(order_id=order_id, **money, **self.common(who)))
-        return self
-
-    def refund(self, who: str, order_id: str, minor: int = 1000) -> Told:
-        """Money is given back."""
-        n = len(self.facts)
-        self.facts.append(OrderRefunded(refund_id=f"r{n}", order_id=order_id, amount_minor=minor, **self.common(who)))
-        return self
-
-    def mail(self, who: str, event: str = "clicked") -> Told:
-        """Something happens to a mail."""
-        self.facts.append(EmailEvent(message_id=f"m{len(self.facts)}", event=event, **self.common(who)))
-        return self
-
-    def linked(self, who: str) -> Told:
-        """Somebody says that these ids are one person's."""
-        self.facts.append(IdentityLinked(**self.common(who)))
-        return self
-
-    def merged(self, *ids: str, into: str | None = None) -> Told:
-        """Somebody says that these are one person."""
-        self.facts.append(IdentityMerged(ids=ids, into=into, **self.common("")))
-        return self
-
-    def split(self, *ids: str) -> Told:
-        """Somebody says that these are persons of their own."""
-        self.facts.append(IdentitySplit(ids=ids, **self.common("")))
-        return self
-
-
-def lived(told: Told, seed: int = 0, rules: Rules = RULES, *, orderly: bool = True, end: int = END) -> World:
-    """A world in which this has happened, in order or with everything at once, and that is right in every way."""
-    shape = Shape(1 + seed % 8, 1 if orderly else 2, crashes=not orderly, ticks=False, orderly=orderly)
-    world = World(rules, told.facts, Random(seed), shape)
-    world.end(end)
-    assert wrong(world, end) == []
-    return world
-
-
-def soon(told: Told) -> int:
-    """An instant right after everything."""
-    return told.facts[-1].time + 1
-
-
-def of(world: World, key: str) -> Profile:
-    """A profile, or its like for an id that has none."""
-    return world.profiles().get(key, Profile())
 
 
 def counted(world: World, what: str) -> int:
