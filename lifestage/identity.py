@@ -61,8 +61,10 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
 
     One that was refused is asked for again with a fact of a later day; one that has not answered yet is not.
     """
+    kin = profile.kin
     for lower in lower_ids(fact):
-        kin = kin_of(profile) if profile.kin is None else profile.kin
+        if kin is None:
+            kin = kin_of(profile)
         member = kin.members.get(lower)
         if member is not None and not member.past:
             continue
