@@ -127,8 +127,7 @@ def judged(reader: Kept, fact: Wanted, hashed: bytes, owed: frozenset[str]) -> O
         )
     if isinstance(fact, IdentitySplit):
         return _split(reader, fact, owed)
-    assert merges.kin is not None
-    return _merged(reader, fact, merges.kin.members)
+    return _merged(reader, fact, {} if merges.kin is None else merges.kin.members)
 
 
 def _merged(reader: Kept, fact: IdentityMerged, forest: dict[str, Belongs]) -> Outcome:
