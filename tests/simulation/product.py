@@ -135,8 +135,7 @@ def under_simulation(
             (app, "WorkerMetrics", _Metrics),
             (app, "watch_s", lambda session_s, _: 2 * session_s),  # here nothing is under way for longer
             (app, "rules_of", rules_in),
-            (app, "decoder_of", _nothing),
-            (app, "Doorway", lambda *_: _door(settings_of("data"))),
+            (app, "doorway_of", lambda *_: _door(settings_of("data"))),
             (app, "check_topics", lambda settings, _: {topic.name: "" for topic in topics_of(settings).all()}),
             (logging.getLogger("lifestage"), "disabled", True),
         ):
