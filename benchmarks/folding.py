@@ -79,7 +79,7 @@ def worked(records: Records, rules: Rules) -> int:
             told += len(waiting)
             if at + RUN < len(records):
                 break  # what came of a run is folded with the next one
-        if len(partition.dirty) >= FLUSH:
+        if partition.unkept >= FLUSH:
             partition.checkpoint()
     partition.checkpoint()
     return told

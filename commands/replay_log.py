@@ -110,7 +110,7 @@ def replayed(
                 done.changes += len(changes)
                 yield from changes
             done.records += len(run)
-            if len(partition.dirty) > DIRTY_MAX:
+            if partition.unkept > DIRTY_MAX:
                 partition.checkpoint()
             rate = done.records / max(time.monotonic() - began, 0.001)
             shown.reach(done.records, f"{done.changes:,} changes, {rate:,.0f} records a second")

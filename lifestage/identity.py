@@ -12,7 +12,7 @@ from lifestage.cause import Clock, Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
-from lifestage.members import At, Desk, join, kin_of, leave, release, staying, take_back, take_in
+from lifestage.members import NOTHING, At, Desk, join, kin_of, leave, release, staying, take_back, take_in
 from lifestage.messages import (
     Forwarded,
     Link,
@@ -26,7 +26,8 @@ from lifestage.messages import (
     Switched,
     Unite,
 )
-from lifestage.profile import DAY, Belongs, Kin, Profile
+from lifestage.profile import DAY, UNITED, Belongs, Kin, Profile
+from lifestage.profile import encode as encode_profile
 from lifestage.seen import has_seen, id_hash, remember
 
 OUTCOMES = (
@@ -39,7 +40,7 @@ HOLDING = (ORDER, TICKET)
 ALIASES_MAX = 100
 ASKED_MAX = 200
 """Ids that are remembered as refused; the oldest are asked for again."""
-NO_KIN = Kin()
+
 UNANSWERED = 1 << 40
 """In place of the day of an event: the id's owner has not answered yet."""
 HELD_MAX = 1_000
@@ -69,18 +70,24 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
         if member is not None and not member.past:
             continue
         day = fact.time // DAY
-        if kin.asked.get(lower, -1) >= day:
-            continue
-        kin.asked.pop(lower, None)
+        before = kin.asked.get(lower)
+        if before is not None:
+            if before >= day:
+                continue
+            del kin.asked[lower]
         if len(kin.members) + sum(asked == UNANSWERED for asked in kin.asked.values()) >= ALIASES_MAX:
             # what is on its way counts, too: in a backlog nothing comes back before all of it is asked
             desk.count("alias_limit")
             _refuse(kin, lower, day)
+        elif before is None and member is None and lower not in kin.left:
+            # most ids are heard of for the first time: an answer to each would be a message more for every new customer
+            kin.members[lower] = Belongs(via)
+            desk.post(Link(lower, via, occasion_of(fact), silent=True))
         else:
             kin.asked[lower] = UNANSWERED
             desk.post(Link(lower, via, occasion_of(fact)))
     if new and (claim := claims(fact)) is not None:
-        desk.post(Link(claim, via, occasion_of(fact)))
+        desk.post(Link(claim, via, occasion_of(fact), silent=True))
 
 
 def _refuse(kin: Kin, alias: str, day: int) -> None:
@@ -90,6 +97,20 @@ def _refuse(kin: Kin, alias: str, day: int) -> None:
     refused = [name for name, asked in kin.asked.items() if asked != UNANSWERED]
     if len(refused) > ASKED_MAX:
         del kin.asked[refused[0]]
+
+
+def _refused(kin: Kin, message: Refused) -> None:
+    """Take an id no longer for one's own that was asked for in vain."""
+    alias = message.alias
+    known = kin.members.get(alias)
+    if known is not None and known.at < 0 and known.parent == message.target:
+        del kin.members[alias]
+    elif known is None and alias not in kin.asked:
+        # it may be on its way back, with whoever has asked, to one that was split off in the meantime
+        leave(kin, alias, 0, stays=True)
+    elif kin.asked.get(alias) != UNANSWERED:
+        return
+    _refuse(kin, alias, message.occasion.time // DAY)
 
 
 def hold(profile: Profile, key: str, fact: Fact, rules: Rules) -> str:
@@ -153,6 +174,19 @@ def _root(forest: dict[str, Belongs], id: str) -> str:
     return id
 
 
+_heard = Profile(format=UNITED, newest=0, kin=Kin(alias=""))
+
+
+def hear(message: Link, offset: int, desk: Desk) -> bytes:
+    """The record of an id that nobody has heard of, from when it is said whose it is; as `receive` would leave it, encoded."""
+    # one object for all: to make and drop one for each new customer and each order took three times as long
+    assert _heard.kin is not None
+    _heard.applied, _heard.newest, _heard.kin.alias = offset, message.occasion.time, message.target
+    if not message.to.startswith(HOLDING):
+        desk.count("linked")
+    return encode_profile(_heard)
+
+
 # -- messages --------------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +201,7 @@ def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
     elif isinstance(message, Release):
         desk.post(Release(alias, message.alias, message.occasion, message.at))
     elif isinstance(message, Refused):
-        desk.post(Refused(alias, message.alias, message.occasion))
+        desk.post(Refused(alias, message.alias, message.occasion, message.target))
     else:
         assert isinstance(message, Unite | Restore)
         members = staying(key, kin, message.members, message.occasion, desk)
@@ -195,9 +229,7 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     elif isinstance(message, Split):
         _split(profile, message, at, desk)
     elif isinstance(message, Refused):
-        kin = kin_of(profile)
-        if kin.asked.get(message.alias) == UNANSWERED:
-            _refuse(kin, message.alias, message.occasion.time // DAY)
+        _refused(kin_of(profile), message)
     elif isinstance(message, Release):
         if at.key == MERGES:
             _take_out(kin_of(profile).members, message)
@@ -207,7 +239,7 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
         assert isinstance(message, Restore)
         members = staying(at.key, kin_of(profile), message.members, message.occasion, desk)
         take_back(profile, members, at.by("split", message.occasion), desk)
-    if profile.kin == NO_KIN:
+    if profile.kin == NOTHING:
         profile.kin = None
     elif profile.newest is None:
         # a record without a fact is kept for what it says of ids
@@ -229,10 +261,10 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
-            desk.post(Refused(target, at.key, message.occasion))
+            desk.post(Refused(target, at.key, message.occasion, target))
             desk.count("apart" if target in kin.apart else "email_conflict")
     elif not message.merge and target in kin.apart:
-        desk.post(Refused(target, at.key, message.occasion))
+        desk.post(Refused(target, at.key, message.occasion, target))
         desk.count("apart")
     elif at.key.startswith(HOLDING):
         kin.alias, profile.due = target, None

@@ -32,6 +32,10 @@ Sums = dict[str, tuple[int, int, int]]
 """By currency: orders, gross and net, in minor units."""
 
 
+NOTHING = Kin()
+"""What is known of an id that nobody has heard of."""
+
+
 class Desk(Tally, Protocol):
     """What a decision reports beside the profile: as a step does, messages, and what has happened to ids."""
 
@@ -80,8 +84,9 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     kin, target, occasion = profile.kin, message.target, message.occasion
     if is_empty(profile) and not (profile.seq or profile.moves or kin.members):
         # most ids are heard of for the first time by the event that links them: nothing goes along
-        desk.post(Unite(target, (Member(at.key, target, at=at.offset),), occasion, message.merge))
-        profile.newest, profile.due = max(_reached(profile, at), occasion.time), None
+        if not message.silent or profile.newest is not None or kin != NOTHING:
+            desk.post(Unite(target, (Member(at.key, target, at=at.offset),), occasion, message.merge))
+        profile.newest, profile.due = max(profile.newest or 0, occasion.time), None
         profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target], left=kin.left)
         return
     if kin.parts:

@@ -48,6 +48,8 @@ class Link(Message, frozen=True, array_like=True, gc=False, tag=1):
     occasion: Occasion
     merge: bool = False
     at: int = -1
+    silent: bool = False
+    """Whoever asks takes the id for its own until it hears otherwise: an id that nobody has heard of need not answer."""
 
 
 class Unite(Message, frozen=True, array_like=True, gc=False, tag=2):
@@ -99,6 +101,8 @@ class Refused(Message, frozen=True, array_like=True, gc=False, tag=8):
 
     alias: str
     occasion: Occasion
+    target: str = ""
+    """The id that it was asked to belong to."""
 
 
 AnyMessage = Link | Unite | Switched | Forwarded | Split | Release | Restore | Refused

@@ -19,7 +19,7 @@ from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, deco
 from lifestage.facts import encode as encode_fact
 from lifestage.keys import ANONYMOUS
 from lifestage.marker import SOURCES_MAX, encode_marker
-from lifestage.messages import Forwarded, Message, Posted, decode_message, encode_message
+from lifestage.messages import Forwarded, Link, Message, Posted, decode_message, encode_message
 from lifestage.pages import join
 from lifestage.profile import UNITED, Profile
 from lifestage.restored import Restored
@@ -243,6 +243,9 @@ class Partition(Restored):
         if key is None:
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a message without a key")
         message = decode_message(value[log.HEADER_SIZE :])
+        if isinstance(message, Link) and message.silent and not self._knows(key):
+            self.heard[key] = identity.hear(message, offset, self)
+            return
         profile = self.dirty.get(key) or self._load(key)
         if offset <= profile.applied:
             return
@@ -259,6 +262,9 @@ class Partition(Restored):
             at = members.At(name, Cause(None, self.topic, self.number, offset), self.clock, self.rules)
             identity.receive(profile, message, at, self)
         self._folded(key, profile, offset, due)
+
+    def _knows(self, key: bytes) -> bool:
+        return key in self.stored or key in self.dirty or key in self.heard or key in self.gone
 
     def _sheds(self, profile: Profile, name: str, fact: Fact, offset: int) -> bool:
         """Whether an anonymous visitor who is new is one too many for this minute of the source."""
@@ -314,9 +320,11 @@ class Partition(Restored):
 
     def checkpoint(self) -> Checkpoint:
         """Encode all that changed since the last one. The caller keeps it durably before committing `offset`."""
-        kept: dict[bytes, bytes | None] = {}
+        kept: dict[bytes, bytes | None] = {**self.heard}
         gone: dict[bytes, int] = {}
         unnamed = self.shelf.begin()
+        self.stored.update(self.heard)
+        self.heard.clear()
         for key, profile in self.dirty.items():
             if profile.newest is None:
                 self.stored.pop(key, None)
@@ -351,7 +359,7 @@ class Partition(Restored):
     def shown(self, key: bytes) -> Profile | None:
         """A customer's profile, to be looked at before the next record is folded, or None."""
         live = self.dirty.get(key)
-        return self._load(key) if live is None and key in self.stored else live
+        return self._load(key) if live is None and (key in self.stored or key in self.heard) else live
 
     def whole(self) -> Iterator[tuple[bytes, bytes]]:
         """Each customer's key, and the encoded profile as of the last checkpoint, put together where it is kept in pages."""
@@ -361,7 +369,12 @@ class Partition(Restored):
     def keys(self) -> Iterator[bytes]:
         """The keys of all customers, once each."""
         yield from self.stored
-        yield from (key for key in self.dirty if key not in self.stored)
+        yield from (key for key in self.dirty | self.heard if key not in self.stored)
+
+    @property
+    def unkept(self) -> int:
+        """How many records the next checkpoint will keep, at the most."""
+        return len(self.dirty) + len(self.heard)
 
     def bounded(self, time: int, most: int) -> int:
         """A tick at or before `time` (ms) that fires about `most` timers at the most: an earlier tick is always true."""

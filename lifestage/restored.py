@@ -27,6 +27,8 @@ class Restored:
         self.stored: dict[bytes, bytes] = {}
         self.shelf = Shelf()
         self.dirty: dict[bytes, Profile] = {}
+        self.heard: dict[bytes, bytes] = {}
+        """Records that are not kept yet and as short as can be: ids whose owner was told, and nothing else, whose they are."""
         self.prepared: Marker | None = None
         self.gone: dict[bytes, int] = {}
         """Customers that are known to be forgotten as of an offset that reading has not come to again."""
@@ -48,6 +50,8 @@ class Restored:
         stored = self.stored.get(key)
         if stored is not None:
             return self.shelf.load(key, stored) if key in self.shelf.named else profiles.decode(stored)
+        if key in self.heard:
+            return profiles.decode(self.heard[key])
         return Profile(applied=self.gone.get(key, -1)) if self.gone else Profile()
 
     def restore(self, key: bytes, value: bytes | None, applied: int = -1) -> None:

@@ -108,7 +108,7 @@ class Keeper:
 
     async def folded(self, partition: Partition) -> None:
         """A run is folded: ask for a flush when much is dirty, and wait for it when too much is."""
-        dirty = len(partition.dirty)
+        dirty = partition.unkept
         if dirty >= self._most_dirty:
             self._kick.set()
         if dirty >= BACKLOG * self._most_dirty:
@@ -137,7 +137,7 @@ class Keeper:
     def reopen(self) -> None:
         """Fold again. Nothing may be dirty: the state is where the log is about to be read from."""
         for partition in self._profiles.owned.values():
-            if partition.dirty:
+            if partition.unkept:
                 fail_stop(f"{self._topics.log.name}[{partition.number}]: profiles were dirty at a seek")
         for number in [n for n in self._untold if n not in self._profiles.owned]:
             del self._untold[number]
