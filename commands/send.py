@@ -115,16 +115,10 @@ def _refuse(message: str) -> None:
 
 def _checker(settings: Settings) -> Callable[[bytes], str | None]:
     """What says why an event would be rejected now, or None when it would be accepted or, as a test event, left out."""
-    from lifestage.decode import Decoder, Refusal
+    from lifestage.refusal import Refusal
+    from streams.doorway import decoder_of
 
-    intake = settings.intake
-    decoder = Decoder(
-        settings.identity.secret.encode(),
-        max_bytes=intake.max_event_bytes,
-        max_depth=intake.max_depth,
-        future_ms=int(intake.future_tolerance_s * 1000),
-        blocked_ids=intake.blocked_ids,
-    )
+    decoder = decoder_of(settings)
 
     def check(value: bytes) -> str | None:
         found = decoder.decode(value, int(datetime.now(UTC).timestamp() * 1000))

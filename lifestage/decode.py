@@ -47,7 +47,9 @@ _read_names: dict[type[wire.Event], Callable[[wire.Event], tuple[object, ...]]] 
 }
 
 
-_MAY_BE_NOBODYS = ("anybody", "company", "thing", "ids")
+_MAY_BE_NOBODYS = frozenset({"anybody", "company", "thing", "ids"})
+_SOMEBODY = "a customer_id, an email or an anonymous_id that names somebody"
+_SOMEBODY_UNLINKED = _SOMEBODY + ": with identity.link = false nobody is found by an order or ticket"
 _QUOTES = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
 """An address, anywhere in a text."""
 _EMAIL_KEY = re.compile(r"email:[0-9a-f]{32}")
@@ -69,6 +71,7 @@ class Decoder:
 
     `secret` is what email addresses are hashed with. `max_bytes` and `max_depth` bound an event. `future_ms`
     is how far ahead of the broker's append time an event may be (None: any). `blocked_ids` name nobody, in any case.
+    Without `link` what is said of an order or a ticket must name a person: nothing would ever say whose the thing is.
     """
 
     def __init__(
@@ -79,12 +82,14 @@ class Decoder:
         max_depth: int = 20,
         future_ms: int | None = 300_000,
         blocked_ids: Iterable[str] = (),
+        link: bool = True,
     ) -> None:
         self._secret = secret
         self._max_bytes = max_bytes
         self._max_depth = max_depth
         self._future_ms = future_ms
         self._blocked = frozenset(name.strip().lower() for name in blocked_ids)
+        self._may_be_nobodys = _MAY_BE_NOBODYS if link else _MAY_BE_NOBODYS - {"thing"}
         self._addresses: dict[str, str | None] = {}
         self._parse: Callable[[bytes], wire.Event] = msgspec.json.Decoder(aliases.AnyEvent).decode
 
@@ -176,8 +181,8 @@ class Decoder:
             email = self._address(email) if known == "" else known
         if email is None:
             email = named
-        if customer is None and email is None and anonymous is None and owner not in _MAY_BE_NOBODYS:
-            raise InvalidError("no_identity", "$", "a customer_id, an email or an anonymous_id that names somebody")
+        if customer is None and email is None and anonymous is None and owner not in self._may_be_nobodys:
+            raise InvalidError("no_identity", "$", _SOMEBODY if owner != "thing" else _SOMEBODY_UNLINKED)
         context, consent, experiment = event.context, event.consent, event.experiment
         return {
             "time": time,

@@ -48,6 +48,7 @@ def decoder_of(settings: Settings) -> Decoder:
         max_depth=intake.max_depth,
         future_ms=int(intake.future_tolerance_s * 1000),
         blocked_ids=intake.blocked_ids,
+        link=settings.identity.link,
     )
 
 
