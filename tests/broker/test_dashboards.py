@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lifestage.identity import OUTCOMES
 from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
 from tests.core.histories import CLM5
@@ -98,6 +99,7 @@ class ToldWorker:
             self.metrics.counts.change("at_risk", "churned", "churn", due)
             self.metrics.counts.add("shop", "order.completed", "accepted", due)
             self.metrics.counts.dead_letter("unparsable", due)
+            self.metrics.counts.happened(0, {"linked": told, "shed": 2 * told})
 
     def stop(self) -> None:
         """Serve no more."""
@@ -172,6 +174,17 @@ def test_changes_are_shown_per_minute(prometheus: Prometheus) -> None:
     # Prometheus extrapolates from the samples within the window to its edges: a third either way with few of them.
     assert moves["at_risk", "churned"] == pytest.approx(2 * 60 * RISE_PER_S, rel=0.34)
     assert moves["none", "conversion"] == 0
+
+
+def test_what_happens_to_ids_is_shown_by_outcome(prometheus: Prometheus) -> None:
+    """Every outcome has its line, those that did not happen at 0; twice as many shed as linked are told as such."""
+    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Ids per minute by outcome")
+    found = prometheus.query(without_macros(panel["targets"][0]["expr"], rate_interval="3s"))
+    rates = {s["metric"]["outcome"]: float(s["value"][1]) for s in found}
+    assert rates.keys() == set(OUTCOMES)
+    assert rates["linked"] == pytest.approx(2 * 60 * RISE_PER_S, rel=0.34)
+    assert rates["shed"] == pytest.approx(4 * 60 * RISE_PER_S, rel=0.34)
+    assert {outcome for outcome, rate in rates.items() if rate} == {"linked", "shed"}
 
 
 def test_healthy_workers_raise_no_alert_at_once(prometheus: Prometheus) -> None:
