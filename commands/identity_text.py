@@ -28,10 +28,12 @@ def person_lines(person: Person) -> Iterator[str]:
         yield f"asked for  {' -> '.join(person.asked_for)}"
     since = f" since {person.stage_since}" if person.stage_since else ""
     yield f"stage      {person.stage}{since}" if person.stage else "stage      none"
-    yield f"together   {_holding(person.facts, person.sums)}"
+    yield f"together   {_holding(person)}"
+    if person.first_seen_at:
+        yield f"seen       {_seen(person)}"
     yield f"ids        {len(person.ids)}"
     own, *members = person.ids
-    yield f"  {own.id}: {_holding(own.facts, own.sums)}"
+    yield f"  {own.id}: {_holding(own)}"
     yield from _tree(own.id, members, "    ")
     placed = _below(own.id, members)
     for one in members:  # linked to an id that has gone since
@@ -62,13 +64,22 @@ def _below(parent: str, members: list[OneId]) -> set[str]:
 def _member(one: OneId) -> str:
     since = f" since {one.since} by {one.by}" if one.since else ""
     past = ", has gone to another" if one.past else ""
-    return f"{one.id}{since}{past}: {_holding(one.facts, one.sums)}"
+    return f"{one.id}{since}{past}: {_holding(one)}"
 
 
-def _holding(facts: Mapping[str, int], sums: Mapping[str, Sums]) -> str:
-    told = [_counted(facts)] if facts else []
-    told += [f"{_major(amounts.net_minor, currency)} {currency} net" for currency, amounts in sums.items()]
+def _holding(held: Person | OneId | Side) -> str:
+    """What is known one by one; where that is nothing, from when to when something was seen; `no facts` where never."""
+    told = [_counted(held.facts)] if held.facts else []
+    told += [f"{_major(amounts.net_minor, currency)} {currency} net" for currency, amounts in held.sums.items()]
+    if not told and held.first_seen_at:
+        return f"nothing recent, seen {_seen(held)}"
     return ", ".join(told) or "no facts"
+
+
+def _seen(held: Person | OneId | Side) -> str:
+    active = getattr(held, "last_active_at", None)
+    before = f", last active at {active}" if active not in (None, held.last_seen_at) else ""
+    return f"from {held.first_seen_at} to {held.last_seen_at}{before}"
 
 
 def _counted(facts: Mapping[str, int]) -> str:
@@ -104,7 +115,7 @@ def _side(word: str, side: Side) -> Iterator[str]:
         first, *rest = side.because
         yield f"          because {first}"
         yield from (f"                  {line}" for line in rest)
-    yield f"          {_holding(side.facts, side.sums)}"
+    yield f"          {_holding(side)}"
 
 
 def _change(change: Announced) -> str:

@@ -31,6 +31,9 @@ class OneId(msgspec.Struct, frozen=True):
     sums: dict[str, Sums]
     first_seen_at: str | None
     last_seen_at: str | None
+    """Time of its newest fact."""
+    last_active_at: str | None
+    """When somebody last did something under it; a mail that was delivered is a fact and no activity."""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -46,6 +49,9 @@ class Person(msgspec.Struct, frozen=True):
     facts: dict[str, int]
     """Of all ids together, each counted once."""
     sums: dict[str, Sums]
+    first_seen_at: str | None
+    last_seen_at: str | None
+    last_active_at: str | None
     asked: dict[str, str]
     """Ids that events named and that do not belong here: the day of the event that did so last."""
     apart: tuple[str, ...]
@@ -72,6 +78,9 @@ def person_of(reader: KeptReader, chain: tuple[str, ...]) -> Person:
         ids=(_own(key, profile, kin, horizon), *(_member(reader, name, kin) for name in members)),
         facts=facts_of(profile, horizon),
         sums=sums_of(profile),
+        first_seen_at=_told(profile.first_seen),
+        last_seen_at=_told(profile.newest),
+        last_active_at=_told(_last_active(profile)),
         asked={name: iso(day * DAY)[:10] for name, day in sorted(kin.asked.items()) if name not in kin.members},
         apart=tuple(sorted(kin.apart)),
     )
@@ -117,6 +126,17 @@ def _id(
         by=None if occasion is None else f"{occasion.type} {occasion.id} of {occasion.source}",
         facts=facts_of(facts, horizon),
         sums=sums_of(facts),
-        first_seen_at=None if facts.first_seen is None else iso(facts.first_seen),
-        last_seen_at=None if facts.newest is None else iso(facts.newest),
+        first_seen_at=_told(facts.first_seen),
+        last_seen_at=_told(facts.newest),
+        last_active_at=_told(_last_active(facts)),
     )
+
+
+def _last_active(facts: Profile) -> int | None:
+    return max([*facts.recent[-1:], *facts.activity[-1:]], default=None)
+
+
+def _told(at: int | None) -> str | None:
+    from lifestage.moments import iso
+
+    return None if at is None else iso(at)

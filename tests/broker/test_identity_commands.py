@@ -256,6 +256,32 @@ def test_without_waiting_it_is_sent_and_where_is_told(made: Deployment, run: Run
     assert run("identity", "split", "carl").exit_code == 0
 
 
+def test_what_is_kept_of_long_ago_is_shown(
+    kafka: KafkaServer, tmp_path: Path, topic_prefix: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visits that are not known one by one any more: when each id was first and last seen, and active, in place of counts."""
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path) as other, other.worker() as worker:
+        worker.wait_ready()
+        mail = event("m1", "email.event", 2, email=ADDRESS, message_id="m", event="delivered")
+        visits = [event(f"v{day}", "web.visit", day, anonymous_id="x", email=ADDRESS) for day in (0, 1)]
+        send(other, *visits, mail, *(event(f"o{day}", "order.completed", day, customer_id="bob") for day in (4, 20)))
+        other.end_tick(START + 20 * DAY)
+        other.wait_done()
+        for name, value in other.given.items():
+            monkeypatch.setenv(f"LIFESTAGE_{name.replace('.', '_').upper()}", value)
+        told = run("identity", "show", "anon:x").stdout.splitlines()
+        seen = f"from {iso(START)} to {iso(START + 2 * DAY)}, last active at {iso(START + DAY)}"
+        assert f"together   nothing recent, seen {seen}" in told
+        assert f"seen       {seen}" in told
+        assert f"  {EMAIL}: nothing recent, seen {seen}" in told
+        assert told[-1].endswith(": no facts")
+        ids = shown(run, "anon:x")["ids"]
+        assert [one["last_active_at"] for one in ids] == [iso(START + DAY), None]
+        bob = run("identity", "show", "bob").stdout
+        assert "together   2 orders, 1 recent event, 40.00 EUR net\n" in bob
+        assert f"seen       from {iso(START + 4 * DAY)} to {iso(START + 20 * DAY)}\n" in bob
+
+
 def test_nobody_who_works_is_said_in_the_end(
     kafka: KafkaServer, tmp_path: Path, topic_prefix: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,3 +177,15 @@ def test_a_preview_reads_as_a_person_asks() -> None:
         "  customers           -1\n"
         "  revenue             EUR net -9.00, gross -10.00, -1 order"
     )
+
+
+def test_who_was_there_long_ago_is_not_said_to_have_no_facts() -> None:
+    """Visits before the lateness are not known one by one any more: from when to when something was seen is."""
+    visits = [
+        WebVisit(time=START + day * DAY, source="web", id=f"v{day}", url="/", customer_id="ann") for day in (0, 1)
+    ]
+    lines = list(preview_lines(World(*visits, order(1, "bob", 0)).preview(merged("ann", "bob"))))
+    assert lines[1].startswith("before  ann: reach since ")
+    assert "          nothing recent, seen from 2024-02-01T00:00:00Z to 2024-02-02T00:00:00Z" in lines
+    assert "          1 order, 9.00 EUR net" in lines
+    assert not any("no facts" in line for line in lines)
