@@ -69,11 +69,30 @@ def shown_id(settings: Settings, given: str) -> str:
 
 def names_ids(settings: Settings, given: str) -> str:
     """What to ask for in place of an id that nobody has."""
+    return blocked_id(settings, given) or "name a customer id, an email address, or anon: and an anonymous id"
+
+
+def blocked_id(settings: Settings, given: str) -> str | None:
+    """Why what a person typed names nobody, where it is a blocked id, or the key of a blocked address; else None."""
+    from lifestage.keys import ANONYMOUS, email_key, is_blocked
+
+    secret, own = settings.identity.secret.encode(), {one.strip().lower() for one in settings.intake.blocked_ids}
+    if always_blocked(given):
+        by = ""
+    elif is_blocked(given.removeprefix(ANONYMOUS), frozenset(own)) or given in {
+        email_key(one, secret) for one in own if "@" in one
+    }:
+        by = " (intake.blocked_ids)"
+    else:
+        return None
+    return f"{shown_id(settings, given)} is blocked{by}: it names nobody, and in an event it counts as absent"
+
+
+def always_blocked(given: str) -> bool:
+    """Whether what a person typed names nobody in any company, so that nothing can ever have come under it."""
     from lifestage.keys import ANONYMOUS, is_blocked
 
-    if is_blocked(given.removeprefix(ANONYMOUS), frozenset(one.lower() for one in settings.intake.blocked_ids)):
-        return "such an id names nobody, and nothing is kept under it (intake.blocked_ids)"
-    return "name a customer id, an email address, or anon: and an anonymous id"
+    return is_blocked(given.removeprefix(ANONYMOUS))
 
 
 def told(view: Mapping[str, Any], asked: str) -> Iterator[str]:

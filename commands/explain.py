@@ -51,7 +51,7 @@ def run(
     """
     compiled.use(os.environ)  # first: what follows imports the core
 
-    from commands.customer import stored_key
+    from commands.customer import always_blocked, blocked_id, stored_key
     from commands.explain_log import of_log
     from commands.replay_log import rules_for
     from commands.times import instant
@@ -59,9 +59,12 @@ def run(
 
     settings = settings_of(config)
     rules = rules_for(settings, plan)
-    asked = Asked(customer, stored_key(settings, customer), None if at is None else instant(at))
+    blocked = blocked_id(settings, customer)
+    asked = Asked(customer, stored_key(settings, customer), None if at is None else instant(at), blocked)
     if csv is not None and not files:
         raise typer.BadParameter("--csv is for files: name them")
+    if blocked and not files and always_blocked(customer):
+        raise UserFacingError(blocked)
     explained = of_files(settings, rules, asked, files, csv) if files else of_log(settings, rules, asked)
     if as_json:
         from msgspec.json import encode
@@ -72,11 +75,12 @@ def run(
 
 
 class Asked(NamedTuple):
-    """Who is asked about, as typed and as key of a profile, and as of when (ms, inclusive)."""
+    """Who is asked about, as typed and as key of a profile, as of when (ms, inclusive), and why that is nobody, if so."""
 
     typed: str
     key: str
     at: int | None
+    blocked: str | None = None
 
     @property
     def shown(self) -> str:
@@ -88,6 +92,8 @@ class Asked(NamedTuple):
         from lifestage.moments import iso
 
         first = min((fact.time for fact in facts), default=None)
+        if first is None and self.blocked:
+            raise UserFacingError(self.blocked)
         if first is None:
             raise UserFacingError(f"no events of customer {self.shown} in {where}")
         if self.at is not None and first > self.at:

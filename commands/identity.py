@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.customer import names_ids, shown_id, stored_key
+from commands.customer import always_blocked, blocked_id, names_ids, shown_id, stored_key
 from commands.options import ConfigFile, settings_of
 from config.errors import OptionError, UserFacingError
 
@@ -53,6 +53,7 @@ def show(key: AnId, *, as_json: Json = False, config: ConfigFile = None) -> None
     from commands.person import person_of
 
     settings = settings_of(config)
+    _check_blocked(settings, [key], kept=True)
     with reading(settings) as reader:
         person = person_of(reader, _chain(reader, settings, key))
     typer.echo(encode(person).decode() if as_json else "\n".join(person_lines(person)))
@@ -77,8 +78,9 @@ def merge(
     carrying it out on a copy. `lifestage identity split` takes it back.
     """
     settings = settings_of(config)
+    given = [*ids, *([] if into is None else [into])]
+    _check_blocked(settings, given, kept=False)
     with reading(settings) as reader:
-        given = [*ids, *([] if into is None else [into])]
         chains = [_chain(reader, settings, one) for one in given]
         fact = _merge_of(reader, settings, chains, asked_into=into is not None)
         if dry_run:
@@ -104,6 +106,7 @@ def split(
     from lifestage.facts import IdentitySplit
 
     settings = settings_of(config)
+    _check_blocked(settings, ids, kept=True)
     with reading(settings) as reader:
         chains = [_chain(reader, settings, one) for one in ids]
         for chain in chains:
@@ -142,6 +145,15 @@ class _Told:
         self._shown.reach(at)
 
 
+def _check_blocked(settings: Settings, given: list[str], *, kept: bool) -> None:
+    """Raise `UserFacingError` for a blocked id; `kept`: but not for one that a company has blocked, with what came before."""
+    for one in given:
+        if always_blocked(one) or not kept:
+            said = blocked_id(settings, one)
+            if said is not None:
+                raise UserFacingError(said)
+
+
 def _chain(reader: KeptReader, settings: Settings, given: str) -> tuple[str, ...]:
     """The key of an id, the one that it belongs to, and so on. Raises `UserFacingError` for one that nobody knows."""
     from lifestage.keys import COMPANY, MERGES, ORDER, TICKET
@@ -150,6 +162,11 @@ def _chain(reader: KeptReader, settings: Settings, given: str) -> tuple[str, ...
     if key.startswith((COMPANY, MERGES, ORDER, TICKET)):
         raise UserFacingError(f"{shown_id(settings, given)} is nobody's id: {names_ids(settings, given)}")
     chain = reader.chain(key)
+    blocked = blocked_id(settings, given)
+    if blocked and chain:
+        typer.echo(f"{blocked}; what is kept of it came before it was blocked", err=True)
+    elif blocked:
+        raise UserFacingError(blocked)
     if not chain:
         raise UserFacingError(
             f"nothing is known of {shown_id(settings, given)} in {reader.topic}: no event of it has come in yet, "

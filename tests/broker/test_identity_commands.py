@@ -256,6 +256,21 @@ def test_without_waiting_it_is_sent_and_where_is_told(made: Deployment, run: Run
     assert run("identity", "split", "carl").exit_code == 0
 
 
+def test_what_a_company_has_blocked_is_shown_with_what_came_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that is blocked later keeps what came under it, which is said, until it is split off; an unknown one is nobody."""
+    monkeypatch.setenv("LIFESTAGE_INTAKE_BLOCKED_IDS", f"till 7,bob,{ADDRESS}")
+    done = run("identity", "show", "bob")
+    assert done.stdout.startswith("customer   bob\n")
+    assert done.stderr.startswith("'bob' is blocked (intake.blocked_ids): it names nobody")
+    assert done.stderr.endswith("; what is kept of it came before it was blocked\n")
+    assert run("explain", "bob").stdout.startswith("bob  is in ")
+    assert f"{EMAIL}' is blocked (intake.blocked_ids)" in run("identity", "split", ADDRESS, "--dry-run").stderr
+    for words in (("identity", "show", "Till 7"), ("explain", "Till 7")):
+        done = run(*words)
+        assert done.exit_code == 1
+        assert "'Till 7' is blocked (intake.blocked_ids): it names nobody" in str(done.exception)
+
+
 def test_what_is_kept_of_long_ago_is_shown(
     kafka: KafkaServer, tmp_path: Path, topic_prefix: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
