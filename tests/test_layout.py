@@ -158,6 +158,20 @@ def test_most_functions_are_very_short() -> None:
     assert statistics.median(lines for path in PRODUCT for _, lines in _functions(path)) <= FUNCTION_LINES_MEDIAN
 
 
+def test_no_test_leaves_a_folder_behind() -> None:
+    """Test files make their files in `tmp_path`, which pytest takes away, and none by `mkdtemp` or `mkstemp`."""
+    made = {"mkdtemp", "mkstemp"}
+    lasting = [
+        name_of(path)
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if any(
+            isinstance(node, ast.Attribute | ast.Name) and getattr(node, "attr", getattr(node, "id", "")) in made
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    ]
+    assert lasting == []
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=name_of)
 def test_a_test_says_what_it_shows(path: Path) -> None:
     """Every test states the behaviour in its docstring, and none is skipped or expected to fail."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -28,14 +27,13 @@ from tests.pipeline import Written
 EVENTS = 4_500
 TOPICS = ("visits", "emails", "purchases", "identity")
 LOG_CODE = 7
-PLAN = counting_plan(Path(tempfile.mkdtemp()))
 
 
 class Deployment:
     """The product's own step on several partitions, with messages between them; chance says who is how far."""
 
-    def __init__(self, partitions: int, seed: int) -> None:
-        given = {"IDENTITY_SECRET": "a secret of the tests", "LIFECYCLE_PLAN": str(PLAN)}
+    def __init__(self, plan: Path, partitions: int, seed: int) -> None:
+        given = {"IDENTITY_SECRET": "a secret of the tests", "LIFECYCLE_PLAN": str(plan)}
         settings = load(environment={f"LIFESTAGE_{name}": value for name, value in given.items()})
         rules = rules_of(settings)
         self._doorway = Doorway(decoder_of(settings), TOPICS, partitions)
@@ -91,9 +89,9 @@ class Deployment:
                 self.written.newest[key] = changes[-1]
 
 
-def worked(said: list[Event], partitions: int, seed: int = 1) -> Deployment:
+def worked(plan: Path, said: list[Event], partitions: int, seed: int = 1) -> Deployment:
     """What so many partitions make of events, then of all time passing."""
-    made = Deployment(partitions, seed)
+    made = Deployment(plan, partitions, seed)
     for number, one in enumerate(said):
         if number % ROUND == 0:
             made.settle()
@@ -111,6 +109,12 @@ def amiss(said: list[Event], made: Deployment) -> list[str]:
     return slips(persons, made.written, made.letters) + misplaced(persons, made.written)
 
 
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """The plan that counts."""
+    return counting_plan(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def said() -> list[Event]:
     """A few thousand events."""
@@ -118,10 +122,10 @@ def said() -> list[Event]:
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 8])
-def test_what_is_right_passes(partitions: int) -> None:
+def test_what_is_right_passes(plan: Path, partitions: int) -> None:
     """The product's step and the judge, who share no line of code, agree on everybody, on whatever number of partitions."""
     given = list(islice(people(100 + partitions), EVENTS))
-    assert amiss(given, worked(given, partitions)) == []
+    assert amiss(given, worked(plan, given, partitions)) == []
 
 
 def test_whose_an_event_is_is_what_who_made_it_says(said: list[Event]) -> None:
@@ -167,8 +171,8 @@ def _double_an_order(made: Deployment) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_lose_a_visit, _bring_back_an_address, _announce_twice, _double_an_order])
-def test_each_slip_is_found(said: list[Event], spoil: Callable[[Deployment], None]) -> None:
+def test_each_slip_is_found(plan: Path, said: list[Event], spoil: Callable[[Deployment], None]) -> None:
     """One wrong profile, id, change or sum among hundreds is found, and one only."""
-    made = worked(said, 1)
+    made = worked(plan, said, 1)
     spoil(made)
     assert len(amiss(said, made)) == 1
