@@ -115,3 +115,39 @@ def test_without_the_rounds_it_would_be_declared_and_taken_back(
         assert [(kind, stage) for kind, stage, _ in run(made, "rounds_off")] == [
             ("entry", "conversion"), ("at_risk", "at_risk"), ("correction", "retention"),
         ]  # fmt: skip
+
+
+def test_a_merge_of_past_events_is_dated_by_them(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> None:
+    """Where data moves the clock, who is merged leaves at the time of the event, and who comes back is where their facts say: never now."""
+
+    def day(n: float) -> int:
+        return BEGIN_MS + round(n * DAY_MS)
+
+    about = {"source": "crm", "ids": ["c1", "c2"], "into": "c1"}
+    story = [
+        order(1, day(0), customer_id="c1"),
+        order(2, day(5), customer_id="c2"),
+        {"id": "m1", "type": "identity.merged", "time": day(20.5), **about},
+        order(3, day(25), customer_id="c2"),
+        {"id": "s1", "type": "identity.split", "time": day(40.5), "source": "crm", "ids": ["c2"]},
+        order(4, day(60), customer_id="c9"),
+    ]
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path) as made:
+        with made.worker() as worker:
+            worker.wait_ready(PATIENCE_S)
+            for event in story:
+                send(made, event)
+                made.wait_done(PATIENCE_S, [worker])
+            assert worker.terminate(60) == 0
+        assert differences(made) == []
+        told = {
+            key: [msgspec.json.decode(value) for value in values] for key, values in written_by(made).changes.items()
+        }
+    assert [(change["kind"], change["stage"], change["entered_at"]) for change in told["c2"]] == [
+        ("entry", "conversion", iso(day(5))), ("merge", None, iso(day(20.5))), ("split", "retention", iso(day(25))),
+    ]  # fmt: skip
+    assert [(change["stage"], change["entered_at"]) for change in told["c1"]] == [
+        ("conversion", iso(day(0))), ("retention", iso(day(5))), ("loyalty", iso(day(25))), ("conversion", iso(day(0))),
+    ]  # fmt: skip
+    assert [change["trigger"]["event_id"] for change in told["c2"][1:]] == ["m1", "s1"]
+    assert max(change["entered_at"] for changes in told.values() for change in changes) == iso(day(60))

@@ -247,6 +247,16 @@ def test_customers_are_joined_and_split_again(made: Deployment, run: Run) -> Non
     assert run("identity", "split", "ann").exit_code == 0
 
 
+def test_a_merge_from_the_shell_is_dated_by_the_data(made: Deployment, run: Run) -> None:
+    """Where data moves the clock it has the time of the newest event, and moves no clock: nobody grows silent by it."""
+    assert run("identity", "merge", "carl", "bob").exit_code == 0
+    assert run("identity", "split", "carl").exit_code == 0
+    made.wait_done()
+    records = [told for told in made.read(made.topics.changes.name) if told.key in (b"ann", b"bob", b"carl")]
+    dated = {json.loads(told.value or b"")["entered_at"] for told in records}
+    assert max(dated) == iso(START + 5 * DAY)
+
+
 def test_without_waiting_it_is_sent_and_where_is_told(made: Deployment, run: Run) -> None:
     """--no-wait says where the event is; the workers do it all the same."""
     done = run("identity", "merge", "carl", "bob", "--no-wait")
