@@ -99,15 +99,20 @@ def _refuse(kin: Kin, alias: str, day: int) -> None:
         del kin.asked[refused[0]]
 
 
-def _refused(kin: Kin, message: Refused) -> None:
+def _refused(profile: Profile, message: Refused, at: At, desk: Desk) -> None:
     """Take an id no longer for one's own that was asked for in vain."""
-    alias = message.alias
+    kin, alias = kin_of(profile), message.alias
     known = kin.members.get(alias)
     if known is not None and known.at < 0 and known.parent == message.target:
-        del kin.members[alias]
+        if alias in kin.parts or any(belongs.parent == alias for belongs in kin.members.values()):
+            # what came under it was meant for another, of whom this was a part
+            release(profile, Release(at.key, alias, message.occasion, message.at), at, desk)
+        else:
+            del kin.members[alias]
+            leave(kin, alias, message.at, stays=False)
     elif known is None and alias not in kin.asked:
-        # it may be on its way back, with whoever has asked, to one that was split off in the meantime
-        leave(kin, alias, 0, stays=True)
+        # it may be on its way back to who has asked and was a part of another meanwhile
+        leave(kin, alias, message.at, stays=False)
     elif kin.asked.get(alias) != UNANSWERED:
         return
     _refuse(kin, alias, message.occasion.time // DAY)
@@ -190,8 +195,8 @@ def hear(message: Link, offset: int, desk: Desk) -> bytes:
 # -- messages --------------------------------------------------------------------------------------------------------
 
 
-def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
-    """Send a message on to whoever `key` belongs to now."""
+def pass_on(message: Message, key: str, kin: Kin, offset: int, desk: Desk) -> None:
+    """Send a message, which stands at `offset`, on to whoever `key` belongs to now."""
     alias = kin.alias
     assert alias is not None
     if isinstance(message, Forwarded):
@@ -201,13 +206,13 @@ def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
     elif isinstance(message, Release):
         desk.post(Release(alias, message.alias, message.occasion, message.at))
     elif isinstance(message, Refused):
-        desk.post(Refused(alias, message.alias, message.occasion, message.target))
+        desk.post(Refused(alias, message.alias, message.occasion, message.target, message.at))
     else:
         assert isinstance(message, Unite | Restore)
         members = staying(key, kin, message.members, message.occasion, desk)
         if isinstance(message, Restore):
             # given back to an id that has been joined again since
-            members = [Member(key, alias, m.facts, m.past, m.at) if m.key == key else m for m in members]
+            members = [Member(key, alias, m.facts, at=offset) if m.key == key else m for m in members]
         if members:
             desk.post(Unite(alias, tuple(members), message.occasion, isinstance(message, Unite) and message.merge))
 
@@ -229,7 +234,7 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     elif isinstance(message, Split):
         _split(profile, message, at, desk)
     elif isinstance(message, Refused):
-        _refused(kin_of(profile), message)
+        _refused(profile, message, at, desk)
     elif isinstance(message, Release):
         if at.key == MERGES:
             _take_out(kin_of(profile).members, message)
@@ -261,10 +266,13 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
-            desk.post(Refused(target, at.key, message.occasion, target))
+            if message.silent:
+                # whose it is may never have heard so, and both may be one person by now who knows it by the wrong one
+                desk.post(Unite(kin.alias, (Member(at.key, kin.alias, at=at.offset),), message.occasion))
+            desk.post(Refused(target, at.key, message.occasion, target, at.offset))
             desk.count("apart" if target in kin.apart else "email_conflict")
     elif not message.merge and target in kin.apart:
-        desk.post(Refused(target, at.key, message.occasion, target))
+        desk.post(Refused(target, at.key, message.occasion, target, at.offset))
         desk.count("apart")
     elif at.key.startswith(HOLDING):
         kin.alias, profile.due = target, None

@@ -187,7 +187,10 @@ def release(profile: Profile, message: Release, at: At, desk: Desk) -> None:
             return
         names = _through(kin.members, alias)
     else:
-        names = [alias] if known is None and alias in kin.parts else []
+        # what came through one that is on its way here goes with it
+        names = _through(kin.members, alias) if known is None else []
+        if len(names) < 2 and alias not in kin.parts:
+            names = []
     leave(kin, alias, message.at, stays=False)
     for name in names:
         belongs = kin.members.pop(name, Belongs(at.key))

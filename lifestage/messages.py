@@ -103,6 +103,7 @@ class Refused(Message, frozen=True, array_like=True, gc=False, tag=8):
     occasion: Occasion
     target: str = ""
     """The id that it was asked to belong to."""
+    at: int = -1
 
 
 AnyMessage = Link | Unite | Switched | Forwarded | Split | Release | Restore | Refused

@@ -251,7 +251,7 @@ class Partition(Restored):
             return
         due, kin, name = profile.due, profile.kin, key.decode()
         if kin is not None and kin.alias is not None and isinstance(message, identity.FOR_A_PROFILE):
-            identity.pass_on(message, name, kin, self)
+            identity.pass_on(message, name, kin, offset, self)
         elif isinstance(message, Forwarded):
             fact = decode(message.fact)
             if fact.time > self.marker.newest:

@@ -83,6 +83,8 @@ class Mix(NamedTuple):
     wide: float = 0.0
     """How often a merge names an address or a visitor, too."""
     repeats: float = 0.1
+    less: float = 0.5
+    """How often a repeat knows fewer of the ids."""
     held: float = 0.3
     """How often a refund, cancellation or ticket names nobody."""
 
@@ -111,12 +113,12 @@ class Lives:
         if self.mix.splits:
             # of what was known under several ids a split makes one: whose it then is depends on which came first
             return fact
-        if fact.anonymous_id is not None and self.chance.random() < 0.5:
+        if fact.anonymous_id is not None and self.chance.random() < self.mix.less:
             if fact.customer_id is not None:
                 return replace(fact, anonymous_id=None)
             if fact.email is None:
                 return fact
-        if fact.anonymous_id is not None and fact.email is None and self.chance.random() < 0.5:
+        if fact.anonymous_id is not None and fact.email is None and self.chance.random() < self.mix.less:
             return replace(fact, customer_id=None)
         return fact
 

@@ -44,7 +44,9 @@ def lived(mix: Mix, shape: Shape, seed: int, count: int, quiet: bool, *, known: 
 @given(shapes, seeds, counts, st.booleans())
 def test_everybody_is_one_person(shape: Shape, seed: int, count: int, quiet: bool) -> None:
     """Ids that were ever seen together, in any order, with crashes: one profile, the sum of all their facts, counted once."""
-    world = lived(Mix(), shape, seed, count, quiet, known=True)
+    # of a repeat that knows more than the event that came before it nothing is taken
+    less = 0.5 if shape.sources == 1 else 0.0
+    world = lived(Mix(less=less), shape, seed, count, quiet, known=True)
     assert not wrong(world, END)
     assert not wrong_people(world, Connected(world.facts), END)
 
