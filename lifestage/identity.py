@@ -12,7 +12,7 @@ from lifestage.cause import Clock, Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
-from lifestage.members import NOTHING, At, Desk, join, kin_of, leave, release, staying, take_back, take_in
+from lifestage.members import NOTHING, At, Desk, join, kin_of, leave, part, release, staying, take_back, take_in
 from lifestage.messages import (
     Forwarded,
     Link,
@@ -75,6 +75,10 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
             if before >= day:
                 continue
             del kin.asked[lower]
+        if lower in kin.parted:
+            desk.count("apart")
+            _refuse(kin, lower, day)
+            continue
         if len(kin.members) + sum(asked == UNANSWERED for asked in kin.asked.values()) >= ALIASES_MAX:
             # what is on its way counts, too: in a backlog nothing comes back before all of it is asked
             desk.count("alias_limit")
@@ -106,7 +110,7 @@ def _refused(profile: Profile, message: Refused, at: At, desk: Desk) -> None:
     if known is not None and known.at < 0 and known.parent == message.target:
         if alias in kin.parts or any(belongs.parent == alias for belongs in kin.members.values()):
             # what came under it was meant for another, of whom this was a part
-            release(profile, Release(at.key, alias, message.occasion, message.at), at, desk)
+            release(profile, Release(at.key, alias, message.occasion, message.at), at, desk, split=False)
         else:
             del kin.members[alias]
             leave(kin, alias, message.at, stays=False)
@@ -213,8 +217,9 @@ def pass_on(message: Message, key: str, kin: Kin, offset: int, desk: Desk) -> No
         if isinstance(message, Restore):
             # given back to an id that has been joined again since
             members = [Member(key, alias, m.facts, at=offset) if m.key == key else m for m in members]
-        if members:
-            desk.post(Unite(alias, tuple(members), message.occasion, isinstance(message, Unite) and message.merge))
+        merge, parted = (message.merge, message.parted) if isinstance(message, Unite) else (False, ())
+        if members or parted:
+            desk.post(Unite(alias, tuple(members), message.occasion, merge, parted))
 
 
 def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
@@ -222,7 +227,12 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     if isinstance(message, Link):
         _link(profile, message, at, desk)
     elif isinstance(message, Unite):
-        members = staying(at.key, kin_of(profile), message.members, message.occasion, desk)
+        kin = kin_of(profile)
+        part(kin, message.parted)
+        if message.merge:
+            # with the id that somebody has asked for comes all that belongs to it
+            kin.parted = [id for id in kin.parted if all(id != member.key for member in message.members)]
+        members = staying(at.key, kin, message.members, message.occasion, desk)
         take_in(profile, members, at.by("merge" if message.merge else "link", message.occasion), desk)
     elif isinstance(message, Switched):
         kin = kin_of(profile)

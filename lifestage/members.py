@@ -24,6 +24,8 @@ MESSAGE_BYTES = 300_000
 """Of fact sets in one message; what is larger travels in several."""
 LEFT_MAX = 200
 """Ids that are remembered as gone before they came; messages about more of them are not on their way at once."""
+PARTED_MAX = 200
+"""Ids that are remembered as split from a profile; of the oldest only their own records know it, by the id they were linked to."""
 ORDERS_IN_PIECE = 500
 """About 50 KB; 300 KB where each was updated five times."""
 
@@ -85,9 +87,10 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     if is_empty(profile) and not (profile.seq or profile.moves or kin.members):
         # most ids are heard of for the first time by the event that links them: nothing goes along
         if not message.silent or profile.newest is not None or kin != NOTHING:
-            desk.post(Unite(target, (Member(at.key, target, at=at.offset),), occasion, message.merge))
+            found = (Member(at.key, target, at=at.offset),)
+            desk.post(Unite(target, found, occasion, message.merge, tuple(kin.parted)))
         profile.newest, profile.due = max(profile.newest or 0, occasion.time), None
-        profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target], left=kin.left)
+        _become(profile, target)
         return
     if kin.parts:
         # an order that stands in two sets counted once here; on its way it counts in each, as who takes it in assumes
@@ -99,8 +102,8 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     for name in sorted(kin.parts.keys() - kin.members.keys() - {OWN}):
         # a member that has not been given back yet
         going += _pieces(name, Belongs(at.key), decode_part(kin.parts[name]))
-    for members in _loads(going):
-        desk.post(Unite(target, members, occasion, message.merge))
+    for n, members in enumerate(_loads(going)):
+        desk.post(Unite(target, members, occasion, message.merge, () if n else tuple(kin.parted)))
     told = at.by("merge" if message.merge else "link", occasion)
     until = max(_reached(profile, at), occasion.time)
     announce.leave(profile, at.key, target, until, told.cause, at.clock, at.rules, desk)
@@ -108,7 +111,20 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     profile.newest, profile.due = until, None
     if not profile.seq:
         profile.moves, profile.before, profile.floor = [], {}, None
-    profile.kin = Kin(alias=target, apart=[one for one in kin.apart if one != target], left=kin.left)
+    _become(profile, target)
+
+
+def _become(profile: Profile, target: str) -> None:
+    """Know no more of ids than an alias of `target` must."""
+    kin = kin_of(profile)
+    apart = [one for one in kin.apart if one != target]
+    profile.kin = Kin(alias=target, apart=apart, left=kin.left, parted=kin.parted)
+
+
+def part(kin: Kin, ids: Iterable[str]) -> None:
+    """Note that ids were split from a profile, or from one that joins it."""
+    kin.parted += [id for id in ids if id not in kin.parted]
+    del kin.parted[:-PARTED_MAX]
 
 
 def leave(kin: Kin, alias: str, at: int, *, stays: bool) -> None:
@@ -171,8 +187,8 @@ def _know(kin: Kin, member: Member) -> None:
         kin.members[member.key] = Belongs(member.parent, member.past, member.at)
 
 
-def release(profile: Profile, message: Release, at: At, desk: Desk) -> None:
-    """Let an id go with all that came through it, and judge over what is left."""
+def release(profile: Profile, message: Release, at: At, desk: Desk, *, split: bool = True) -> None:
+    """Let an id go with all that came through it, and judge over what is left; `split`: since somebody has asked for it."""
     kin, occasion, alias = kin_of(profile), message.occasion, message.alias
     before = [sums(profile)]
     gone: list[Profile] = []
@@ -192,6 +208,8 @@ def release(profile: Profile, message: Release, at: At, desk: Desk) -> None:
         if len(names) < 2 and alias not in kin.parts:
             names = []
     leave(kin, alias, message.at, stays=False)
+    if split:
+        part(kin, [alias])
     for name in names:
         belongs = kin.members.pop(name, Belongs(at.key))
         facts = decode_part(kin.parts.pop(name, None))

@@ -58,6 +58,8 @@ class Unite(Message, frozen=True, array_like=True, gc=False, tag=2):
     members: tuple[Member, ...]
     occasion: Occasion
     merge: bool = False
+    parted: tuple[str, ...] = ()
+    """As in `lifestage.profile.Kin`, of the id that was linked."""
 
 
 class Switched(Message, frozen=True, array_like=True, gc=False, tag=3):

@@ -180,6 +180,8 @@ class Kin(msgspec.Struct, array_like=True):
     left: dict[str, tuple[int, bool]] = {}
     """Ids that have left, for when it is heard only later that they had come: id → (offset of that decision, whether what
     came with them stays)."""
+    parted: list[str] = []
+    """Ids that were split from this profile, or from one that has joined it: its events do not ask for them again."""
 
 
 class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):

@@ -71,6 +71,8 @@ class Resolver:
         """Id → how many belong to it, directly or through others."""
         self._asked: dict[str, dict[str, int]] = {}
         self._apart: dict[str, set[str]] = {}
+        self._parted: dict[str, set[str]] = {}
+        """Profile → ids that were split from it, or from one that has joined it."""
         self._forest: dict[str, str] = {}
         self._decided: set[tuple[str, str]] = set()
         self.fullest = 0
@@ -86,7 +88,7 @@ class Resolver:
         for lower in lowers:
             if self.root(lower) == root or asked.get(lower, -1) >= day:
                 continue
-            if self._below[root] >= ALIASES_MAX:
+            if self._below[root] >= ALIASES_MAX or lower in self._parted.get(root, ()):
                 self._refused(root, lower, day)
             else:
                 wanted.append(lower)
@@ -159,7 +161,11 @@ class Resolver:
         self._set(id, target, order)
         self._asked.pop(id, None)
         self._count(target, 1 + self._below[id])
-        self._gather(id, self.root(target))
+        root = self.root(target)
+        self._gather(id, root)
+        if id in self._parted or (merge and root in self._parted):
+            parted = self._parted.get(root, set()) | self._parted.get(id, set())
+            self._parted[root] = {one for one in parted if not merge or self.root(one) != root}
         return True
 
     def _set(self, id: str, target: str, order: Order) -> None:
@@ -194,6 +200,7 @@ class Resolver:
             self._past[id] = [(u, id if self.root(to) == root else to, s) for u, to, s in self._past[id]]
         del self._to[id]
         self._apart.setdefault(id, set()).add(target)
+        self._parted.setdefault(root, set()).add(id)
         self._count(target, -1 - self._below[id])
 
     def _count(self, id: str | None, more: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import chain
 
@@ -67,6 +68,8 @@ class Decided(Family):
         self.known: dict[str, dict[tuple[str, str], Fact]] = {}
         self.refused: dict[tuple[str, str], int] = {}
         """Who asked for what in vain, and the day of the event by which they did so last."""
+        self.parted: dict[str, set[str]] = defaultdict(set)
+        """Who was split from whom; it is remembered of one who has joined another, too."""
         for fact in facts:
             for one in facts_from(fact):
                 self.happen(one)
@@ -86,8 +89,9 @@ class Decided(Family):
         news = not self.knows(key, fact)
         self.enter(key, fact)
         if news:
+            parted = {*self.parted[self.root(key)]}
             for lower in [id for id in ids_of(fact)[1:] if not self.same(key, id)]:
-                self.ask(key, lower, fact.time // DAY)
+                self.ask(key, lower, fact.time // DAY, apart=lower in parted)
             if (thing := thing_of(fact)) is not None:
                 held = self.id(thing).facts.pop(None, [])
                 self.id(thing).link(key)
@@ -110,13 +114,16 @@ class Decided(Family):
             for had in facts
         )
 
-    def ask(self, key: str, lower: str, day: int) -> None:
-        """An event says that a lower id is the person's, too."""
+    def ask(self, key: str, lower: str, day: int, *, apart: bool) -> None:
+        """An event says that a lower id is the person's, too; `apart`: from whom it was split."""
         root = self.root(key)
         if day <= self.refused.get((root, lower), day - 1):
             return
-        if sum(self.root(id) == root for id in [*self.ids] if not is_held(id)) <= MOST:
+        some = sum(self.root(id) == root for id in [*self.ids] if not is_held(id))
+        if some <= MOST and not apart:
             self.id(lower).link(key)
+            if self.root(lower) == root:
+                self.parted[root] |= self.parted[lower]
         if not self.same(key, lower):
             self.refused[root, lower] = day
 
@@ -124,6 +131,8 @@ class Decided(Family):
         """Each of the ids is a person of its own."""
         for id in fact.ids:
             self.merged.pop(id, None)
+            if self.id(id).now is not None:
+                self.parted[self.root(id)].add(id)
             self.id(id).split()
 
     def merge(self, fact: IdentityMerged) -> None:
@@ -137,6 +146,8 @@ class Decided(Family):
                 self.merged[id] = into
                 self.id(id).link(into, merge=True)
                 self.refused = {asked: day for asked, day in self.refused.items() if asked[0] != id}
+                root = self.root(into)
+                self.parted[root] = {one for one in self.parted[root] | self.parted[id] if self.root(one) != root}
 
     def top(self, id: str) -> str:
         """What an id was merged into in the end."""

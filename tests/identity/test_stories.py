@@ -215,3 +215,49 @@ def test_a_refund_whose_order_never_comes_is_suppressed_in_the_end() -> None:
     world = lived(told)
     accounts = [fold.marker.accounts.get("shop", {}).get("order.refunded", {}) for fold in world.folds]
     assert [found for found in accounts if found] == [{"suppressed": 1}]
+
+
+def of_a_chain() -> Told:
+    """A device that belongs to a customer through an address, and is split off."""
+    told = Told().visit("v1", 2).lead("@1 v1").order("c1 @1", "o1").linked("c1 v2").visit("c1 v2")
+    return told.split("anon:v1")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("who", ["c1 v1", "@1 v1", "c1 @1 v1"])
+def test_who_was_split_from_a_person_is_not_linked_to_them_by_another_id(seed: int, who: str) -> None:
+    """Whichever of the person's ids an event names beside it, it stays apart, and is counted so; a merge brings it back."""
+    told = of_a_chain().later().visit(who)
+    world = lived(told, seed)
+    assert roots(world) == ["anon:v1", "c1"]
+    assert counted(world, "apart") == 1
+    back = told.merged("c1", "anon:v1").visit("v1").visit(who)
+    assert roots(lived(back, seed)) == ["c1"]
+    assert visits(of(lived(back, seed), "c1")) == 6
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_it_stays_apart_from_who_the_person_becomes(seed: int) -> None:
+    """Also when the person whom it was split from is merged into another, who has never had it."""
+    told = of_a_chain().order("c0", "o0").merged("c0", "c1").visit("c0 v1").visit("c1 v1")
+    world = lived(told, seed)
+    assert roots(world) == ["anon:v1", "c0"]
+    assert counted(world, "apart") >= 1
+    assert roots(lived(told.merged("c0", "anon:v1"), seed)) == ["c0"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_another_may_have_what_was_split_off(seed: int) -> None:
+    """Apart from one person an id is free for others, and free to go where it is seen next."""
+    world = lived(of_a_chain().visit("c2 v1").visit("c1 v1").visit("v1"), seed)
+    assert roots(world) == ["c1", "c2"]
+    assert visits(of(world, "c2")) == 4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_address_takes_along_what_was_split_from_it(seed: int) -> None:
+    """A device that was split from an address is asked for no more by the customer who gets the address later."""
+    told = Told().visit("v1").lead("@1 v1").split("anon:v1").order("c1 @1", "o1").later().visit("c1 v1")
+    world = lived(told, seed)
+    assert roots(world) == ["anon:v1", "c1"]
+    assert counted(world, "apart") == 1

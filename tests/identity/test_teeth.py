@@ -13,6 +13,7 @@ from lifestage.partition import Partition
 from lifestage.profile import Mark, Profile
 from tests.identity.judge import wrong
 from tests.identity.lives import END, RULES, Lives, Mix
+from tests.identity.told import Told
 from tests.identity.world import LostError, Shape, World
 
 TRIED = 150
@@ -163,6 +164,16 @@ def test_one_who_left_and_is_not_noted_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(members, "leave", _dropped)
     monkeypatch.setattr(identity, "leave", _dropped)
     assert found(Mix(persons=2, merges=0.3, splits=0.3))
+
+
+def test_one_who_was_split_off_and_comes_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile that does not remember whom it was split from has them again with the next event of both."""
+    monkeypatch.setattr(members, "part", _dropped)
+    monkeypatch.setattr(identity, "part", _dropped)
+    told = Told().lead("@1 v1").order("c1 @1", "o1").split("anon:v1").later().visit("c1 v1")
+    world = World(RULES, told.facts, Random(1), Shape(2, 1, crashes=False, ticks=False, orderly=True))
+    world.end(END)
+    assert any("belongs to" in said for said in wrong(world, END))
 
 
 def _first(parts: Iterable[Profile], *_: object) -> Profile:
