@@ -21,7 +21,7 @@ from lifestage.facts import Fact
 from lifestage.partition import Partition
 from lifestage.plan import Compiled
 from tests.core.effort import effort
-from tests.core.histories import START, WEEK, Tick, partition, record, times
+from tests.core.histories import START, TIMES, WEEK, Tick, partition, record, times
 from tests.core.oracle_plans import DAY, SIGNALS
 from tests.core.plans_all import ALL_KINDS, CLASSES, HOUR, comparisons, kinds_asked, kinds_asked_by, plans
 
@@ -145,15 +145,17 @@ _own: dict[str, Callable[[Draws], dict[str, Any]]] = {
     "consent.changed": lambda d: {"purposes": {"marketing": d.coin}},
 }  # fmt: skip
 """Of each kind, its own fields from what was drawn."""
-_moments = st.one_of(st.none(), times)
+_moments = st.sampled_from((*(None for _ in TIMES), *TIMES))
+_smalls = st.sampled_from(
+    [(a, b, coin, odd) for odd in range(8) for coin in (False, True) for b in range(6) for a in range(4)]
+)
+"""All that is drawn for a fact beside its kind and its times, at once: each draw of its own costs as much as the fact."""
 
 
-@st.composite
-def a_fact(draw: st.DrawFn, n: int, which: Sequence[str], customer: str = "c1") -> Fact:
-    """One fact of some of the kinds `which`, with the `n`th id."""
-    name = draw(st.sampled_from(which))
-    draws = Draws(n, draw(st.integers(0, 3)), draw(st.integers(0, 5)), draw(st.booleans()), draw(_moments))
-    odd = draw(st.integers(0, 7))
+def _fact_of(draw: st.DrawFn, n: int, which: Sequence[str], customer: str) -> Fact:
+    name = which[draw(st.integers(0, len(which) - 1))]
+    a, b, coin, odd = draw(_smalls)
+    draws = Draws(n, a, b, coin, draw(_moments))
     # of two events that tell the same of an order one is a duplicate: they differ in nothing that could count beside it
     named = draws.a == 3 if name.startswith("order.") else odd == 5
     common: dict[str, Any] = {"time": draw(times), "source": "app" if odd == 6 else "shop", "id": f"e{n:02}"}
@@ -165,9 +167,15 @@ def a_fact(draw: st.DrawFn, n: int, which: Sequence[str], customer: str = "c1") 
 
 
 @st.composite
+def a_fact(draw: st.DrawFn, n: int, which: Sequence[str]) -> Fact:
+    """One fact of the customer c1, of some of the kinds `which`, with the `n`th id."""
+    return _fact_of(draw, n, which, "c1")
+
+
+@st.composite
 def histories(draw: st.DrawFn, which: Sequence[str] = ALL_KINDS, most: int = 9, customer: str = "c1") -> list[Fact]:
     """Facts of one customer in the order of their ids; some come again, with the same ids or as the same thing."""
-    return [draw(a_fact(n, which, customer)) for n in range(draw(st.integers(1, most)))]
+    return [_fact_of(draw, n, which, customer) for n in range(draw(st.integers(1, most)))]
 
 
 def happened(chance: Random, which: Sequence[str], count: int) -> list[Fact]:
@@ -281,18 +289,21 @@ def outcomes(whole: Partition) -> Counter[str]:
 CROWDED = ("web.visit", "web.visit", "feature.used", "feedback.received", "profile.updated", "ticket.replied")
 
 
-def _crowded(leaf: Compare) -> st.SearchStrategy[int | str]:
-    """Constants that matter where there are many: of what is counted more than a few."""
+_about_crowded = comparisons.filter(lambda leaf: set(kinds_asked_by([leaf])) <= set(CROWDED))
+_many = st.sampled_from((1, 3, 5, 10, 20, 25, 30))
+
+
+def _crowded(draw: st.DrawFn) -> Compare:
+    """A comparison with a constant that matters where there are many: of what is counted more than a few."""
+    leaf = draw(_about_crowded)
     counted = leaf.operand in SIGNALS or leaf.operand.endswith("_days")
-    return st.sampled_from((1, 3, 5, 10, 20, 25, 30)) if counted else st.just(leaf.value)
+    return replace(leaf, value=draw(_many)) if counted else leaf
 
 
 @st.composite
 def crowds(draw: st.DrawFn) -> Log:
     """So many signals that a profile lets the old ones go, nearly in order of time, with ticks between them."""
-    asked = comparisons.filter(lambda leaf: set(kinds_asked_by([leaf])) <= set(CROWDED))
-    leaf = asked.flatmap(lambda leaf: st.builds(replace, st.just(leaf), value=_crowded(leaf)))
-    stages = [Stage(f"s{n}", n, draw(leaf)) for n in (2, 1)]
+    stages = [Stage(f"s{n}", n, _crowded(draw)) for n in (2, 1)]
     plan = Plan("crowded", 1, tuple(stages), forward_only=draw(st.booleans()))
     which = [kind for kind in CROWDED if kind in kinds_asked_by([leaf for s in stages for leaf in leaves(s.when)])]
     apart, step, history, time = (

@@ -15,7 +15,19 @@ from lifestage.plan import Compiled
 from lifestage.profile import Profile, encode
 from lifestage.union import facts_of, sums, united
 from tests.core import oracle_plans as oracle
-from tests.core.dealing import BESIDE, SETS, Dealt, Hand, any_deal, as_before, deals, one_hand, some_hands, some_log
+from tests.core.dealing import (
+    BESIDE,
+    SETS,
+    Dealt,
+    Hand,
+    any_deal,
+    as_before,
+    chances,
+    deals,
+    one_hand,
+    some_hands,
+    some_log,
+)
 from tests.core.effort import effort
 from tests.core.histories import Tick
 from tests.core.histories_all import Log, crowds
@@ -84,12 +96,12 @@ def test_a_union_keeps_what_one_set_of_all_facts_keeps(deal: Dealt) -> None:
 
 
 @often
-@given(some_log, st.data())
-def test_the_path_of_a_union_is_the_brute_force_of_its_facts(log: Log, data: st.DataObject) -> None:
+@given(some_log, chances)
+def test_the_path_of_a_union_is_the_brute_force_of_its_facts(log: Log, chance: Random) -> None:
     """Judged at every turn, the union of sets that nobody ever folded together has the moves of the plain words."""
     hand = Hand(log)
     for offset, item in enumerate(hand.items):
-        hand.fold(item, offset, data.draw(some_hands))
+        hand.fold(item, offset, some_hands(chance))
     deal, end = hand.dealt(), max(item.time for item in log.items) + 200 * DAY
     found, stage, plan = union(deal), None, deal.rules.plan
     path: list[tuple[int, str | None]] = []
@@ -102,7 +114,7 @@ def test_the_path_of_a_union_is_the_brute_force_of_its_facts(log: Log, data: st.
 
 
 @often
-@given(any_deal, st.randoms(use_true_random=False))
+@given(any_deal, chances)
 def test_a_union_knows_no_order(deal: Dealt, chance: Random) -> None:
     """Sets united in any order, two by two or all at once, with a union for a set, give the same bytes."""
     keep, horizon = deal.rules.plan.keep, deal.horizon
@@ -116,10 +128,10 @@ def test_a_union_knows_no_order(deal: Dealt, chance: Random) -> None:
 
 
 @often
-@given(deals(some_log), st.data())
-def test_a_set_that_comes_twice_counts_once(deal: Dealt, data: st.DataObject) -> None:
+@given(deals(some_log), chances)
+def test_a_set_that_comes_twice_counts_once(deal: Dealt, chance: Random) -> None:
     """A set beside itself, or beside a union that it is in, adds nothing."""
-    again = [*deal.parts, data.draw(st.sampled_from([*deal.parts, union(deal)]))]
+    again = [*deal.parts, chance.choice([*deal.parts, union(deal)])]
     assert encode(united(again, deal.rules.plan.keep, deal.horizon)) == encode(union(deal))
 
 
@@ -134,9 +146,9 @@ def test_a_union_of_one_set_says_what_the_set_says(deal: Dealt) -> None:
 @st.composite
 def lives(draw: st.DrawFn) -> tuple[Hand, list[list[int]], int]:
     """A log to be dealt, to whom its facts come, and where the sets become one."""
-    log = draw(st.one_of(some_log, crowds()))
+    log, chance = draw(st.one_of(some_log, crowds())), draw(chances)
     hands = one_hand if len(log.items) > SETS * 10 else some_hands
-    return Hand(log), [draw(hands) for _ in log.items], draw(st.integers(0, len(log.items)))
+    return Hand(log), [hands(chance) for _ in log.items], draw(st.integers(0, len(log.items)))
 
 
 @often
@@ -156,12 +168,12 @@ def test_a_union_goes_on_like_one_set(life: tuple[Hand, list[list[int]], int]) -
 
 
 @often
-@given(st.one_of(some_log, crowds()), st.data())
-def test_sets_kept_beside_their_union_give_it_again(log: Log, data: st.DataObject) -> None:
+@given(st.one_of(some_log, crowds()), chances)
+def test_sets_kept_beside_their_union_give_it_again(log: Log, chance: Random) -> None:
     """Where facts that count in the union are added to the sets of their ids, the sets give the union."""
     hand = Hand(log)
     for offset, item in enumerate(hand.items):
-        hand.keep(item, offset, data.draw(st.integers(0, SETS - 1)))
+        hand.keep(item, offset, chance.randrange(SETS))
     deal = hand.dealt()
     check_alike(deal, union(deal), hand.whole)
     assert sums(union(deal)) == sums(hand.whole)

@@ -65,6 +65,7 @@ def test_an_order_told_twice_is_one_and_its_refunds_count_once() -> None:
                            currency="EUR", total_minor=900, net_minor=800)  # fmt: skip
     one, other = folded(placed, back, changed), folded(changed, again, sooner)
     both = all_of(one, other)
+    assert encode(all_of(other, one)) == encode(both)
     (kept_order,) = both.orders
     assert (kept_order.time, kept_order.total_minor, kept_order.event) == (again.time, 500, "c")
     assert [(version.event, version.net_minor) for version in kept_order.later] == [("u", 800)]
