@@ -19,6 +19,7 @@ from config.errors import UserFacingError
 
 if TYPE_CHECKING:
     from commands.progress import Progress
+    from lifestage.kpi_gather import Span
     from lifestage.plan import Plan
     from streams.offline import Result
 
@@ -66,10 +67,12 @@ class Asked(NamedTuple):
 
 
 @contextmanager
-def working_on(asked: Asked, plans: Sequence[Plan], names: Sequence[str] = ()) -> Iterator[Work]:
+def working_on(
+    asked: Asked, plans: Sequence[Plan], names: Sequence[str] = (), span: Span | None = None
+) -> Iterator[Work]:
     """Read the files and fold them under the plans; inside the `with` the result can be written.
 
-    Rejected events are written at once. Raises `UserFacingError`.
+    `span` is the window where KPIs are wanted: time ends with it. Rejected events are written at once. Raises `UserFacingError`.
     """
     from commands.progress import progress
     from commands.times import instant
@@ -83,7 +86,8 @@ def working_on(asked: Asked, plans: Sequence[Plan], names: Sequence[str] = ()) -
         settings_of(asked.config),
         tuple(plans),
         tuple(names),
-        until=instant(asked.until) if asked.until is not None else None,
+        until=span.end + 1 if span is not None else instant(asked.until) if asked.until is not None else None,
+        span=span,
         aside=asked.rejected is not None,
         mapping=mapping_of(asked.csv) if asked.csv is not None else None,
         memory=asked.memory << 20,

@@ -71,16 +71,20 @@ class Follower:
             self._forgotten = forgotten(silences, None if rules.announce_anonymous else held, held)
         self.profile = Profile()
 
-    def take(self, together: Sequence[Fact]) -> None:
-        """Fold all facts of one instant, sorted by `in_order`, later than any before."""
+    def take(self, together: Sequence[Fact]) -> list[Fact]:
+        """Fold all facts of one instant, sorted by `in_order`, later than any before. Returns those that are no repeats."""
         path = self._path
         counts = path.outcomes
         if self._forgotten is not None:
             together = self._left(together, self._forgotten)
         outcomes = take_together(self.profile, self._key, together, _CLOCK, self._rules, path)
+        joined = []
         for fact, outcome in zip(together, outcomes, strict=True):
             if type(fact) is not Referred:  # the other side of an event that is counted
                 counts[outcome] += 1
+            if outcome != "duplicate":
+                joined.append(fact)
+        return joined
 
     def _left(self, together: Sequence[Fact], forgotten: Forgotten) -> Sequence[Fact]:
         left = []

@@ -66,7 +66,9 @@ class Result:
     def __init__(
         self, job: Job, accounts: Sequence[Account], parts: Sequence[Folded], repeats: int, folder: Path
     ) -> None:
-        self._job, self._parts, self._folder = job, parts, folder
+        self._job, self._parts = job, parts
+        self.folder = folder
+        """Where temporary files are."""
         self._accounts = sorted(accounts, key=lambda account: account.piece.number)
         self.events = sum(account.events for account in accounts)
         self.newest = _newest(accounts)
@@ -81,12 +83,20 @@ class Result:
         self.population = [_summed(part.population[side] for part in parts) for side in sides]
         self.moves: list[Moves] = [_summed(part.moves[side] for part in parts) for side in sides]
         self.differ: Moves = _summed(part.differ for part in parts)
+        self.sums = _summed(part.sums for part in parts)
 
     def told(self) -> Iterator[memoryview]:
         """Of one plan its changes by (time, customer, seq), of two the customers who differ by id: a JSON document each."""
-        line = change_line if len(self._job.plans) == 1 else named_line
+        return map(change_line if len(self._job.plans) == 1 else named_line, self.records())
+
+    def records(self) -> Iterator[bytes]:
+        """What the parts tell, in the order of its bytes; each time from the first on."""
         runs = [run for part in self._parts for run in part.told]
-        return map(line, merged(runs, self._folder / "told", self._job.fan_in))
+        return merged(runs, self.folder / "told", self._job.fan_in)
+
+    def spool(self, name: str) -> Spool:
+        """A place to sort more, in as much memory as a process may take."""
+        return Spool(self.folder, name, 1, self._job.memory)
 
     def first_rejected(self) -> list[str]:
         """The first rejected lines, as `file:line: reason: what is wrong`."""
@@ -96,7 +106,7 @@ class Result:
     def rejected(self) -> Iterator[Place]:
         """All rejected lines in order, where the job keeps them."""
         for account, base in self._bases():
-            runs = rejected_of(account.rejected, self._folder / f"aside-{account.piece.number}")
+            runs = rejected_of(account.rejected, self.folder / f"aside-{account.piece.number}")
             yield from _places(runs, account, base)
 
     def _bases(self) -> Iterator[tuple[Account, int]]:

@@ -18,6 +18,7 @@ from lifestage.change import Announced
 from lifestage.facts import Fact
 from lifestage.identity import HOLDING
 from lifestage.keys import COMPANY
+from lifestage.kpi_contribute import Sums
 from lifestage.profile import Profile
 from lifestage.replay import Follower, Path, time_of
 from streams.offline_read import TELL_EVERY, Tell
@@ -39,6 +40,8 @@ class Folded(NamedTuple):
     """Of two plans: customers by (stage under the first, stage under the second), where these are not the same."""
     told: list[Run]
     """Of one plan: its changes, as `change_record`. Of two: the customers who differ, as `named_record`."""
+    sums: Sums
+    """Of KPIs (`streams.offline_kpis`), whose `told` are single values."""
 
 
 class Telling(Path):
@@ -80,7 +83,7 @@ class Folding:
             followers = [
                 Follower(key, rules, tally, silences) for rules, tally in zip(self._rules, self._tallies, strict=True)
             ]
-            for instant in _instants(facts):
+            for instant in instants(facts):
                 for follower in followers:
                     follower.take(instant)
                 done += len(instant)
@@ -93,7 +96,7 @@ class Folding:
         tallies, told = self._tallies, self._told.runs(keep)[0]
         population = [tally.population for tally in tallies]
         moves = [tally.moves for tally in tallies]
-        return Folded(self._customers, tallies[0].outcomes, population, moves, self._differ, told)
+        return Folded(self._customers, tallies[0].outcomes, population, moves, self._differ, told, Counter())
 
     def _nobodys(self, facts: Iterable[Fact]) -> int:
         """Facts of an order or ticket of which nobody says whose it is."""
@@ -116,6 +119,7 @@ class Folding:
         self._told.add(named_record(key, msgspec.json.encode(document)))
 
 
-def _instants(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
+def instants(facts: Iterable[Fact]) -> Iterator[list[Fact]]:
+    """The facts of each instant together."""
     for _, together in groupby(facts, key=time_of):
         yield list(together)

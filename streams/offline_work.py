@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from config.settings import Settings
 from lifestage.cause import Rules
+from lifestage.kpi_gather import Span
 from lifestage.plan import Plan
 from streams.doorway import decoder_of
 from streams.files import Piece
@@ -16,6 +17,7 @@ from streams.offline_claims import Asked, claims_in
 from streams.offline_csv import csv_rows
 from streams.offline_fold import Folded, Folding
 from streams.offline_gather import Gathered, Gathering
+from streams.offline_kpis import KpiFolding
 from streams.offline_mapping import Mapping
 from streams.offline_merge import FAN_IN, merged
 from streams.offline_read import Account, Reading, Tell, line_rows
@@ -43,6 +45,8 @@ class Job(NamedTuple):
     """Runs that are merged at a time."""
     parts: int = 1
     """Into how many parts customers are divided, and into as many all other ids; one process folds a part."""
+    span: Span | None = None
+    """Of KPIs the window; None: changes or differences are wanted."""
     keep: bool = True
     """Whether what fits into memory stays there: where one process does all."""
 
@@ -110,6 +114,8 @@ class Hand:
         if work.moved:
             come = merged(work.moved, self._folder / f"come-{part}", job.fan_in)
             records = heapq.merge(records, come)
+        if job.span is not None:
+            return KpiFolding(self._rules[0], job.span, told).fold(records, tell, job.keep)
         return Folding(self._rules, job.names, end, told).fold(records, tell, job.keep)
 
     def _moves(self, part: int, runs: Sequence[Run]) -> dict[bytes, Move]:

@@ -1,0 +1,99 @@
+"""`lifestage kpis`: the KPIs of files of events as of an instant, without Kafka."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from commands import compiled, offline
+from commands.options import ConfigFile, settings_of
+from config.errors import OptionError
+
+At = Annotated[str | None, typer.Option("--at", metavar="TIME", help="As of then, inclusive; RFC 3339 or a date.")]
+Window = Annotated[str, typer.Option("--window", metavar="LENGTH", help="How long before --at counts, such as 90d.")]
+By = Annotated[
+    str | None, typer.Option("--by", metavar="LABEL", help="channel: costs and customers by the first channel.")
+]
+
+
+def run(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Events as JSON, one a line, in any order; - for stdin."),
+    ] = None,
+    *,
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="PLAN", help="A plan file or shipped plan; else lifecycle.plan.")
+    ] = None,
+    at: At = None,
+    window: Window = "90d",
+    by: By = None,
+    json: Annotated[bool, typer.Option("--json", help="Each KPI with its value as one JSON object.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Print the definitions, docs/kpis.md, and end.")] = False,
+    rejected: offline.RejectedFile = None,
+    csv: offline.Csv = None,
+    memory: offline.Memory = offline.MEMORY_MB,
+    processes: offline.Processes = None,
+    config: ConfigFile = None,
+) -> None:
+    """Compute the KPIs of the events in FILE... as of an instant, over the window before it.
+
+    Persons are followed as by `lifestage replay`: who came by several ids counts once. A KPI without a denominator has no
+    value. A summary of what was read goes to stderr.
+    """
+    compiled.use(os.environ)  # first: what follows imports the core
+
+    from commands.kpis_text import document, lines
+    from config.plan_files import sheet_of
+    from lifestage.kpi_gather import Span
+    from lifestage.kpi_page import page as made
+    from streams.offline_kpi_values import values
+
+    if page:
+        typer.echo(made(), nl=False)
+        return
+    if not files or at is None:
+        raise typer.BadParameter("name files, or - for stdin" if not files else "--at TIME says as of when")
+    if by not in (None, "channel"):
+        raise OptionError(f"--by {by}: expected channel")
+    end = _at(at)
+    span = Span(end - _length(window), end)
+    began = time.monotonic()
+    named = plan or settings_of(config).lifecycle.plan
+    sheet = sheet_of(named)
+    asked = offline.Asked(files, None, None, rejected, csv, memory, processes, config, [named])
+    with offline.working_on(asked, [sheet.plan], span=span) as work:
+        found = values(work.result, span, by is not None)
+        if json:
+            typer.echo(document(found))
+        else:
+            typer.echo("\n".join(lines(found, sheet, span)))
+    typer.echo("\n".join(work.summary(time.monotonic() - began)), err=True)
+
+
+def _at(given: str) -> int:
+    from commands.times import instant
+    from lifestage.moments import MAX_MS, iso
+
+    try:
+        ms = instant(given)
+    except typer.BadParameter as error:
+        raise OptionError(f"--at {error}") from None
+    if not 0 <= ms < MAX_MS:
+        raise OptionError(f"--at {given!r}: expected an instant from {iso(0)} to before {iso(MAX_MS)}")
+    return ms
+
+
+def _length(given: str) -> int:
+    from lifestage.language_words import Place, PlanError, Word, duration
+
+    try:
+        length = duration(Word(given, "amount", Place("--window", 1, 1)))
+    except PlanError as error:
+        raise OptionError(f"--window {given!r}: {error.problem}; {error.suggestion}") from None
+    if length <= 0:
+        raise OptionError(f"--window {given!r}: expected a length of time above 0, such as 90d")
+    return length

@@ -1,0 +1,61 @@
+"""The page of KPIs for people, made from their definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lifestage.kpi_names import KPIS
+from lifestage.kpis import DEFINITIONS
+
+UNITS = {
+    "ratio": "ratio, 0–1",
+    "count": "count",
+    "number": "number",
+    "seconds": "seconds",
+    "money": "major units",
+    "nps": "−100 to 100",
+    "ces": "1 to 7",
+    "distribution": "count",
+}
+"""The units of values, in words."""
+
+_HEAD = """# KPIs
+
+Made from the definitions in `lifestage/kpis.py` by `lifestage kpis --page`: change them there.
+
+**The window.** `t` is the instant of which a KPI speaks, `W` the window's length: events with time in (t − W, t] count, to the millisecond.
+Whoever is *active* has a standing order in (t − 90 d, t], whatever W is; a *customer* has a standing order; *new* is whose first standing order is in the
+window. An order stands at t unless it was cancelled or refunded in full by then; one that a plan says is too small counts for nothing.
+
+**Values.** Ratios are 0–1, times seconds, money major units, computed in whole minor units and rounded half to even when it is divided. Where there is no
+denominator there is no value. Currencies are never mixed: money is told by currency. A statistic is `mean`, `median` (of an even number the mean of the two in
+the middle) or `p90` (the least that nine in ten do not exceed). Lifetime values are rounded to the minor unit for each customer first.
+
+**Who counts.** Persons, not ids: who came by several ids counts once. Test events, and visits, clicks and other acts of bots and machines, do not count. What a
+plan forgot of a silent visitor before they were known stays forgotten. An order counts once per source and order id.
+
+**Channels.** A person's channel is that of the first event that says one: an ad's `channel`, else the medium, else the source; of whoever came without, `direct`. Costs have
+their own, `none` where they say none. Labels hold at most 20 values that events name, the most frequent; the rest, and whatever looks like an address or a sentence, is `other`.
+
+| KPI | what it is | unit | labels | stage | better | formula | after |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return _HEAD + "\n".join(_rows()) + "\n\n" + _tail() + "\n"
+
+
+def _rows() -> Iterator[str]:
+    for one in DEFINITIONS:
+        labels = ", ".join(f"`{label}`" for label in one.labels) or "–"
+        if one.by_channel is not None:
+            labels += "; with `--by channel` `channel`"
+        cells = (f"`{one.name}`", one.title, UNITS[one.unit], labels, one.stage or "all", one.better or "–")
+        yield f"| {' | '.join(cells)} | {one.words.replace('|', '∣')} | {one.source} |"
+
+
+def _tail() -> str:
+    missing = [f"`{name}`" for name in KPIS if name not in {one.name for one in DEFINITIONS}]
+    return f"A plan may name these too, which are not computed yet: {', '.join(missing)}."

@@ -1,0 +1,82 @@
+"""The values of KPIs, from what the parts of an offline command summed up and told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from lifestage.kpi_contribute import Bought
+from lifestage.kpi_costs import Shares
+from lifestage.kpi_formulas import Found, Row, Summary, bounded, summary
+from lifestage.kpi_gather import NONE, Span
+from lifestage.kpi_worth import Worths
+from lifestage.kpis import DEFINITIONS
+from streams.offline import Result
+from streams.offline_kpis import BOUGHT, COST, SINGLE, bought_in, cost_in, group_in, single_record, value_in
+from streams.offline_merge import merged
+
+TOP = 5
+
+
+class Top(NamedTuple):
+    """One of the customers who are worth most."""
+
+    net_minor: int
+    currency: str
+    key: str
+
+
+class Values(NamedTuple):
+    """What a command tells: the rows of each KPI that has any, and the customers worth most by currency."""
+
+    rows: dict[str, list[Row]]
+    top: list[Top]
+
+
+def values(result: Result, span: Span, by_channel: bool) -> Values:
+    """The KPIs of a result whose job had this window. Inside the `with` of `working`."""
+    costs = [cost_in(memoryview(record)[1:]) for record in _of(result, COST)]
+    shares = Shares(costs, span.end, NONE)
+    spreads = dict(_summaries(lambda: _of(result, SINGLE)))
+    worths = Worths(shares)
+    best: dict[str, list[tuple[int, str]]] = {}
+    for one in _buyers(result):
+        worths.count(one)
+        theirs = best.setdefault(one.currency, [])
+        theirs.append((-one.net_minor, one.key))
+        if len(theirs) > 100 * TOP:
+            theirs[:] = sorted(theirs)[:TOP]
+    worths.settle()
+    spool = result.spool("worths")
+    for one in _buyers(result):
+        for name, worth in worths.of(one).items():
+            spool.add(single_record(name, one.currency, round(worth)))
+    runs = spool.runs()[0]
+    spreads.update(_summaries(lambda: merged(runs, result.folder / "worths-merged")))
+    sums, shown = bounded(result.sums, costs)
+    found = Found(sums, shown, spreads, span)
+    rows = {}
+    for definition in DEFINITIONS:
+        formula = definition.by_channel if by_channel and definition.by_channel else definition.formula
+        told = formula.rows(found, definition.unit)
+        if told:
+            rows[definition.name] = told
+    top = [Top(-less, currency, key) for currency in sorted(best) for less, key in sorted(best[currency])[:TOP]]
+    return Values(rows, top)
+
+
+def _of(result: Result, kind: bytes) -> Iterator[bytes]:
+    return (record for record in result.records() if record.startswith(kind))
+
+
+def _buyers(result: Result) -> Iterator[Bought]:
+    return (bought_in(memoryview(record)[1:]) for record in _of(result, BOUGHT))
+
+
+def _summaries(again: Callable[[], Iterator[bytes]]) -> Iterator[tuple[tuple[str, str], Summary]]:
+    """The summary of each group of single values, which are gone through twice: to count them, and in order."""
+    counts = Counter(map(group_in, again()))
+    for group, records in groupby(again(), key=group_in):
+        yield group, summary(map(value_in, records), counts[group])

@@ -1,0 +1,83 @@
+"""KPIs of files: persons are followed one by one; what they add is summed, and their single values are sorted on disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from lifestage.cause import Rules
+from lifestage.identity import HOLDING
+from lifestage.keys import COMPANY
+from lifestage.kpi_contribute import Bought, Sums
+from lifestage.kpi_follow import Following, Told, Walked
+from lifestage.kpi_gather import Cost, Span
+from streams.offline_fold import Folded, instants
+from streams.offline_read import TELL_EVERY, Tell
+from streams.offline_records import by_customer
+from streams.offline_spill import Spool
+
+COST, SINGLE, BOUGHT = b"c", b"s", b"w"
+"""How records begin: of costs, of single values, of what customers bought."""
+_SHIFT = 1 << 63
+_encode = msgspec.msgpack.Encoder().encode
+cost_in = msgspec.msgpack.Decoder(Cost).decode
+bought_in = msgspec.msgpack.Decoder(Bought).decode
+
+
+def single_record(name: str, label: str, value: int) -> bytes:
+    """A single value, by (name, label, value)."""
+    return b"%b%b\0%b\0%b" % (SINGLE, name.encode(), label.encode(), (value + _SHIFT).to_bytes(8, "big"))
+
+
+def group_in(record: bytes) -> tuple[str, str]:
+    """Name and label of a single value."""
+    name, label = record[1:-9].split(b"\0")
+    return name.decode(), label.decode()
+
+
+def value_in(record: bytes) -> int:
+    """The single value in a record."""
+    return int.from_bytes(record[-8:], "big") - _SHIFT
+
+
+class KpiFolding:
+    """Follows persons up to the end of a window, and sums up what KPIs need of them. Records go to `told`."""
+
+    def __init__(self, rules: Rules, span: Span, told: Spool) -> None:
+        self._rules, self._span, self._told = rules, span, told
+        self._tally = Walked()
+        self._sums: Sums = Counter()
+        self._customers = 0
+
+    def fold(self, records: Iterable[bytes], tell: Tell, keep: bool) -> Folded:
+        """Follow all persons of sorted fact records. `keep`: what is told may stay in memory."""
+        tally = self._tally
+        done = changes = 0
+        for key, silences, facts in by_customer(records):
+            if key.startswith(HOLDING):
+                count = sum(1 for _ in facts)
+                tally.outcomes["suppressed"] += count
+                done += count
+                continue
+            following = Following(key, self._rules, self._span, tally, silences)
+            for instant in instants(facts):
+                following.take(instant)
+                done += len(instant)
+                if done >= TELL_EVERY:
+                    tell(done, tally.count - changes)
+                    done, changes = 0, tally.count
+            self._customers += not key.startswith(COMPANY)
+            self._keep(following.finish(self._sums))
+        tell(done, tally.count - changes)
+        told = self._told.runs(keep)[0]
+        return Folded(self._customers, tally.outcomes, [tally.population], [Counter()], Counter(), told, self._sums)
+
+    def _keep(self, told: Told) -> None:
+        for cost in told.costs:
+            self._told.add(COST + _encode(cost))
+        for name, label, value in told.spreads:
+            self._told.add(single_record(name, label, value))
+        for one in told.bought:
+            self._told.add(BOUGHT + _encode(one))

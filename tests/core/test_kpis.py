@@ -1,0 +1,258 @@
+"""KPIs against a brute force over the raw facts, and on examples that can be computed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from lifestage import facts as f
+from lifestage.fact import Context, Fact
+from lifestage.kpi_follow import found_in
+from lifestage.kpi_formulas import Count, Row
+from lifestage.kpi_gather import Span
+from lifestage.kpi_page import page
+from lifestage.kpis import DEFINITIONS
+from lifestage.plan import Compiled
+from tests.core.effort import effort
+from tests.core.histories import CLM5, RULES, START
+from tests.core.kpi_oracle import DAY, HOUR, Oracle
+
+PLAN = replace(CLM5, forget_anonymous=None)
+KEEP_ALL = RULES._replace(plan=Compiled(PLAN))
+OF_THE_PATH = ("stage_counts", "transitions", "time_in_stage", "funnel", "cohort_retention", "gross_revenue")
+Values = dict[str, dict[tuple[str, ...], float]]
+T = START + 180 * DAY
+
+
+def kpis(given_facts: Iterable[Fact], t: int = T, w: int = 90 * DAY, by_channel: bool = False) -> Values:
+    """The values of all KPIs by labels."""
+    found = found_in(given_facts, KEEP_ALL, Span(t - w, t))
+    rows: dict[str, list[Row]] = {}
+    for one in DEFINITIONS:
+        formula = one.by_channel if by_channel and one.by_channel else one.formula
+        rows[one.name] = formula.rows(found, one.unit)
+    return {name: {row.labels: row.value for row in theirs} for name, theirs in rows.items() if theirs}
+
+
+_TIMES = tuple(
+    START + day * DAY + ms for day in (0, 1, 30, 80, 90, 91, 120, 174, 179, 180) for ms in (-1, 0, 1, 5 * HOUR)
+)
+_CONTEXTS = (None, None, Context(source="google", medium="cpc"), Context(source="news", medium="email"))
+
+
+WEIGHTS = (4, 1, 1, 1, 1, 1, 1, 1, 1, 2, 12, 1, 1, 1, 1, 2, 2, 2, 1, 1)
+"""How often each kind comes: it takes many messages for one to be sent, delivered and opened."""
+
+
+def some_fact(draw: Random, n: int, people: int) -> Fact:
+    """A fact of anybody: instants meet the window's edges, and things are named again and again."""
+    who, a = draw.randrange(people), draw.randrange(3)
+    common: dict[str, Any] = {"time": draw.choice(_TIMES), "source": "shop", "id": f"e{n:03}"}
+    common |= {"customer_id": f"c{who}"} if draw.random() < 0.7 else {"anonymous_id": f"a{who}"}
+    thing, bot = f"{who}-{a}", draw.random() < 0.1
+    makers: list[Callable[[], Fact]] = [
+        lambda: f.WebVisit(url="/", session_id=draw.choice((None, f"s{thing}")), pages=a + 1, bot=bot, context=draw.choice(_CONTEXTS), **common),
+        lambda: f.AdClick(campaign_id="c", channel=draw.choice((None, "search")), count=a + 1, bot=bot, **common),
+        lambda: f.AdImpression(campaign_id="c", count=10, **common),
+        lambda: f.SocialEngagement(campaign_id="c", kind=("like", "share")[a % 2], count=a + 1, **common),
+        lambda: f.LeadCaptured(lead_id=f"l{thing}", form="f", qualified=draw.choice((None, True, False)), **common),
+        lambda: f.TrialStarted(trial_id=f"t{thing}", ends_at=draw.choice((None, *_TIMES)), **common),
+        lambda: f.TrialEnded(trial_id=f"t{thing}", converted=draw.choice((None, True, False)), **common),
+        lambda: f.SubscriptionStarted(subscription_id=f"u{thing}", **common),
+        lambda: f.CartUpdated(cart_id=f"k{thing}", **common),
+        lambda: f.CheckoutStep(cart_id=f"k{thing}", step=str(draw.randint(1, 4)), **common),
+        lambda: f.EmailEvent(message_id=f"m{thing}", event=draw.choice(("sent", "delivered", "bounced", "opened", "clicked", "complained", "unsubscribed")), channel=("email", "sms")[a % 2], machine=draw.random() < 0.3, **common),
+        lambda: f.FeedbackReceived(survey_id="q", metric="nps", score=draw.choice((0.0, 6.0, 7.0, 9.0, 10.0)), scale_min=0, scale_max=10, **common),
+        lambda: f.FeedbackReceived(survey_id="q", metric=("csat", "ces")[a % 2], score=draw.choice((1.0, 3.0, 4.0, 5.0)), scale_min=1, scale_max=(5, 7)[a % 2], **common),
+        lambda: f.ReviewPosted(rating=draw.choice((None, 3.0, 4.0)), **common),
+        lambda: f.CommunityActivity(**common),
+        lambda: f.TicketCreated(ticket_id=f"i{thing}", by=draw.choice((None, "customer", "agent")), **common),
+        lambda: f.TicketReplied(ticket_id=f"i{thing}", by=draw.choice(("agent", "customer")), **common),
+        lambda: f.TicketSolved(ticket_id=f"i{thing}", by=draw.choice(("agent", "bot")), **common),
+        lambda: f.OrderRefunded(refund_id=f"r{n}", order_id=f"o{draw.randrange(40)}", amount_minor=draw.choice((100, 700, 5000)), currency="EUR", **common),
+        lambda: f.OrderCancelled(order_id=f"o{draw.randrange(40)}", **common),
+    ]  # fmt: skip
+    return draw.choices(makers, WEIGHTS)[0]()
+
+
+def history(seed: int) -> tuple[list[Fact], dict[str, list[Fact]], list[Fact]]:
+    """Facts in an order of arrival of their own, with repeats; the same by person; and those of nobody."""
+    draw = Random(seed)
+    people = draw.randint(1, 5)
+    whose: dict[int, str] = {who: f"c{who}" for who in range(people)}
+    theirs: dict[str, list[Fact]] = {f"c{who}": [] for who in range(people)}
+    links: list[Fact] = [
+        f.WebVisit(time=START - DAY, source="shop", id=f"link{who}", url="/", customer_id=f"c{who}", anonymous_id=f"a{who}")
+        for who in range(people)
+    ]  # fmt: skip
+    told: list[Fact] = [*links, *(some_fact(draw, n, people) for n in range(draw.randint(0, 140)))]
+    owner = {f"o{n}": draw.randrange(people) for n in range(40)}
+    for n in range(draw.randint(0, 12)):
+        order, net = f"o{n}", draw.choice((700, 1000, 1999, 0))
+        told.append(
+            f.OrderCompleted(time=draw.choice(_TIMES), source="shop", id=f"p{n:02}", customer_id=f"c{owner[order]}",
+                             order_id=order, currency="EUR", total_minor=net + 100, net_minor=net,
+                             cost_of_goods_minor=draw.choice((None, 300)))
+        )  # fmt: skip
+    # what is done to an order is done by whoever placed it
+    told = [
+        replace(one, customer_id=f"c{owner[one.order_id]}", anonymous_id=None)
+        if isinstance(one, f.OrderRefunded | f.OrderCancelled) else one
+        for one in told
+    ]  # fmt: skip
+    acts: list[Fact] = []
+    if people > 1 and draw.random() < 0.4:
+        whose[1] = "c0"
+        acts.append(f.IdentityMerged(time=T - DAY, source="crm", id="merge", ids=("c0", "c1"), into="c0"))
+    if people > 2:
+        referral = draw.choice((f.ReferralSent, f.ReferralConverted))
+        told.append(referral(time=draw.choice(_TIMES), source="shop", id="ref", customer_id="c0", referral_id="x",
+                             referrer_id="c0", referred_id="c2"))  # fmt: skip
+    company: list[Fact] = [
+        f.CostRecorded(time=START, source="erp", id=f"g{n}", cost_id=f"g{n}", amount_minor=draw.choice((1000, 3333)), currency="EUR",
+                       category=draw.choice(("marketing", "sales")), channel=draw.choice((None, "cpc", "search", "direct")),
+                       period_start=start, period_end=start + draw.choice((7, 45, 200)) * DAY)
+        for n, start in enumerate(draw.choices(_TIMES, k=draw.randrange(4)))
+    ]  # fmt: skip
+    company += [
+        f.AdImpression(time=draw.choice(_TIMES), source="ads", id=f"i{n}", campaign_id="c", count=7) for n in range(3)
+    ]
+    for one in told:
+        who = int((one.customer_id or one.anonymous_id or "")[1:])
+        theirs[whose[who]].append(one)
+    arrived = [*told, *acts, *company, *draw.choices(told, k=len(told) // 3)]
+    draw.shuffle(arrived)
+    return arrived, theirs, company
+
+
+@effort(300)
+@given(st.integers(0, 1 << 40), st.sampled_from((30, 90, 150)))
+def test_every_kpi_is_what_brute_force_says(seed: int, days: int) -> None:
+    """Whatever the order of arrival, with repeats, several ids a person, merges, refunds and cancellations, bots and machines."""
+    arrived, theirs, company = history(seed)
+    found = kpis(arrived, T, days * DAY)
+    expected = Oracle(theirs, company, PLAN, T, days * DAY).values
+    for one in DEFINITIONS:
+        if one.name in OF_THE_PATH:
+            continue
+        ours, right = found.get(one.name, {}), expected.get(one.name, {})
+        if isinstance(one.formula, Count):
+            ours = {labels: value for labels, value in ours.items() if value}
+            right = {labels: value for labels, value in right.items() if value}
+        assert ours == right, one.name
+
+
+def order(n: int, who: str, day: float, net: int, **more: Any) -> f.OrderCompleted:
+    """An order on a day after the start."""
+    time = START + int(day * DAY)
+    return f.OrderCompleted(time=time, source="shop", id=f"e{n}", customer_id=who, order_id=f"o{n}", currency="EUR",
+                            total_minor=net, net_minor=net, **more)  # fmt: skip
+
+
+def cost(name: str, category: str, minor: int, start: int, days: int, channel: str | None = None) -> f.CostRecorded:
+    """A cost from a day after the start on."""
+    return f.CostRecorded(time=START, source="erp", id=name, cost_id=name, amount_minor=minor, currency="EUR",
+                          category=category, channel=channel, period_start=START + start * DAY,
+                          period_end=START + (start + days) * DAY)  # fmt: skip
+
+
+def test_three_purchases_are_worth_333() -> None:
+    """100 + 33 + 200 = 333, by the sum as by the average order × orders; of the window nothing depends."""
+    bought: list[Fact] = [order(1, "ann", 0, 10_000), order(2, "ann", 1, 3_300), order(3, "ann", 170, 20_000)]
+    for days in (1, 90, 400):
+        found = kpis(bought, T, days * DAY)
+        for name in ("clv_1", "clv_3", "clv_4"):
+            assert found[name] == {("EUR", "mean"): 333.0, ("EUR", "median"): 333.0, ("EUR", "p90"): 333.0}
+        assert "clv_2" not in found
+
+
+def test_lifetime_values_bear_margin_and_costs() -> None:
+    """333 at a margin of 60 %; less goods, the acquisition of the only new customer of its channel, and the months' support."""
+    bought: list[Fact] = [
+        order(1, "ann", 0, 10_000, cost_of_goods_minor=4_000, context=Context(medium="cpc")),
+        order(2, "ann", 1, 3_300),
+        order(3, "ann", 2, 20_000, cost_of_goods_minor=8_000),
+        cost("ads", "marketing", 5_000, 0, 10, "cpc"),
+        cost("tv", "marketing", 9_000, 0, 10, "tv"),
+        cost("all", "sales", 700, 0, 10),
+        cost("desk", "support", 2_900, 0, 29),
+    ]
+    found = kpis(bought, START + 60 * DAY)
+    assert found["clv_2"]["EUR", "mean"] == 199.8
+    assert found["clv_4"]["EUR", "mean"] == 333.0 - 120 - 50 - 7 - 29
+    # halfway through the period half of it is spent
+    assert kpis(bought, START + 5 * DAY)["clv_4"]["EUR", "mean"] == 333.0 - 120 - 25 - 3.5 - 5
+
+
+def test_support_of_a_month_is_borne_by_those_active_at_its_end() -> None:
+    """February's support by both, May's by the one who bought again; in between nobody is left out of the 90 days."""
+    bought: list[Fact] = [
+        order(1, "ann", 0, 1_000), order(2, "bob", 0, 1_000), order(3, "bob", 89, 1_000),
+        cost("february", "support", 600, 0, 29), cost("may", "retention", 400, 90, 31),
+    ]  # fmt: skip
+    found = kpis(bought, START + 140 * DAY)["clv_4"]
+    assert found["EUR", "mean"] == (10 - 3 + 20 - 3 - 4) / 2
+
+
+def test_costs_and_customers_by_channel() -> None:
+    """Each channel's own cost ÷ those who first came by it; a channel without any has no value."""
+    told: list[Fact] = [
+        order(1, "ann", 100, 100, context=Context(medium="cpc")), order(2, "bob", 101, 100), order(3, "eve", 102, 100),
+        cost("ads", "marketing", 3_000, 90, 90, "cpc"), cost("tv", "marketing", 9_000, 90, 90, "tv"),
+    ]  # fmt: skip
+    assert kpis(told)["cac"] == {("EUR",): 40.0}
+    found = kpis(told, by_channel=True)
+    assert found["cac"] == {("EUR", "cpc"): 30.0}
+    assert found["new_customers"] == {("cpc",): 1, ("direct",): 2}
+
+
+def test_the_path_is_counted() -> None:
+    """Who stands where, the moves of the window, how long ended stays were, how far everybody came, and whole months only."""
+    told: list[Fact] = [order(1, "ann", 0, 100), order(2, "bob", 0, 100), order(3, "bob", 20, 100)]
+    found = kpis(told, START + 100 * DAY, 30 * DAY)
+    assert found["stage_counts"] == {("at_risk",): 1, ("retention",): 1}
+    assert found["transitions"] == {("conversion", "at_risk"): 1}
+    assert found["time_in_stage"] == {("conversion", what): 90 * 86_400.0 for what in ("mean", "median", "p90")}
+    assert found["funnel"] == {("reach",): 2, ("acquisition",): 2, ("conversion",): 2, ("retention",): 1}
+    cohort = {("2024-02", "00"): 1.0, ("2024-02", "01"): 1.0, ("2024-02", "02"): 1.0}
+    assert found["cohort_retention"] == cohort
+    # May has ended at day 121 of February, March, April, May: 29 + 31 + 30 + 31
+    later = kpis(told, START + 121 * DAY, 30 * DAY)["cohort_retention"]
+    assert later == {**cohort, ("2024-02", "03"): 0.0}
+
+
+def test_names_that_events_choose_are_bounded() -> None:
+    """100,000 sources give 20 labels and the rest; what could be an address is no label."""
+    told = [
+        f.WebVisit(time=T, source="web", id=f"v{n}", anonymous_id=f"a{n % 50}", url="/", session_id=f"s{n}",
+                   context=Context(source="often" if n % 2 else f"spam-{n}" if n % 3 else "ann@example.com", medium="x"))
+        for n in range(600)
+    ]  # fmt: skip
+    found = kpis(told)["traffic_by_source"]
+    assert len(found) == 21
+    assert sum(found.values()) == 600
+    assert found["often", "x"] == 300
+    assert not any("@" in label for labels in found for label in labels)
+
+
+def test_the_page_is_made_of_the_definitions() -> None:
+    """docs/kpis.md is what `lifestage kpis --page` prints, and names each KPI."""
+    text = (Path(__file__).parents[2] / "docs" / "kpis.md").read_text(encoding="utf-8")
+    assert text == page()
+    assert len({one.name for one in DEFINITIONS}) == len(DEFINITIONS)
+
+
+@pytest.mark.parametrize("one", DEFINITIONS, ids=lambda one: one.name)
+def test_a_definition_is_whole(one: Any) -> None:
+    """Each says its formula and where it comes from, a stage of clm5, and which way is better."""
+    assert one.words
+    assert one.source
+    assert one.stage in {"", *(stage.name for stage in CLM5.stages)}
+    assert one.better in {"", "higher", "lower"}
