@@ -10,8 +10,8 @@ from config.errors import UserFacingError
 from lifestage.preview import Sums, facts_of, sums_of
 
 if TYPE_CHECKING:
-    from lifestage.messages import Occasion
-    from lifestage.profile import Kin, Profile
+    from lifestage.messages import Link, Occasion
+    from lifestage.profile import Belongs, Kin, Profile
     from streams.kept_reader import KeptReader
 
 
@@ -96,21 +96,32 @@ def _member(reader: KeptReader, name: str, kin: Kin) -> OneId:
     from lifestage.members import decode_part
 
     belongs = kin.members[name]
-    occasion = _occasion(reader, name, belongs.at)
+    occasion = _occasion(reader, name, belongs)
     part = decode_part(kin.parts.get(name))
     return _id(name, belongs.parent, part, reader.horizon, past=belongs.past, occasion=occasion)
 
 
-def _occasion(reader: KeptReader, name: str, offset: int) -> Occasion | None:
-    """The event by which an id was joined: what the log has where that was decided, if it is still kept."""
+def _occasion(reader: KeptReader, name: str, belongs: Belongs) -> Occasion | None:
+    """The event by which an id was joined: what the log has where that was decided, if it is still kept.
+
+    Where somebody else has asked for the id since, the decision that is known is to leave it: then the one before counts.
+    """
+    value = reader.log_record(name, belongs.at)
+    if value is None:
+        return None
+    link = _link(value)
+    if link is None or link.target == belongs.parent or link.merge:
+        return None if link is None else link.occasion
+    before = (_link(one) for one in reader.log_before(name, belongs.at))
+    return next((one.occasion for one in before if one is not None and one.target == belongs.parent), None)
+
+
+def _link(value: bytes) -> Link | None:
     from lifestage import log
     from lifestage.messages import Link, decode_message
 
-    value = reader.log_record(name, offset)
-    if value is None or log.header(value).kind != log.MESSAGE:
-        return None
-    message = decode_message(value[log.HEADER_SIZE :])
-    return message.occasion if isinstance(message, Link) else None
+    message = decode_message(value[log.HEADER_SIZE :]) if log.header(value).kind == log.MESSAGE else None
+    return message if isinstance(message, Link) else None
 
 
 def _id(

@@ -31,6 +31,8 @@ from streams.topics import topics_of
 
 RECORDS_A_POLL = 5_000
 POLL_MS = 200
+LOOK_BACK = 50_000
+"""Records of the log that are gone through for the one by which an id was joined: half a second."""
 HOPS_MAX = 1_000
 """Ids that are followed to whom they belong."""
 Reached = Callable[[int, int, int], None]
@@ -168,6 +170,30 @@ class KeptReader(Closing):
         except kafka_errors.KafkaError as error:
             self._fail(error)
         raise self._stalled(partition, offset, offset + 1)
+
+    def log_before(self, key: str, offset: int) -> list[bytes]:
+        """The values of a key among the last `LOOK_BACK` records before an offset of its log partition, the newest first."""
+        partition, found = TopicPartition(self._log, self.number(key)), list[bytes]()
+        try:
+            self._consumer.assign([partition])
+            self._consumer.seek(
+                partition, max(self._consumer.beginning_offsets([partition])[partition], offset - LOOK_BACK)
+            )
+            heard = time.monotonic()
+            while (position := self._consumer.position(partition)) < offset:
+                records = self._consumer.poll(timeout_ms=POLL_MS).get(partition, [])
+                found += [
+                    bytes(one.value)
+                    for one in records
+                    if one.key == key.encode() and one.offset < offset and one.value is not None
+                ]
+                if records:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > self._patience:
+                    raise self._stalled(partition, position, offset)
+        except kafka_errors.KafkaError as error:
+            self._fail(error)
+        return found[::-1]
 
     # -- reading ---------------------------------------------------------------------------------
 
