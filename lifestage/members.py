@@ -15,9 +15,12 @@ from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.fact import Fact
 from lifestage.messages import Link, Member, Message, Occasion, Release, Restore, Unite
 from lifestage.profile import Belongs, Kin, Profile
+from lifestage.standing import ATTRIBUTE
 from lifestage.step import add_to_part
 from lifestage.union import adopt, facts_of, forget_places, is_empty, sums, united
 
+OPENED = "parts"
+"""Where a profile holds the fact sets that were added to since they were encoded."""
 OWN = ""
 """The name of the set of what came under the profile's own id."""
 MESSAGE_BYTES = 300_000
@@ -92,6 +95,7 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         profile.newest, profile.due = max(profile.newest or 0, occasion.time), None
         _become(profile, target)
         return
+    close(profile)
     if kin.parts:
         # an order that stands in two sets counted once here; on its way it counts in each, as who takes it in assumes
         _settle_money([sums(profile)], [sums(decode_part(found)) for found in kin.parts.values()], desk)
@@ -210,6 +214,8 @@ def release(profile: Profile, message: Release, at: At, desk: Desk, *, split: bo
     leave(kin, alias, message.at, stays=False)
     if split:
         part(kin, [alias])
+    if names:
+        close(profile)
     for name in names:
         belongs = kin.members.pop(name, Belongs(at.key))
         facts = decode_part(kin.parts.pop(name, None))
@@ -266,16 +272,38 @@ def enter(
         kin_of(profile).parts[OWN] = own
     if own is None and (profile.kin is None or not profile.kin.parts):
         return
-    parts = kin_of(profile).parts
     name = OWN if via == key else via
-    facts = decode_part(parts.get(name))
-    add_to_part(facts, fact, offset, clock.time - rules.lateness, rules)
-    parts[name] = encode_part(facts)
+    add_to_part(_opened(kin_of(profile), profile, name), fact, offset, clock.time - rules.lateness, rules)
+
+
+def _opened(kin: Kin, profile: Profile, name: str) -> Profile:
+    """A fact set to be added to. It stays decoded until `close`: of an order a day 3,000 take 3 ms to decode and encode."""
+    known: tuple[Kin, dict[str, Profile]] | None = profile.__dict__.get(OPENED)
+    if known is None or known[0] is not kin:
+        # of a visitor who was forgotten meanwhile, and of who was an alias, what is kept has begun anew
+        known = profile.__dict__[OPENED] = kin, {}
+    facts = known[1].get(name)
+    if facts is None:
+        facts = known[1][name] = decode_part(kin.parts.get(name))
+        kin.parts.setdefault(name, b"")
+    return facts
+
+
+def close(profile: Profile) -> None:
+    """Encode the fact sets that were added to. To be called before anybody reads `Kin.parts`, or encodes the profile."""
+    kin = profile.kin
+    if kin is None or not kin.parts:
+        return
+    known: tuple[Kin, dict[str, Profile]] | None = profile.__dict__.pop(OPENED, None)
+    if known is not None and known[0] is kin:
+        for name, facts in known[1].items():
+            kin.parts[name] = encode_part(facts)
 
 
 def _unite(profile: Profile, brought: list[tuple[str, Profile]], at: At, desk: Desk) -> None:
     kin, keep = kin_of(profile), at.rules.plan.keep
     before = [sums(profile), *(sums(facts) for _, facts in brought)]
+    close(profile)
     _part(profile)
     for name, facts in brought:
         known = kin.parts.get(name)
@@ -326,6 +354,8 @@ def _derive(profile: Profile, since: int, at: At, desk: Desk) -> None:
     late = since < at.horizon and bool(profile.moves or profile.before)
     since = reached if late else min(since, reached)
     announce.correct_from(profile, at.key, since, reached, at.cause, at.clock, at.rules, desk, present_only=late)
+    # what was counted for the first instants of the path is of little use for the present
+    profile.__dict__.pop(ATTRIBUTE, None)
 
 
 def _through(members: dict[str, Belongs], id: str) -> list[str]:

@@ -331,6 +331,7 @@ class Partition(Restored):
                 self.shelf.drop(key)
                 kept[key], gone[key] = None, profile.applied
             else:
+                members.close(profile)
                 kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
         self.shelf.again(kept, self.stored)
@@ -359,7 +360,10 @@ class Partition(Restored):
     def shown(self, key: bytes) -> Profile | None:
         """A customer's profile, to be looked at before the next record is folded, or None."""
         live = self.dirty.get(key)
-        return self._load(key) if live is None and (key in self.stored or key in self.heard) else live
+        if live is None:
+            return self._load(key) if key in self.stored or key in self.heard else None
+        members.close(live)
+        return live
 
     def whole(self) -> Iterator[tuple[bytes, bytes]]:
         """Each customer's key, and the encoded profile as of the last checkpoint, put together where it is kept in pages."""

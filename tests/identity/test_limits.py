@@ -5,12 +5,14 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from lifestage import identity, members
+from lifestage.partition import Partition
 from tests.identity.judge import wrong
 from tests.identity.lives import END, RULES
 from tests.identity.told import Told, lived, of
-from tests.identity.world import Shape, World
+from tests.identity.world import CODE, TOPIC, Shape, World
 
 
 def counted(world: World, what: str) -> int:
@@ -95,3 +97,51 @@ def test_a_split_of_nobody_leaves_nothing() -> None:
     world = lived(Told().visit("c1").split("nobody", "anon:v9"))
     assert "nobody" not in world.profiles()
     assert "anon:v9" not in world.profiles()
+
+
+def kept_of(told: Told, most: int) -> dict[bytes, bytes]:
+    """What one partition keeps of a story in the end, where it keeps its state after so many records each time."""
+    world = World(RULES, told.facts, Random(1), Shape(1, 1, crashes=False, ticks=False, orderly=True))
+    world.end(END)
+    fold = Partition(RULES, TOPIC, 0, CODE)
+    for n, record in enumerate(world.logs[0]):
+        fold.fold([record])
+        if n % most == most - 1:
+            fold.checkpoint()
+    fold.checkpoint()
+    return dict(fold.whole())
+
+
+MANY_SETS = Told().visit("v1", 2).order("c1 v1", "o1").visit("v1", 3).order("c1 @1", "o2").mail("@1").visit("c1", 2)
+
+
+@pytest.mark.parametrize("told", [MANY_SETS, Told().order("c0", "o9").visit("c0", 2)])
+def test_sets_that_stay_decoded_are_kept_as_ever(told: Told) -> None:
+    """How often the state is kept makes no difference to its bytes, through merges and splits."""
+    for more in (Told(), Told().merged("c0", "c1").visit("v1").split("anon:v1").visit("v1").mail("@1").split("c1")):
+        story = Told()
+        story.facts = [replace(fact, id=f"e{n}") for n, fact in enumerate([*MANY_SETS.facts, *told.facts, *more.facts])]
+        assert kept_of(story, 1) == kept_of(story, 3) == kept_of(story, 1 << 30)
+
+
+def test_sets_that_are_never_encoded_again_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without closing them what came since the last keeping is lost."""
+    kept = kept_of(MANY_SETS, 1)
+    monkeypatch.setattr(members, "close", lambda _: None)
+    assert kept_of(MANY_SETS, 1) != kept
+
+
+def test_whoever_looks_sees_the_sets_as_they_are() -> None:
+    """A profile shown between two keepings has all facts in its sets."""
+    world = World(RULES, MANY_SETS.facts, Random(1), Shape(1, 1, crashes=False, ticks=False, orderly=True))
+    world.run()
+    fold = Partition(RULES, TOPIC, 0, CODE)
+    fold.fold(world.logs[0])
+    shown = fold.profile(b"c1")
+    assert shown is not None
+    assert shown.kin is not None
+    fold.checkpoint()
+    again = fold.profile(b"c1")
+    assert again is not None
+    assert again.kin == shown.kin
+    assert all(shown.kin.parts.values())
