@@ -71,7 +71,8 @@ def run(
             typer.echo(document(found))
         else:
             typer.echo("\n".join(lines(found, sheet, span)))
-    typer.echo("\n".join(work.summary(time.monotonic() - began)), err=True)
+    summary = "\n".join(work.summary(time.monotonic() - began))
+    typer.echo(summary.replace("after --until", "after --at"), err=True)
 
 
 def _at(given: str) -> int:

@@ -67,5 +67,6 @@ def _cells(one: Definition, row: Row, stage: str, target: float | None) -> tuple
     digits = {"ratio": 4, "number": 2, "nps": 1, "ces": 2, "seconds": 1, "distribution": 4}.get(one.unit, 0)
     digits = DIGITS.get(unit, 2) if is_money else 0 if is_count else digits
     name = f"{one.name}{{{', '.join(row.labels)}}}" if row.labels else one.name
-    n = "" if is_count else f"{row.n:,}"
+    is_of_money = one.unit == "ratio" and one.labels == ("currency",)
+    n = "" if is_count or is_of_money else f"{row.n:,}"
     return name, f"{row.value:,.{digits}f}", unit, n, stage, "" if target is None else f"{target:g}"
