@@ -18,6 +18,7 @@ from streams.stop import fail_stop
 logger = logging.getLogger("lifestage")
 
 BEAT_S = 1.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def readiness(worker: Worker) -> tuple[bool, str]:
@@ -54,8 +55,9 @@ async def run_worker(
     started(endpoint)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in SIGNALS:
+        # Not by the loop, which on closing restores what kills at once: who is asked twice must end as who is asked once.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     beating = asyncio.create_task(_beat(endpoint))
     try:
         await asyncio.to_thread(check)
@@ -72,6 +74,8 @@ async def run_worker(
         await worker.app.stop()
         await worker.stop()
     finally:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         beating.cancel()
         endpoint.stop()
 

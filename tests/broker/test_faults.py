@@ -132,6 +132,19 @@ def test_an_orderly_restart_repeats_nothing(kafka: KafkaServer, topic_prefix: st
         assert sum(marker.reread for marker in written.markers.values()) == 0
 
 
+def test_a_worker_that_is_asked_to_stop_again_and_again_ends_as_who_is_asked_once(
+    kafka: KafkaServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    """SIGTERM until the process is gone: status 0, since nothing on the way out may be cut short."""
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path) as made:
+        worker = made.worker("w").wait_ready()
+        deadline = time.monotonic() + 60
+        while worker.running and time.monotonic() < deadline:
+            worker.child.terminate()
+            time.sleep(0.001)
+        assert worker.child.returncode == 0, worker.log()[-2000:]
+
+
 def check_committed(made: Deployment) -> None:
     """What is committed of the log is exactly what is in the changelog."""
     # A partition that had nothing yet may have been committed at 0, and has no marker.
