@@ -213,6 +213,17 @@ def test_costs_and_customers_by_channel() -> None:
     assert found["new_customers"] == {("cpc",): 1, ("direct",): 2}
 
 
+@pytest.mark.parametrize(("late", "paid", "still"), [(0, 1.0, 0), (1, 0.0, 0), (None, 0.0, 1)])
+def test_a_trial_converts_up_to_14_days_after_its_end(late: int | None, paid: float, still: int) -> None:
+    """To the millisecond; a trial that is not over yet is marked as open, one whose time has passed is not."""
+    trial = f.TrialStarted(time=START, source="app", id="t", customer_id="ann", trial_id="t", ends_at=START + 30 * DAY)
+    bought = [] if late is None else [order(1, "ann", 44, 100)]
+    told = [trial, *(replace(one, time=one.time + (late or 0)) for one in bought)]
+    found = kpis(told, START + 60 * DAY if bought else START + 43 * DAY)
+    assert found["trial_conversion"] == {(): paid}
+    assert found["trial_conversion_open"] == {(): still}
+
+
 def test_the_path_is_counted() -> None:
     """Who stands where, the moves of the window, how long ended stays were, how far everybody came, and whole months only."""
     told: list[Fact] = [order(1, "ann", 0, 100), order(2, "bob", 0, 100), order(3, "bob", 20, 100)]
