@@ -66,7 +66,7 @@ def run(
     sheet = sheet_of(named)
     asked = offline.Asked(files, None, None, rejected, csv, memory, processes, config, [named])
     with offline.working_on(asked, [sheet.plan], span=span) as work:
-        found = values(work.result, span, by is not None)
+        found = values(work.result, span, by is not None, work.shown)
         if json:
             typer.echo(document(found))
         else:

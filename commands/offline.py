@@ -108,19 +108,19 @@ class Work:
     """The result of the work, on its way to a person."""
 
     def __init__(self, result: Result, shown: Progress, out: IO[bytes] | None, asked: Asked) -> None:
-        self.result = result
-        self._shown, self._out, self._asked = shown, out, asked
+        self.result, self.shown = result, shown
+        self._out, self._asked = out, asked
 
     def write(self, count: int) -> None:
         """Write all documents, of which there are `count`: to --output, else to stdout. Raises `UserFacingError`."""
-        self._shown.begin("writing", count)
+        self.shown.begin("writing", count)
         with written(self._asked.output):
             out = self._out or sys.stdout.buffer
             for number, line in enumerate(self.result.told(), 1):
                 out.write(line)
                 out.write(b"\n")
                 if number % WRITTEN_A_REPORT == 0:
-                    self._shown.reach(number, f"{number:,} lines")
+                    self.shown.reach(number, f"{number:,} lines")
             out.flush()
 
     def summary(self, seconds: float) -> list[str]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from lifestage.moments import MAX_MS
+
+LAST = 9999 * 12 + 11
+"""The last month that can be written."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -15,6 +19,8 @@ def month_of(ms: int) -> int:
 
 def end_of(month: int) -> int:
     """The last instant of a month, ms."""
+    if month >= LAST:
+        return MAX_MS
     following = datetime((month + 1) // 12, (month + 1) % 12 + 1, 1, tzinfo=UTC)
     return (following - _EPOCH) // timedelta(milliseconds=1) - 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -13,9 +13,10 @@ from lifestage.kpi_formulas import Found, Row, Summary, bounded, summary
 from lifestage.kpi_gather import NONE, Span
 from lifestage.kpi_worth import Worths
 from lifestage.kpis import DEFINITIONS
-from streams.offline import Result
+from streams.offline import Result, Shown
 from streams.offline_kpis import BOUGHT, COST, SINGLE, bought_in, cost_in, group_in, single_record, value_in
 from streams.offline_merge import merged
+from streams.offline_read import TELL_EVERY
 
 TOP = 5
 
@@ -35,14 +36,17 @@ class Values(NamedTuple):
     top: list[Top]
 
 
-def values(result: Result, span: Span, by_channel: bool) -> Values:
+def values(result: Result, span: Span, by_channel: bool, shown: Shown) -> Values:
     """The KPIs of a result whose job had this window. Inside the `with` of `working`."""
     costs = [cost_in(memoryview(record)[1:]) for record in _of(result, COST)]
     shares = Shares(costs, span.end, NONE)
     spreads = dict(_summaries(lambda: _of(result, SINGLE)))
     worths = Worths(shares)
     best: dict[str, list[tuple[int, str]]] = {}
-    for one in _buyers(result):
+    shown.begin("counting customers", result.customers)
+    buyers = 0
+    for one in _shown(_buyers(result), shown):
+        buyers += 1
         worths.count(one)
         theirs = best.setdefault(one.currency, [])
         theirs.append((-one.net_minor, one.key))
@@ -50,13 +54,14 @@ def values(result: Result, span: Span, by_channel: bool) -> Values:
             theirs[:] = sorted(theirs)[:TOP]
     worths.settle()
     spool = result.spool("worths")
-    for one in _buyers(result):
+    shown.begin("computing lifetime values", buyers)
+    for one in _shown(_buyers(result), shown):
         for name, worth in worths.of(one).items():
             spool.add(single_record(name, one.currency, round(worth)))
     runs = spool.runs()[0]
     spreads.update(_summaries(lambda: merged(runs, result.folder / "worths-merged")))
-    sums, shown = bounded(result.sums, costs)
-    found = Found(sums, shown, spreads, span)
+    sums, bounded_costs = bounded(result.sums, costs)
+    found = Found(sums, bounded_costs, spreads, span)
     rows = {}
     for definition in DEFINITIONS:
         formula = definition.by_channel if by_channel and definition.by_channel else definition.formula
@@ -73,6 +78,13 @@ def _of(result: Result, kind: bytes) -> Iterator[bytes]:
 
 def _buyers(result: Result) -> Iterator[Bought]:
     return (bought_in(memoryview(record)[1:]) for record in _of(result, BOUGHT))
+
+
+def _shown(all_bought: Iterable[Bought], shown: Shown) -> Iterator[Bought]:
+    for number, one in enumerate(all_bought, 1):
+        yield one
+        if number % TELL_EVERY == 0:
+            shown.reach(number, f"{number:,} customers")
 
 
 def _summaries(again: Callable[[], Iterator[bytes]]) -> Iterator[tuple[tuple[str, str], Summary]]:

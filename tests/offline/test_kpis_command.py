@@ -125,8 +125,9 @@ def test_real_purchases_give_the_numbers_of_a_count_by_hand(
 def offline(files: list[Path], job: Job, processes: int) -> dict[str, list[Row]]:
     """The rows of all KPIs that files give."""
     assert job.span is not None
-    with working(job, [str(file) for file in files], Lines(), processes, 2_000) as result:
-        return values(result, job.span, by_channel=False).rows
+    shown = Lines()
+    with working(job, [str(file) for file in files], shown, processes, 2_000) as result:
+        return values(result, job.span, by_channel=False, shown=shown).rows
 
 
 MORE = ("cost.recorded", "ad.click", "cart.updated", "feedback.received", "ticket.created", "ticket.solved",
@@ -193,6 +194,20 @@ def test_the_instant_is_in_and_the_windows_begin_is_out(kpis: Callable[..., Resu
     assert found["orders"] == {"EUR": 2}
     assert found["new_customers"] == 2
     assert found["active_customers"] == 3
+
+
+def test_it_is_computed_up_to_the_end_of_time(kpis: Callable[..., Result]) -> None:
+    """The last instant that can be written but one, over the longest window."""
+    write(
+        "e.jsonl",
+        event("order.completed"),
+        event("cost.recorded", id="e2", category="support", period_end="9999-12-31T00:00:00Z"),
+    )
+    done = kpis("e.jsonl", "--at", "9999-12-31T23:59:59.998Z", "--window", "36525d", "--json")
+    assert done.exit_code == 0, done.stderr or done.exception
+    found = json.loads(done.stdout)
+    assert found["stage_counts"] == {"churned": 1}
+    assert found["clv_1"]["EUR"]["mean"] == 100.0
 
 
 def test_currencies_are_not_mixed_and_who_has_none_is_absent(kpis: Callable[..., Result]) -> None:
