@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from statistics import median
 from typing import Any
@@ -273,7 +274,7 @@ class Oracle(Asking):
         return cost, net
 
     def borne(self, name: str) -> Fraction:
-        """The share of all costs that a customer bears: of those that win customers."""
+        """The share of all costs that a customer bears."""
         total = Fraction(0)
         for cost in self.company:
             if not isinstance(cost, CostRecorded) or cost.category not in ("marketing", "sales"):
@@ -286,4 +287,22 @@ class Oracle(Asking):
             if name in won and cost.channel in mine:
                 part = Fraction(min(cost.period_end, self.t) - cost.period_start, cost.period_end - cost.period_start)
                 total += cost.amount_minor * part / len(won)
+        return total + self.kept(name)
+
+    def kept(self, name: str) -> Fraction:
+        """The share of what it cost to keep customers: each month's by those whom an order of the 90 days before its end made active."""
+        total, begin = Fraction(0), datetime(2023, 12, 1, tzinfo=UTC)
+        while begin.timestamp() * 1000 <= self.t:
+            following = (begin + timedelta(days=32)).replace(day=1)
+            start, end = (round(at.timestamp() * 1000) for at in (begin, following))
+            at = min(end - 1, self.t)
+            active = [
+                p for p in self.customers() if any(at - 90 * DAY < o.placed <= at for o in self.standing(p, self.t))
+            ]
+            for cost in self.company:
+                if name in active and isinstance(cost, CostRecorded) and cost.category in ("retention", "support"):
+                    share = min(end, self.t, cost.period_end) - max(start, cost.period_start)
+                    part = Fraction(max(0, share), cost.period_end - cost.period_start)
+                    total += cost.amount_minor * part / len(active)
+            begin = following
         return total

@@ -117,7 +117,7 @@ def history(seed: int) -> tuple[list[Fact], dict[str, list[Fact]], list[Fact]]:
                              referrer_id="c0", referred_id="c2"))  # fmt: skip
     company: list[Fact] = [
         f.CostRecorded(time=START, source="erp", id=f"g{n}", cost_id=f"g{n}", amount_minor=draw.choice((1000, 3333)), currency="EUR",
-                       category=draw.choice(("marketing", "sales")), channel=draw.choice((None, "cpc", "search", "direct")),
+                       category=draw.choice(("marketing", "sales", "retention", "support", "other")), channel=draw.choice((None, "cpc", "search", "direct")),
                        period_start=start, period_end=start + draw.choice((7, 45, 200)) * DAY)
         for n, start in enumerate(draw.choices(_TIMES, k=draw.randrange(4)))
     ]  # fmt: skip
