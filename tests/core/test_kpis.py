@@ -239,6 +239,14 @@ def test_the_path_is_counted() -> None:
     assert later == {**cohort, ("2024-02", "03"): 0.0}
 
 
+@pytest.mark.parametrize(("ms", "kept"), [(-1, 0.0), (0, 1.0)])
+def test_a_cohort_is_judged_at_the_last_instant_of_a_month(ms: int, kept: float) -> None:
+    """Who is at risk from the last millisecond of May on is not kept in May; from the first of June on, is."""
+    one = order(1, "ann", 31, 100)
+    found = kpis([replace(one, time=one.time + ms)], START + 125 * DAY)["cohort_retention"]
+    assert found["2024-03", "02"] == kept
+
+
 def test_names_that_events_choose_are_bounded() -> None:
     """100,000 sources give 20 labels and the rest; what could be an address is no label."""
     told = [
