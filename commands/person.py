@@ -102,17 +102,18 @@ def _member(reader: KeptReader, name: str, kin: Kin) -> OneId:
 
 
 def _occasion(reader: KeptReader, name: str, belongs: Belongs) -> Occasion | None:
-    """The event by which an id was joined: what the log has where that was decided, if it is still kept.
+    """The event by which an id was joined: what the log has where its owner decided that, if it is still kept.
 
-    Where somebody else has asked for the id since, the decision that is known is to leave it: then the one before counts.
+    Of one that has gone to another since it is the last decision for this customer before that.
     """
-    value = reader.log_record(name, belongs.at)
-    if value is None:
-        return None
-    link = _link(value)
-    if link is None or link.target == belongs.parent or link.merge:
-        return None if link is None else link.occasion
-    before = (_link(one) for one in reader.log_before(name, belongs.at))
+    owned = reader.profile(name)
+    since = owned.kin.since if owned is not None and owned.kin is not None else -1
+    newest = belongs.at if since < 0 else since
+    value = reader.log_record(name, newest)
+    link = None if value is None else _link(value)
+    if link is not None and link.target == belongs.parent:
+        return link.occasion
+    before = (_link(one) for one in reader.log_before(name, newest))
     return next((one.occasion for one in before if one is not None and one.target == belongs.parent), None)
 
 

@@ -190,7 +190,8 @@ def hear(message: Link, offset: int, desk: Desk) -> bytes:
     """The record of an id that nobody has heard of, from when it is said whose it is; as `receive` would leave it, encoded."""
     # one object for all: to make and drop one for each new customer and each order took three times as long
     assert _heard.kin is not None
-    _heard.applied, _heard.newest, _heard.kin.alias = offset, message.occasion.time, message.target
+    _heard.applied = _heard.kin.since = offset
+    _heard.newest, _heard.kin.alias = message.occasion.time, message.target
     if not message.to.startswith(HOLDING):
         desk.count("linked")
     return encode_profile(_heard)
@@ -272,7 +273,7 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             desk.count("refused_merge")
         elif at.key.startswith(ANONYMOUS) and target not in kin.apart:
             desk.post(Switched(kin.alias, at.key, message.occasion, at.offset))
-            kin.alias = target
+            kin.alias, kin.since = target, at.offset
             desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
@@ -285,7 +286,7 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         desk.post(Refused(target, at.key, message.occasion, target, at.offset))
         desk.count("apart")
     elif at.key.startswith(HOLDING):
-        kin.alias, profile.due = target, None
+        kin.alias, kin.since, profile.due = target, at.offset, None
         for fact in kin.held:
             # entered as a fact of the one whose order it is: the order's key is no id of a person
             desk.post(Forwarded(target, target, fact))
@@ -311,5 +312,5 @@ def _split(profile: Profile, message: Split, at: At, desk: Desk) -> None:
     desk.post(Release(kin.alias, at.key, message.occasion, at.offset))
     if kin.alias not in kin.apart:
         kin.apart.append(kin.alias)
-    kin.alias = None
+    kin.alias, kin.since = None, -1
     desk.count("split")

@@ -93,7 +93,7 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             found = (Member(at.key, target, at=at.offset),)
             desk.post(Unite(target, found, occasion, message.merge, tuple(kin.parted)))
         profile.newest, profile.due = max(profile.newest or 0, occasion.time), None
-        _become(profile, target)
+        _become(profile, target, at.offset)
         return
     close(profile)
     if kin.parts:
@@ -115,14 +115,14 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     profile.newest, profile.due = until, None
     if not profile.seq:
         profile.moves, profile.before, profile.floor = [], {}, None
-    _become(profile, target)
+    _become(profile, target, at.offset)
 
 
-def _become(profile: Profile, target: str) -> None:
+def _become(profile: Profile, target: str, since: int) -> None:
     """Know no more of ids than an alias of `target` must."""
     kin = kin_of(profile)
     apart = [one for one in kin.apart if one != target]
-    profile.kin = Kin(alias=target, apart=apart, left=kin.left, parted=kin.parted)
+    profile.kin = Kin(alias=target, apart=apart, left=kin.left, parted=kin.parted, since=since)
 
 
 def part(kin: Kin, ids: Iterable[str]) -> None:

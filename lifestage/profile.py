@@ -182,6 +182,8 @@ class Kin(msgspec.Struct, array_like=True):
     came with them stays)."""
     parted: list[str] = []
     """Ids that were split from this profile, or from one that has joined it: its events do not ask for them again."""
+    since: int = -1
+    """Of an alias: offset of the log record by which it was joined, which names the event that it goes back to."""
 
 
 class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):

@@ -48,6 +48,7 @@ EVENTS = [
     event("o1", "order.completed", 2, customer_id="bob"),
     event("o3", "order.completed", 4, customer_id="carl"),
     event("v3", "web.visit", 5, customer_id="carl", email=ADDRESS),
+    event("v4", "web.visit", 5, customer_id="dora", anonymous_id="tab"),
 ]
 
 
@@ -147,6 +148,13 @@ def test_any_id_shows_the_customer_and_where_each_id_came_from(run: Run) -> None
     assert f"      anon:x since {iso(START + DAY)} by web.visit v2 of shop:" in "\n".join(told)
 
 
+def test_an_id_that_nobody_had_heard_of_names_the_event_that_joined_it(run: Run) -> None:
+    """Its owner has told nobody, since dora took it for hers; where that is decided is kept all the same."""
+    tab = next(one for one in shown(run, "anon:tab")["ids"] if one["id"] == "anon:tab")
+    assert (tab["linked_to"], tab["by"], tab["since"]) == ("dora", "web.visit v4 of shop", iso(START + 5 * DAY))
+    assert tab["facts"] == {}
+
+
 def test_redis_that_was_emptied_answers_by_any_id_again(made: Deployment, run: Run) -> None:
     """The worker fills it again, with what ids belong to whom."""
     with redis.Redis.from_url(made.settings.redis.url) as client:
@@ -202,7 +210,7 @@ def test_what_happens_to_ids_is_counted(at_work: tuple[Deployment, Worker], run:
     """Links of the events, the address that stays whose it was, and a merge with its split, each once."""
     _, worker = at_work
     before = happened(worker)
-    assert (before["linked"], before["email_conflict"]) == (2, 1)
+    assert (before["linked"], before["email_conflict"]) == (3, 1)
     assert run("identity", "merge", "carl", "ann").exit_code == 0
     assert run("identity", "split", "carl").exit_code == 0
     due = before | {name: before.get(name, 0) + 1 for name in ("merged", "split")}
