@@ -117,8 +117,9 @@ def _traffic(found: Gather, channel: str, sums: Sums) -> None:
             sums[("pages",)] += session.pages
             sums[("direct_sessions",)] += session.origin is None
             sums["sessions_by_source", *(session.origin or (DIRECT, "none"))] += 1
+    if leads or found.visited:
+        sums[("leads",)] += len(leads)
     for lead in leads:
-        sums[("leads",)] += 1
         sums["leads" + BY_CHANNEL, channel] += 1
         sums[("qualified_leads",)] += lead.qualified
 
@@ -132,9 +133,9 @@ def _money(orders: Orders, span: Span, sums: Sums) -> None:
         total, net, currency = amounts_at(order, t)
         left = net_at(order, t)
         sums["gross_revenue", currency] += total
-        if order.id in standing:
-            sums["orders", currency] += 1
-            sums["net_revenue", currency] += left
+        stands = order.id in standing
+        sums["orders", currency] += stands
+        sums["net_revenue", currency] += left if stands else 0
         if order.cancelled_at is None or order.cancelled_at > t:
             sums["net_sold", currency] += net
             sums["net_refunded", currency] += net - left
@@ -151,8 +152,8 @@ def _customers(orders: Orders, before: Orders, span: Span, channel: str, terms: 
     is_new = span.has(orders.times[0])
     sums[("new_active",)] += is_new and is_now
     sums[("reactivated",)] += is_now and not was and not is_new
+    sums[("new_customers",)] += is_new
     if is_new:
-        sums[("new_customers",)] += 1
         sums["new_customers" + BY_CHANNEL, channel] += 1
     within = [time for time in orders.times if span.has(time)]
     if within:

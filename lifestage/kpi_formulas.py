@@ -143,7 +143,10 @@ def summary(values: Iterable[int], n: int) -> Summary:
 
 
 def bounded(sums: Sums, costs: Sequence[Cost]) -> tuple[Sums, list[Cost]]:
-    """The same with at most `VALUES_MAX` values of each label that events name freely; what is left over is `other`."""
+    """The same with at most `VALUES_MAX` values of each label that events name freely; what is left over is `other`.
+
+    Of costs only those go there whose customers do: what a channel cost that brought nobody is borne by nobody.
+    """
     free = {"sessions_by_source": 2, "social_engagement": 1}
     kept: dict[str, set[Labels]] = {}
     by_channel: Counter[Labels] = Counter()
@@ -161,7 +164,8 @@ def bounded(sums: Sums, costs: Sequence[Cost]) -> tuple[Sums, list[Cost]]:
         elif name.endswith(BY_CHANNEL) and labels not in channels:
             labels = (OTHER,)
         found[name, *labels] += n
-    return found, [cost if (cost.channel,) in channels else cost._replace(channel=OTHER) for cost in costs]
+    over = by_channel.keys() - channels
+    return found, [cost._replace(channel=OTHER) if (cost.channel,) in over else cost for cost in costs]
 
 
 def _most(counts: Counter[Labels]) -> set[Labels]:

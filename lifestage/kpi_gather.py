@@ -40,7 +40,9 @@ OTHER, DIRECT, NONE = "other", "direct", "none"
 """Label values: of what has no value that may be shown; of who came by themselves; of what names nothing."""
 STEPS_MAX = 20
 _LABEL = re.compile(r"[a-z0-9][a-z0-9 ._/+-]{0,39}")
-_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([A-Za-z0-9.-]+)")
+_HOST = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^/?#:]+)")
+_UNSAID = frozenset({"", "-", NONE, "(none)", "(direct)", "(not set)"})
+"""What web analytics write where there is no source, medium or referrer."""
 Thing = tuple[str, str]
 """The source and the id by which it names something."""
 
@@ -171,24 +173,34 @@ class Gather:
 
 def _channel(fact: Fact) -> str | None:
     """The channel that a fact says somebody came by: the ad's, else the medium, else the source."""
-    if isinstance(fact, AdClick) and fact.channel:
+    if isinstance(fact, AdClick) and _said(fact.channel):
         return fact.channel
     context = fact.context
-    return None if context is None else context.medium or context.source or None
+    return None if context is None else _said(context.medium) or _said(context.source)
 
 
-def _host(url: str | None) -> str:
-    found = _HOST.match(url or "")
-    return found[1].lower().removeprefix("www.") if found else ""
+def _said(text: str | None) -> str | None:
+    return None if text is None or text.strip().lower() in _UNSAID else text
+
+
+def _host(url: str) -> str:
+    found = _HOST.match(url)
+    return found[1].lower().rstrip(".").removeprefix("www.") if found else ""
 
 
 def _origin(visit: WebVisit) -> tuple[str, str] | None:
     """Source and medium of a visit; None for one with neither, and without a referrer from elsewhere."""
     context = visit.context
-    if context is not None and (context.source or context.medium or context.campaign):
-        return label_of(context.source or NONE), label_of(context.medium or NONE)
-    host = _host(visit.referrer or (context.referrer if context is not None else None))
-    return (label_of(host), "referral") if host and host != _host(visit.url) else None
+    referrer = _said(visit.referrer)
+    if context is not None:
+        source, medium = _said(context.source), _said(context.medium)
+        if source or medium or _said(context.campaign):
+            return label_of(source or NONE), label_of(medium or NONE)
+        referrer = referrer or _said(context.referrer)
+    if referrer is None:
+        return None
+    host = _host(referrer.strip())
+    return None if host and host == _host(visit.url) else (label_of(host), "referral")
 
 
 def _visit(found: Gather, fact: WebVisit) -> None:
@@ -244,9 +256,9 @@ def _cart(found: Gather, fact: CartUpdated | CheckoutStep) -> None:
     cart.last = fact.time
     if isinstance(fact, CheckoutStep):
         step = (fact.step or "").strip()
-        if step.isascii() and step.isdecimal() and len(step) <= 4 and int(step):
+        if step.isascii() and step.isdecimal() and step.strip("0"):
             cart.checkout = fact.time if cart.checkout is None else cart.checkout
-            cart.furthest = max(cart.furthest, min(int(step), STEPS_MAX))
+            cart.furthest = max(cart.furthest, min(int(step.lstrip("0")[:9]), STEPS_MAX))
 
 
 def _message(found: Gather, fact: EmailEvent) -> None:

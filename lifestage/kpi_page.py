@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lifestage.kpi_formulas import Ratio
 from lifestage.kpi_names import KPIS
 from lifestage.kpis import DEFINITIONS
 
@@ -32,10 +33,15 @@ denominator there is no value. Currencies are never mixed: money is told by curr
 the middle) or `p90` (the least that nine in ten do not exceed). Lifetime values are rounded to the minor unit for each customer first.
 
 **Who counts.** Persons, not ids: who came by several ids counts once. Test events, and visits, clicks and other acts of bots and machines, do not count. What a
-plan forgot of a silent visitor before they were known stays forgotten. An order counts once per source and order id.
+plan forgot of a silent visitor before they were known stays forgotten. An order counts once per source and order id, whoever sent it; a refund or a ticket
+that names no customer counts once its order or ticket names one.
+
+**Money.** An order belongs to the window in which it was placed; what is given back later lowers its net from the refund's instant on, in every window that
+holds the order. A refund in W of an order from before W is not in W.
 
 **Channels.** A person's channel is that of the first event that says one: an ad's `channel`, else the medium, else the source; of whoever came without, `direct`. Costs have
 their own, `none` where they say none. Labels hold at most 20 values that events name, the most frequent; the rest, and whatever looks like an address or a sentence, is `other`.
+What a channel cost that brought nobody has no value by channel; it is in the value of all.
 
 | KPI | what it is | unit | labels | stage | better | formula | after |
 |---|---|---|---|---|---|---|---|
@@ -52,7 +58,8 @@ def _rows() -> Iterator[str]:
         labels = ", ".join(f"`{label}`" for label in one.labels) or "–"
         if one.by_channel is not None:
             labels += "; with `--by channel` `channel`"
-        cells = (f"`{one.name}`", one.title, UNITS[one.unit], labels, one.stage or "all", one.better or "–")
+        unit = "ratio" if one.unit == "distribution" and isinstance(one.formula, Ratio) else one.unit
+        cells = (f"`{one.name}`", one.title, UNITS[unit], labels, one.stage or "all", one.better or "–")
         yield f"| {' | '.join(cells)} | {one.words.replace('|', '∣')} | {one.source} |"
 
 

@@ -87,7 +87,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     _of("active_customers", Count("active"), _NO, RETAIN, UP, BOOK, "customers with a standing order in (t − 90 d, t]", None, "Active customers"),
     _of("crr", Ratio("retained", "active_before"), _NO, RETAIN, UP, BOOK, "active at t − W and at t ÷ active at t − W"),
     _of("churn_rate", Ratio("active_before", "active_before", "retained"), _NO, RISK, DOWN, BOOK, "1 − CRR"),
-    _of("crr_naive", Ratio("active", "active_before", "new_active"), _NO, RETAIN, UP, BOOK, "the textbook's (E − N) ÷ S: active at t less the new among them ÷ active at t − W; it counts the reactivated as retained"),
+    _of("crr_naive", Ratio("active", "active_before", "new_active"), _NO, RETAIN, UP, BOOK, "the textbook's (E − N) ÷ S: active at t less the new among them ÷ active at t − W; it counts the reactivated as retained, and may exceed 1"),
     _of("reactivated", Count("reactivated"), _NO, RISK, UP, BOOK, "active at t, neither active at t − W nor new"),
     _of("rpr", Ratio("repeat_buyers", "buyers"), _NO, RETAIN, UP, FADER, "customers with standing orders on two days or more in W ÷ on one or more; days as the plan divides them"),
     _of("rpr_by_orders", Ratio("repeat_buyers_by_orders", "buyers"), _NO, RETAIN, UP, BOOK, "the same with orders for days: two on one day count as a repeat", None, "Repeat purchase rate by orders", "ratio"),

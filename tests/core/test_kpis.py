@@ -213,6 +213,82 @@ def test_costs_and_customers_by_channel() -> None:
     assert found["new_customers"] == {("cpc",): 1, ("direct",): 2}
 
 
+def test_what_a_channel_cost_that_brought_nobody_is_borne_by_nobody() -> None:
+    """Neither it nor a cost of no channel falls on those whose channel may not be shown; in all both count."""
+    told: list[Fact] = [
+        order(1, "ann", 100, 100, context=Context(medium="cpc")), order(2, "bob", 101, 100, context=Context(medium="a@b.c")),
+        cost("tv", "marketing", 9_000, 90, 90, "tv"), cost("rent", "sales", 5_000, 90, 90),
+        cost("hidden", "sales", 700, 90, 90, "ann@example.com"),
+    ]  # fmt: skip
+    assert kpis(told, by_channel=True)["cac"] == {("EUR", "other"): 7.0}
+    assert kpis(told)["cac"] == {("EUR",): 73.5}
+
+
+def test_who_says_none_as_medium_says_no_channel() -> None:
+    """What web analytics write for nothing is nothing: such a customer bears no cost that names no channel."""
+    told: list[Fact] = [
+        order(1, "ann", 100, 100, context=Context(source="(direct)", medium="(none)")),
+        order(2, "bob", 100, 100, context=Context(medium="none", source="news")),
+        cost("rent", "sales", 5_000, 90, 90),
+    ]  # fmt: skip
+    found = kpis(told, by_channel=True)
+    assert found["new_customers"] == {("direct",): 1, ("news",): 1}
+    assert "cac" not in found
+
+
+@pytest.mark.parametrize(
+    ("referrer", "origin"),
+    [
+        (None, ("direct", "none")), ("", ("direct", "none")), ("-", ("direct", "none")),
+        ("https://shop.example:8080/cart", ("direct", "none")), ("https://www.Shop.example./", ("direct", "none")),
+        ("https://www.search.example/?q=1", ("search.example", "referral")), ("//search.example/", ("search.example", "referral")),
+        ("https://me:pw@foo_bar.example:80/", ("foo_bar.example", "referral")), ("android-app://com.app/", ("com.app", "referral")),
+        ("https://m\u00fcnchen.example/", ("other", "referral")), ("http://[::1]/", ("other", "referral")),
+        ("search.example", ("other", "referral")),
+    ],
+)  # fmt: skip
+def test_a_referrer_from_elsewhere_is_not_direct(referrer: str | None, origin: tuple[str, str]) -> None:
+    """Whether or not its host may be shown; one's own pages, whatever the port, and what logs write for none are."""
+    visit = f.WebVisit(time=T, source="web", id="v", customer_id="ann", url="https://shop.example/", session_id="s", referrer=referrer)  # fmt: skip
+    found = kpis([visit])
+    assert found["traffic_by_source"] == {origin: 1}
+    assert found["direct_share"] == {(): float(origin[0] == "direct")}
+
+
+def test_none_of_those_there_are_is_zero() -> None:
+    """Customers of whom none is new, visitors of whom none is a lead, orders of which none stands: 0, and nothing is divided by it."""
+    told: list[Fact] = [
+        order(1, "ann", 0, 1_000), order(2, "bob", 170, 500),
+        f.OrderCancelled(time=T, source="shop", id="x", customer_id="bob", order_id="o2"),
+        f.WebVisit(time=T, source="web", id="v", customer_id="ann", url="/"),
+    ]  # fmt: skip
+    found = kpis(told, w=30 * DAY)
+    assert [found[name][()] for name in ("new_customers", "leads", "lead_conversion_rate", "visitors")] == [0, 0, 0, 1]
+    assert [found[name]["EUR",] for name in ("orders", "net_revenue", "gross_revenue")] == [0, 0, 5]
+    assert {"aov", "lead_quality", "referred_share", "support_assisted_conversion", "refund_rate"}.isdisjoint(found)
+
+
+def test_every_step_above_20_counts_as_20() -> None:
+    """However long its number is; 0 and names are no steps."""
+    told = [
+        f.CheckoutStep(time=T, source="shop", id=f"e{n}", customer_id="ann", cart_id=f"k{n}", step=step)
+        for n, step in enumerate(("021", "9" * 100, "000", "payment", "1"))
+    ]  # fmt: skip
+    found = kpis(told)["checkout_step_conversion"]
+    assert found == {("1",): 2 / 3} | {(str(step),): 1.0 for step in range(2, 20)}
+
+
+def test_a_refund_lowers_the_window_of_its_order() -> None:
+    """From its instant on, and not the millisecond before; a window that begins after the order knows nothing of it."""
+    told: list[Fact] = [
+        order(1, "ann", 100, 1_000),
+        f.OrderRefunded(time=T, source="shop", id="r", refund_id="r", order_id="o1", customer_id="ann", amount_minor=400, currency="EUR"),
+    ]  # fmt: skip
+    assert [kpis(told, t)["net_revenue"]["EUR",] for t in (T - 1, T)] == [10.0, 6.0]
+    assert kpis(told)["gross_revenue"]["EUR",] == 10.0
+    assert {"net_revenue", "refund_rate"}.isdisjoint(kpis(told, w=30 * DAY))
+
+
 @pytest.mark.parametrize(("late", "paid", "still"), [(0, 1.0, 0), (1, 0.0, 0), (None, 0.0, 1)])
 def test_a_trial_converts_up_to_14_days_after_its_end(late: int | None, paid: float, still: int) -> None:
     """To the millisecond; a trial that is not over yet is marked as open, one whose time has passed is not."""
