@@ -43,6 +43,7 @@ class Shares:
         self._all = channels_of_none
         begun = [cost for cost in costs if cost.start < t]
         self._winning = [cost for cost in begun if cost.category in ACQUISITION]
+        self._channels = {cost.channel for cost in self._winning}
         self._edges = sorted({edge for cost in self._winning for edge in (cost.start, min(cost.end, t + 1))})
         self._won: Counter[tuple[int, str]] = Counter()
         self._active: Counter[int] = Counter()
@@ -61,7 +62,8 @@ class Shares:
     def count(self, one: Bought) -> None:
         """A customer who may bear a share; all are to be counted, once each, before the first is asked for."""
         segment = bisect_right(self._edges, one.first)
-        self._won[segment, one.channel] += 1
+        if one.channel in self._channels:
+            self._won[segment, one.channel] += 1
         self._won[segment, ""] += 1
         self._active.update(one.months)
 

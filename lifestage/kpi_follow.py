@@ -15,8 +15,9 @@ from lifestage.identity import HOLDING
 from lifestage.keys import COMPANY
 from lifestage.kpi_contribute import Bought, Spreads, Sums, bought, company, contribute
 from lifestage.kpi_costs import Shares
-from lifestage.kpi_formulas import Found, bounded, summary
+from lifestage.kpi_formulas import Found, summary
 from lifestage.kpi_gather import NONE, Cost, Gather, Span
+from lifestage.kpi_labels import bounded, divided
 from lifestage.kpi_path import Step, stand, walk
 from lifestage.kpi_worth import Worths
 from lifestage.moments import parse
@@ -95,7 +96,7 @@ def found_in(facts: Iterable[Fact], rules: Rules, span: Span) -> Found:
     groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for name, label, value in [*told.spreads, *_worths(worths, told.bought)]:
         groups[name, label].append(value)
-    shown, costs = bounded(sums, told.costs)
+    shown, costs = bounded(*divided(sums), told.costs)
     return Found(shown, costs, {group: summary(sorted(one), len(one)) for group, one in groups.items()}, span)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
@@ -10,12 +9,10 @@ from typing import NamedTuple
 
 from lifestage.kpi_contribute import BY_CHANNEL, Sums
 from lifestage.kpi_costs import spent
-from lifestage.kpi_gather import OTHER, Cost, Span
+from lifestage.kpi_gather import Cost, Span
 from lifestage.kpi_names import Unit
 from lifestage.money import DIGITS
 
-VALUES_MAX = 20
-"""Values of a label that events name freely; the most frequent stay, the rest is `other`."""
 Labels = tuple[str, ...]
 
 
@@ -140,33 +137,3 @@ def summary(values: Iterable[int], n: int) -> Summary:
         if at == top:
             p90 = value
     return Summary(n, Fraction(total, n), Fraction(middle, 2), Fraction(p90))
-
-
-def bounded(sums: Sums, costs: Sequence[Cost]) -> tuple[Sums, list[Cost]]:
-    """The same with at most `VALUES_MAX` values of each label that events name freely; what is left over is `other`.
-
-    Of costs only those go there whose customers do: what a channel cost that brought nobody is borne by nobody.
-    """
-    free = {"sessions_by_source": 2, "social_engagement": 1}
-    kept: dict[str, set[Labels]] = {}
-    by_channel: Counter[Labels] = Counter()
-    for name in free:
-        kept[name] = _most(Counter({key[1:]: n for key, n in sums.items() if key[0] == name}))
-    for key, n in sums.items():
-        if key[0].endswith(BY_CHANNEL):
-            by_channel[key[1:]] += n
-    channels = _most(by_channel)
-    found: Sums = Counter()
-    for key, n in sums.items():
-        name, labels = key[0], key[1:]
-        if name in free and labels not in kept[name]:
-            labels = (OTHER,) * free[name]
-        elif name.endswith(BY_CHANNEL) and labels not in channels:
-            labels = (OTHER,)
-        found[name, *labels] += n
-    over = by_channel.keys() - channels
-    return found, [cost._replace(channel=OTHER) if (cost.channel,) in over else cost for cost in costs]
-
-
-def _most(counts: Counter[Labels]) -> set[Labels]:
-    return {labels for labels, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:VALUES_MAX]}

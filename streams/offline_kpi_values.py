@@ -9,12 +9,24 @@ from typing import NamedTuple
 
 from lifestage.kpi_contribute import Bought
 from lifestage.kpi_costs import Shares
-from lifestage.kpi_formulas import Found, Row, Summary, bounded, summary
+from lifestage.kpi_formulas import Found, Row, Summary, summary
 from lifestage.kpi_gather import NONE, Span
+from lifestage.kpi_labels import bounded
 from lifestage.kpi_worth import Worths
 from lifestage.kpis import DEFINITIONS
 from streams.offline import Result, Shown
-from streams.offline_kpis import BOUGHT, COST, SINGLE, bought_in, cost_in, group_in, single_record, value_in
+from streams.offline_kpis import (
+    BOUGHT,
+    COST,
+    NAMED,
+    SINGLE,
+    bought_in,
+    cost_in,
+    group_in,
+    named_in,
+    single_record,
+    value_in,
+)
 from streams.offline_merge import merged
 from streams.offline_read import TELL_EVERY
 
@@ -60,7 +72,7 @@ def values(result: Result, span: Span, by_channel: bool, shown: Shown) -> Values
             spool.add(single_record(name, one.currency, round(worth)))
     runs = spool.runs()[0]
     spreads.update(_summaries(lambda: merged(runs, result.folder / "worths-merged")))
-    sums, bounded_costs = bounded(result.sums, costs)
+    sums, bounded_costs = bounded(result.sums, lambda: map(named_in, _of(result, NAMED)), costs)
     found = Found(sums, bounded_costs, spreads, span)
     rows = {}
     for definition in DEFINITIONS:
@@ -73,7 +85,11 @@ def values(result: Result, span: Span, by_channel: bool, shown: Shown) -> Values
 
 
 def _of(result: Result, kind: bytes) -> Iterator[bytes]:
-    return (record for record in result.records() if record.startswith(kind))
+    for record in result.records():
+        if record > kind:
+            if not record.startswith(kind):
+                return
+            yield record
 
 
 def _buyers(result: Result) -> Iterator[Bought]:

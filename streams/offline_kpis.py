@@ -13,13 +13,16 @@ from lifestage.keys import COMPANY
 from lifestage.kpi_contribute import Bought, Sums
 from lifestage.kpi_follow import Following, Told, Walked
 from lifestage.kpi_gather import Cost, Span
+from lifestage.kpi_labels import Key, place_of
 from streams.offline_fold import Folded, instants
 from streams.offline_read import TELL_EVERY, Tell
 from streams.offline_records import by_customer
 from streams.offline_spill import Spool
 
-COST, SINGLE, BOUGHT = b"c", b"s", b"w"
-"""How records begin: of costs, of single values, of what customers bought."""
+COST, NAMED, SINGLE, BOUGHT = b"c", b"n", b"s", b"w"
+"""How records begin, in their order: of costs, of sums whose labels events name, of single values, of what customers bought."""
+LABEL_SIZE = 512
+"""Bytes that a sum takes in memory."""
 _SHIFT = 1 << 63
 _encode = msgspec.msgpack.Encoder().encode
 cost_in = msgspec.msgpack.Decoder(Cost).decode
@@ -42,11 +45,25 @@ def value_in(record: bytes) -> int:
     return int.from_bytes(record[-8:], "big") - _SHIFT
 
 
-class KpiFolding:
-    """Follows persons up to the end of a window, and sums up what KPIs need of them. Records go to `told`."""
+def named_record(key: Key, n: int) -> bytes:
+    """A sum whose labels events name, by `place_of` it."""
+    place = place_of(key) or ()
+    return NAMED + "\0".join((*place, key[0])).encode() + b"\0" + n.to_bytes(8, "big")
 
-    def __init__(self, rules: Rules, span: Span, told: Spool) -> None:
+
+def named_in(record: bytes) -> tuple[Key, int]:
+    """The sum in a record, with its labels."""
+    _, *labels, name = record[1:-9].decode().split("\0")
+    return (name, *labels), int.from_bytes(record[-8:], "big")
+
+
+class KpiFolding:
+    """Follows persons up to the end of a window, and sums up what KPIs need of them. Records go to `told`; so do sums whose
+    labels events name, whenever all sums are more than fit into `memory` (bytes), and at the end."""
+
+    def __init__(self, rules: Rules, span: Span, told: Spool, memory: int) -> None:
         self._rules, self._span, self._told = rules, span, told
+        self._room = memory // LABEL_SIZE
         self._tally = Walked()
         self._sums: Sums = Counter()
         self._customers = 0
@@ -70,7 +87,10 @@ class KpiFolding:
                     done, changes = 0, tally.count
             self._customers += not key.startswith(COMPANY)
             self._keep(following.finish(self._sums))
+            if len(self._sums) > self._room:
+                self._spill()
         tell(done, tally.count - changes)
+        self._spill()
         told = self._told.runs(keep)[0]
         return Folded(self._customers, tally.outcomes, [tally.population], [Counter()], Counter(), told, self._sums)
 
@@ -81,3 +101,11 @@ class KpiFolding:
             self._told.add(single_record(name, label, value))
         for one in told.bought:
             self._told.add(BOUGHT + _encode(one))
+
+    def _spill(self) -> None:
+        named = [(key, n) for key, n in self._sums.items() if place_of(key) is not None]
+        for key, n in named:
+            self._told.add(named_record(key, n))
+            del self._sums[key]
+        # those that stay are few: their labels are stages, months, currencies, steps
+        self._room = max(self._room, 2 * len(self._sums))

@@ -115,7 +115,7 @@ class Hand:
             come = merged(work.moved, self._folder / f"come-{part}", job.fan_in)
             records = heapq.merge(records, come)
         if job.span is not None:
-            return KpiFolding(self._rules[0], job.span, told).fold(records, tell, job.keep)
+            return KpiFolding(self._rules[0], job.span, told, job.memory // 2).fold(records, tell, job.keep)
         return Folding(self._rules, job.names, end, told).fold(records, tell, job.keep)
 
     def _moves(self, part: int, runs: Sequence[Run]) -> dict[bytes, Move]:

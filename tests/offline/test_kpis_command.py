@@ -28,6 +28,7 @@ from lifestage.kpis import DEFINITIONS
 from streams.doorway import decoder_of
 from streams.offline import working
 from streams.offline_kpi_values import values
+from streams.offline_kpis import NAMED, named_in
 from streams.offline_work import Job
 from streams.rules import rules_with
 from tests.core.cdnow import FILE
@@ -39,7 +40,6 @@ from tests.offline.some_events import some_event
 
 SETTINGS = Settings()
 CLM5 = sheet_of("clm5").plan
-MB = 1 << 20
 
 
 @pytest.fixture
@@ -174,6 +174,29 @@ def test_several_processes_give_what_one_gives(tmp_path: Path) -> None:
     alone = offline([file], job, 1)
     assert len(alone) > 20
     assert offline([file], job, 2) == alone
+
+
+def test_labels_that_events_name_take_no_more_memory_than_there_is(tmp_path: Path) -> None:
+    """600 sources in memory for three sums: what is summed goes to disk again and again, and the 20 most frequent are exact."""
+    count = {f"spam-{n:03}": 1 + (n % 97 == 0) * n for n in range(600)}
+    told = [
+        event(id=f"{source}-{n}", customer_id=f"{n % 7}-{source}", session_id=f"s{n}", context={"source": source})
+        for source, times in count.items() for n in range(times)
+    ]  # fmt: skip
+    Random(1).shuffle(told)
+    file = tmp_path / "all.jsonl"
+    file.write_bytes(b"\n".join(json.dumps(one).encode() for one in told))
+    job = Job(SETTINGS, (CLM5,), until=START + 90 * DAY + 1, span=Span(START, START + 90 * DAY), memory=3_072)
+    often = sorted(count, key=lambda source: (-count[source], source))[:20]
+    expected = {(source, "none"): count[source] for source in often}
+    expected["other", "other"] = sum(count.values()) - sum(expected.values())
+    for processes in (1, 2):
+        rows = offline([file], job, processes)["traffic_by_source"]
+        assert {row.labels: row.value for row in rows} == expected
+    with working(job, [str(file)], Lines(), 1, 2_000) as result:
+        assert {key[0] for key in result.sums} & {"sessions_by_source"} == set()
+        named = [named_in(record) for record in result.records() if record.startswith(NAMED)]
+        assert sum(key == ("sessions_by_source", often[0], "none") for key, _ in named) > 1
 
 
 # -- the command -------------------------------------------------------------------------------------------------

@@ -1,0 +1,65 @@
+"""Label values that events name freely: of each label the most frequent are shown, the rest is `other`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+from lifestage.kpi_contribute import BY_CHANNEL, Sums
+from lifestage.kpi_gather import OTHER, Cost
+
+VALUES_MAX = 20
+"""Values of a label that events name freely; the most frequent stay, the rest is `other`."""
+FREE = ("sessions_by_source", "social_engagement")
+"""Sums whose labels events name freely, beside those by channel."""
+Labels = tuple[str, ...]
+Key = tuple[str, ...]
+"""The name of a sum and its label values."""
+Named = Callable[[], Iterable[tuple[Key, int]]]
+"""Gives sums whose labels events name freely, as often as asked; those of one `place_of` follow each other."""
+
+
+def place_of(key: Key) -> Key | None:
+    """By what label values are counted, and these: by the sum, but channels of all sums together. None: they are not free."""
+    if key[0].endswith(BY_CHANNEL):
+        return BY_CHANNEL, *key[1:]
+    return key if key[0] in FREE else None
+
+
+def divided(sums: Sums) -> tuple[Sums, Named]:
+    """Sums without free labels, and those with them."""
+    free = sorted((place, key, n) for key, n in sums.items() if (place := place_of(key)) is not None)
+    plain = Counter({key: n for key, n in sums.items() if place_of(key) is None})
+    return plain, lambda: ((key, n) for _, key, n in free)
+
+
+def bounded(plain: Sums, named: Named, costs: Sequence[Cost]) -> tuple[Sums, list[Cost]]:
+    """All sums with at most `VALUES_MAX` values of each free label; what is left over is added up as `other`. Exact: `named`
+    is gone through twice, and never held.
+
+    Of costs only those go there whose customers do: what a channel cost that brought nobody is borne by nobody.
+    """
+    kept = _most(named())
+    spent, over = {cost.channel for cost in costs}, set()
+    found: Sums = Counter(plain)
+    for key, n in named():
+        place = place_of(key)
+        if place is None or place in kept:
+            found[key] += n
+            continue
+        found[key[0], *(OTHER for _ in key[1:])] += n
+        if place[0] == BY_CHANNEL and place[1] in spent:
+            over.add(place[1])
+    return found, [cost._replace(channel=OTHER) if cost.channel in over else cost for cost in costs]
+
+
+def _most(named: Iterable[tuple[Key, int]]) -> set[Key | None]:
+    best: dict[str, list[tuple[int, Key]]] = {}
+    for place, group in groupby(named, key=lambda pair: place_of(pair[0])):
+        if place is not None:
+            theirs = best.setdefault(place[0], [])
+            theirs.append((-sum(n for _, n in group), place))
+            if len(theirs) > 50 * VALUES_MAX:
+                theirs[:] = sorted(theirs)[:VALUES_MAX]
+    return {place for theirs in best.values() for _, place in sorted(theirs)[:VALUES_MAX]}
