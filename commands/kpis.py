@@ -58,7 +58,7 @@ def run(
     if not files or at is None:
         raise typer.BadParameter("name files, or - for stdin" if not files else "--at TIME says as of when")
     if by not in (None, "channel"):
-        raise OptionError(f"--by {by}: expected channel")
+        raise OptionError(f"--by {by!r}: expected channel")
     end = _at(at)
     span = Span(end - _length(window), end)
     began = time.monotonic()

@@ -40,9 +40,12 @@ def lines(found: Values, sheet: Sheet, span: Span) -> Iterator[str]:
     plan = sheet.plan
     yield f"as of {iso(span.end)}, over {duration(span.end - span.begin)}, plan {plan.id} version {plan.version}"
     stages = {label.name: (written.stage.name, label.target) for written in sheet.stages for label in written.kpis}
+    ladder = sorted(plan.stages, key=lambda stage: (stage.rank is None, stage.rank))
+    places = {stage.name: at for at, stage in enumerate(ladder)}
     table = [("kpi", "value", "unit", "n", "stage", "target")]
     for one in DEFINITIONS:
-        for row in found.rows.get(one.name, ()):
+        rows = found.rows.get(one.name, [])
+        for row in sorted(rows, key=lambda row: places[row.labels[0]]) if one.labels[:1] == ("stage",) else rows:
             stage, target = stages.get(one.name, (one.stage, None))
             table.append(_cells(one, row, stage, target))
     widths = [max(len(line[at]) for line in table) for at in range(len(table[0]))]

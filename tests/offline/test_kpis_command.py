@@ -276,6 +276,21 @@ def test_a_person_reads_a_table(kpis: Callable[..., Result]) -> None:
     assert "2 events" in done.stderr
 
 
+def test_a_funnel_is_told_from_its_top(kpis: Callable[..., Result]) -> None:
+    """Stages stand in the order of the plan's ranks, those without a rank after them."""
+    write(
+        "e.jsonl",
+        event("order.completed", time="2024-03-20T00:00:00Z"),
+        event("order.completed", id="e2", order_id="o2", customer_id="bob", time="2023-03-20T00:00:00Z"),
+        event("lead.captured", id="e3", customer_id="eve", time="2024-03-20T00:00:00Z"),
+    )
+    told = [line.split()[0] for line in kpis("e.jsonl", "--at", "2024-04-01").stdout.splitlines()]
+    assert [name for name in told if "{" in name and name.startswith(("stage_counts", "funnel"))] == [
+        "stage_counts{acquisition}", "stage_counts{conversion}", "stage_counts{churned}",
+        "funnel{reach}", "funnel{acquisition}", "funnel{conversion}",
+    ]  # fmt: skip
+
+
 def test_costs_by_channel(kpis: Callable[..., Result]) -> None:
     """`--by channel` divides each channel's cost by its own customers: February has 29 days, all of them in the window."""
     write(
@@ -301,7 +316,7 @@ def test_costs_by_channel(kpis: Callable[..., Result]) -> None:
         (("--at", "2024-03-01", "--window", "many"), "--window 'many': "),
         (("--at", "2024-03-01", "--window", "0d"), "--window '0d': expected a length of time above 0"),
         (("--at", "2024-03-01", "--window", "-5d"), "--window '-5d': "),
-        (("--at", "2024-03-01", "--by", "country"), "--by country: expected channel"),
+        (("--at", "2024-03-01", "--by", "country"), "--by 'country': expected channel"),
         (("--at", "2024-03-01", "--plan", "klm5"), "no plan 'klm5'; did you mean 'clm5'?"),
     ],
 )
