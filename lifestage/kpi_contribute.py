@@ -63,15 +63,20 @@ class Orders:
         ]  # fmt: skip
         self.standing = [order for order in self.placed if fell_at(order, t) is None]
         self.times = sorted(_placed(order) for order in self.standing)
+        self.placed_times = sorted(_placed(order) for order in self.placed)
         self.t = t
 
     def any_in(self, begin: int, end: int) -> bool:
         """Whether a standing order was placed in [begin, end]."""
-        return bisect_left(self.times, begin) < bisect_right(self.times, end)
+        return _any_in(self.times, begin, end)
 
     def active(self) -> bool:
         """Whether there is one in the 90 days up to the instant."""
         return self.any_in(self.t - ACTIVE_MS + 1, self.t)
+
+
+def _any_in(times: list[int], begin: int, end: int) -> bool:
+    return bisect_left(times, begin) < bisect_right(times, end)
 
 
 def _placed(order: Order) -> int:
@@ -229,7 +234,7 @@ def _trial(trial: Trial, span: Span, purchases: list[int], sums: Sums) -> None:
 def _cart(cart: Cart, span: Span, orders: Orders, sums: Sums) -> None:
     if span.has(cart.first):
         end = cart.last + CART_MS
-        ordered = any(cart.first <= _placed(order) <= end for order in orders.placed)
+        ordered = _any_in(orders.placed_times, cart.first, end)
         if ordered or end <= span.end:
             sums[("carts",)] += 1
             sums[("carts_abandoned",)] += not ordered
