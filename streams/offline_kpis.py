@@ -23,38 +23,46 @@ COST, NAMED, SINGLE, BOUGHT = b"c", b"n", b"s", b"w"
 """How records begin, in their order: of costs, of sums whose labels events name, of single values, of what customers bought."""
 LABEL_SIZE = 512
 """Bytes that a sum takes in memory."""
-_SHIFT = 1 << 63
+_WIDTH = 16
+"""Bytes of a number: what many of the greatest amounts add up to does not fit into 8."""
+_SHIFT = 1 << (8 * _WIDTH - 1)
 _encode = msgspec.msgpack.Encoder().encode
 cost_in = msgspec.msgpack.Decoder(Cost).decode
-bought_in = msgspec.msgpack.Decoder(Bought).decode
+_encode_bought = msgspec.json.Encoder().encode  # msgpack has no greater number than 64 bits hold
+bought_in = msgspec.json.Decoder(Bought).decode
+
+
+def bought_record(one: Bought) -> bytes:
+    """What a customer bought, by key; `bought_in` reads it, less its first byte."""
+    return BOUGHT + _encode_bought(one)
 
 
 def single_record(name: str, label: str, value: int) -> bytes:
     """A single value, by (name, label, value)."""
-    return b"%b%b\0%b\0%b" % (SINGLE, name.encode(), label.encode(), (value + _SHIFT).to_bytes(8, "big"))
+    return b"%b%b\0%b\0%b" % (SINGLE, name.encode(), label.encode(), (value + _SHIFT).to_bytes(_WIDTH, "big"))
 
 
 def group_in(record: bytes) -> tuple[str, str]:
     """Name and label of a single value."""
-    name, label = record[1:-9].split(b"\0")
+    name, label = record[1 : -_WIDTH - 1].split(b"\0")
     return name.decode(), label.decode()
 
 
 def value_in(record: bytes) -> int:
     """The single value in a record."""
-    return int.from_bytes(record[-8:], "big") - _SHIFT
+    return int.from_bytes(record[-_WIDTH:], "big") - _SHIFT
 
 
 def named_record(key: Key, n: int) -> bytes:
     """A sum whose labels events name, by `place_of` it."""
     place = place_of(key) or ()
-    return NAMED + "\0".join((*place, key[0])).encode() + b"\0" + n.to_bytes(8, "big")
+    return NAMED + "\0".join((*place, key[0])).encode() + b"\0" + n.to_bytes(_WIDTH, "big")
 
 
 def named_in(record: bytes) -> tuple[Key, int]:
     """The sum in a record, with its labels."""
-    _, *labels, name = record[1:-9].decode().split("\0")
-    return (name, *labels), int.from_bytes(record[-8:], "big")
+    _, *labels, name = record[1 : -_WIDTH - 1].decode().split("\0")
+    return (name, *labels), int.from_bytes(record[-_WIDTH:], "big")
 
 
 class KpiFolding:
@@ -100,7 +108,7 @@ class KpiFolding:
         for name, label, value in told.spreads:
             self._told.add(single_record(name, label, value))
         for one in told.bought:
-            self._told.add(BOUGHT + _encode(one))
+            self._told.add(bought_record(one))
 
     def _spill(self) -> None:
         named = [(key, n) for key, n in self._sums.items() if place_of(key) is not None]

@@ -324,7 +324,7 @@ def test_a_cohort_is_judged_at_the_last_instant_of_a_month(ms: int, kept: float)
 
 
 def test_names_that_events_choose_are_bounded() -> None:
-    """100,000 sources give 20 labels and the rest; what could be an address is no label."""
+    """Two hundred sources give 20 labels and the rest; what could be an address is no label."""
     told = [
         f.WebVisit(time=T, source="web", id=f"v{n}", anonymous_id=f"a{n % 50}", url="/", session_id=f"s{n}",
                    context=Context(source="often" if n % 2 else f"spam-{n}" if n % 3 else "ann@example.com", medium="x"))

@@ -21,6 +21,7 @@ from commands.progress import Lines
 from config.plan_files import sheet_of
 from config.settings import Settings
 from lifestage.facts import Fact
+from lifestage.kpi_contribute import Bought
 from lifestage.kpi_follow import found_in
 from lifestage.kpi_formulas import Row
 from lifestage.kpi_gather import Span
@@ -28,7 +29,7 @@ from lifestage.kpis import DEFINITIONS
 from streams.doorway import decoder_of
 from streams.offline import working
 from streams.offline_kpi_values import values
-from streams.offline_kpis import NAMED, named_in
+from streams.offline_kpis import NAMED, bought_in, bought_record, named_in, single_record, value_in
 from streams.offline_work import Job
 from streams.rules import rules_with
 from tests.core.cdnow import FILE
@@ -122,12 +123,12 @@ def test_real_purchases_give_the_numbers_of_a_count_by_hand(
 # -- the pipeline ------------------------------------------------------------------------------------------------
 
 
-def offline(files: list[Path], job: Job, processes: int) -> dict[str, list[Row]]:
+def offline(files: list[Path], job: Job, processes: int, by_channel: bool = False) -> dict[str, list[Row]]:
     """The rows of all KPIs that files give."""
     assert job.span is not None
     shown = Lines()
     with working(job, [str(file) for file in files], shown, processes, 2_000) as result:
-        return values(result, job.span, by_channel=False, shown=shown).rows
+        return values(result, job.span, by_channel=by_channel, shown=shown).rows
 
 
 MORE = ("cost.recorded", "ad.click", "cart.updated", "feedback.received", "ticket.created", "ticket.solved",
@@ -164,6 +165,9 @@ def test_files_give_what_the_core_gives(seed: int, window: int, day: int) -> Non
         file.write_bytes(b"\n".join(told))
         assert offline([file], job, 1) == expected
         assert offline([file], job._replace(memory=2_000, fan_in=2), 1) == expected
+        expected |= {one.name: one.by_channel.rows(found, one.unit) for one in DEFINITIONS if one.by_channel}
+        by_channel = offline([file], job, 1, by_channel=True)
+        assert by_channel == {name: theirs for name, theirs in expected.items() if theirs}
 
 
 def test_several_processes_give_what_one_gives(tmp_path: Path) -> None:
@@ -246,6 +250,20 @@ def test_currencies_are_not_mixed_and_who_has_none_is_absent(kpis: Callable[...,
     assert found["refund_rate"] == {"EUR": 0.4, "JPY": 0.0}
     assert found["gross_revenue"] == {"EUR": 10.0, "JPY": 1500.0}
     assert {"crr", "cac", "nps", "open_rate", "visitors"}.isdisjoint(found)
+
+
+def test_the_greatest_amounts_add_up(kpis: Callable[..., Result]) -> None:
+    """A customer with many orders of the greatest amount there is: more minor units than 63 bits hold; nor are 64 too many."""
+    orders, great = 10_000, "10000000000000.00"
+    write("e.jsonl", *(event("order.completed", id=f"e{n}", order_id=f"o{n}", total=great, tax=..., items=...) for n in range(orders)))  # fmt: skip
+    done = kpis("e.jsonl", "--at", "2024-03-01", "--json")
+    assert done.exit_code == 0, done.exception
+    found = json.loads(done.stdout)
+    assert found["clv_1"]["EUR"] == found["clv_3"]["EUR"] == dict.fromkeys(("mean", "median", "p90"), 1e17)
+    assert found["gross_revenue"] == {"EUR": 1e17}
+    one = Bought("ann", "EUR", 1, 1 << 70, 1 << 69, 1 << 68, 0, "direct", (1, 2), True)
+    assert bought_in(bought_record(one)[1:]) == one
+    assert value_in(single_record("clv_1", "EUR", -(1 << 70))) == -(1 << 70)
 
 
 def test_one_person_by_several_ids_counts_once_and_blocked_ids_bind_nobody(kpis: Callable[..., Result]) -> None:
