@@ -116,6 +116,7 @@ def _traffic(found: Gather, channel: str, sums: Sums) -> None:
     if found.visited:
         sums[("visitors",)] += 1
         sums[("visitors_who_became_leads",)] += bool(leads)
+        sums[("sessions",)] += 0
     for session in found.sessions.values():
         if span.has(session.began):
             sums[("sessions",)] += 1

@@ -29,7 +29,7 @@ Whoever is *active* has a standing order in (t − 90 d, t], whatever W is; a *c
 window. An order stands at t unless it was cancelled or refunded in full by then; one that a plan says is too small counts for nothing.
 
 **Values.** Ratios are 0–1, times seconds, money major units, computed in whole minor units and rounded half to even when it is divided. Where there is no
-denominator there is no value. Currencies are never mixed: money is told by currency. A statistic is `mean`, `median` (of an even number the mean of the two in
+denominator there is no value; a count is 0 where there are some among whom none is found, and has no value where there is nobody. Currencies are never mixed: money is told by currency. A statistic is `mean`, `median` (of an even number the mean of the two in
 the middle) or `p90` (the least that nine in ten do not exceed). Lifetime values are rounded to the minor unit for each customer first.
 
 **Who counts.** Persons, not ids: who came by several ids counts once. Test events, and visits, clicks and other acts of bots and machines, do not count. What a

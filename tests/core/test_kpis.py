@@ -256,16 +256,30 @@ def test_a_referrer_from_elsewhere_is_not_direct(referrer: str | None, origin: t
 
 
 def test_none_of_those_there_are_is_zero() -> None:
-    """Customers of whom none is new, visitors of whom none is a lead, orders of which none stands: 0, and nothing is divided by it."""
+    """Customers of whom none is new, visitors without a session of whom none is a lead, orders of which none stands: 0, and nothing is divided by it."""
     told: list[Fact] = [
         order(1, "ann", 0, 1_000), order(2, "bob", 170, 500),
         f.OrderCancelled(time=T, source="shop", id="x", customer_id="bob", order_id="o2"),
         f.WebVisit(time=T, source="web", id="v", customer_id="ann", url="/"),
     ]  # fmt: skip
     found = kpis(told, w=30 * DAY)
-    assert [found[name][()] for name in ("new_customers", "leads", "lead_conversion_rate", "visitors")] == [0, 0, 0, 1]
+    assert [found[name][()] for name in ("new_customers", "leads", "sessions", "lead_conversion_rate", "visitors")] == [
+        0,
+        0,
+        0,
+        0,
+        1,
+    ]
     assert [found[name]["EUR",] for name in ("orders", "net_revenue", "gross_revenue")] == [0, 0, 5]
-    assert {"aov", "lead_quality", "referred_share", "support_assisted_conversion", "refund_rate"}.isdisjoint(found)
+    assert {
+        "aov",
+        "lead_quality",
+        "direct_share",
+        "engagement_depth",
+        "referred_share",
+        "support_assisted_conversion",
+        "refund_rate",
+    }.isdisjoint(found)
 
 
 def test_every_step_above_20_counts_as_20() -> None:
