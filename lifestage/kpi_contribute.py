@@ -215,7 +215,7 @@ def _lead(lead: Lead, span: Span, orders: Orders, sums: Sums) -> None:
         end = lead.captured + LEAD_MS
         bought = orders.any_in(lead.captured, min(end, span.end))
         sums[("leads_who_bought",)] += bought
-        sums[("leads_open",)] += not bought and end > span.end
+        sums[("leads_open",)] += not bought and not span.is_over(end)
 
 
 def _trial(trial: Trial, span: Span, purchases: list[int], sums: Sums) -> None:
@@ -229,14 +229,14 @@ def _trial(trial: Trial, span: Span, purchases: list[int], sums: Sums) -> None:
     paid = paid or (trial.converted is not None and trial.started <= trial.converted <= until)
     sums[("trials",)] += 1
     sums[("trials_paid",)] += paid
-    sums[("trials_open",)] += not paid and (end is None or end > span.end)
+    sums[("trials_open",)] += not paid and (end is None or not span.is_over(end))
 
 
 def _cart(cart: Cart, span: Span, orders: Orders, sums: Sums) -> None:
     if span.has(cart.first):
         end = cart.last + CART_MS
         ordered = _any_in(orders.placed_times, cart.first, end)
-        if ordered or end <= span.end:
+        if ordered or span.is_over(end):
             sums[("carts",)] += 1
             sums[("carts_abandoned",)] += not ordered
     if span.has(cart.checkout):

@@ -58,6 +58,12 @@ class Span(NamedTuple):
 
     begin: int
     end: int
+    ripe: int | None = None
+    """A time that is over by then, ms, is over; None: by the window's end. What has longer may still come about."""
+
+    def is_over(self, deadline: int) -> bool:
+        """Whether nothing can come about any more that had to by an instant."""
+        return deadline <= (self.end if self.ripe is None else self.ripe)
 
     def has(self, time: int | None) -> bool:
         """Whether an instant is in it."""

@@ -1,0 +1,186 @@
+"""KPI sums by day: what persons add to them, from which day on, and what they come to over the last days.
+
+A day is a UTC day, counted since 1970. KPIs are as of the end of the present day D over the window of the days D − W + 1 .. D.
+Two kinds of entries make them. A *flow* belongs to its day, and counts while that is in the window. A *level*, whose name
+begins with `LEVEL`, counts from its day on for good; what ceases to hold has an entry with the opposite amount. Both may lie
+in the future, and wait for their day. Flows and levels of one name are one sum.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from lifestage.kpi_contribute import Sums
+from lifestage.kpi_gather import OTHER, Span
+from lifestage.kpi_labels import place_of
+from lifestage.moments import DAY_MS
+
+Name = tuple[str, ...]
+"""The name of a sum and its label values; with `LEVEL` before it the entry is a level."""
+Entry = tuple[Name, int, int]
+"""Name, day, amount."""
+Entries = list[Entry]
+Section = tuple[int, int]
+"""`BASE`, `FLOWS` or `LEVELS`, and the day."""
+BASE, FLOWS, LEVELS = 0, 1, 2
+LEVEL = "~"
+PLACES_MAX = 50
+"""Values that are told apart in a partition of each label that events name freely: first come; the rest is `other` for good."""
+
+
+def day_of(ms: int) -> int:
+    """The day of an instant."""
+    return ms // DAY_MS
+
+
+def end_of_day(day: int) -> int:
+    """The last instant of a day, ms."""
+    return (day + 1) * DAY_MS - 1
+
+
+def whole_days(day: int, window: int) -> Span:
+    """The window of so many days up to the end of one, of which it is not known how much is over."""
+    return Span(end_of_day(day - window), end_of_day(day), end_of_day(day - 1))
+
+
+def level(name: Name) -> Name:
+    """The name of a level that adds to a sum."""
+    return LEVEL + name[0], *name[1:]
+
+
+def differences(days: Iterable[int], sums_at: Callable[[int], Sums]) -> Entries:
+    """Levels that say on each day what a function of the day says, from the first of the days on. `days`: at which it may
+    change."""
+    found: Entries = []
+    before: Sums = Counter()
+    for day in sorted(set(days)):
+        sums = sums_at(day)
+        for name in before.keys() | sums.keys():
+            amount = sums[name] - before[name]
+            if amount:
+                found.append((level(name), day, amount))
+        before = sums
+    return found
+
+
+class Days:
+    """What a partition's persons add, and its sums as of the end of the present day, which never goes back."""
+
+    def __init__(self, window: int, day: int) -> None:
+        self.window, self.day = window, day
+        self.levels: dict[int, dict[Name, int]] = {}
+        """Levels to come, by their day, under the names of their sums."""
+        self.base: dict[Name, int] = {}
+        """Levels that have come."""
+        self.flows: dict[int, dict[Name, int]] = {}
+        """Of the window and to come, by their day."""
+        self.late: dict[tuple[Name, int], int] = {}
+        """What was added and is not in the three above yet; names as they were given, but for free labels."""
+        self.places: dict[Name, None] = {}
+        """The label values that are told apart, each with what counts them (`kpi_labels.place_of`)."""
+        self.changed: set[Section] = set()
+        """What of them differs from what it was when this was last emptied."""
+        self._told_apart: Counter[str] = Counter()
+        self._sums: dict[Name, int] = {}
+        self._names: dict[Name, tuple[Name, Name, bool]] = {}
+        """Name as given → as it is kept, its sum, and whether it is a level."""
+
+    def add(self, entries: Iterable[Entry], sign: int = 1) -> None:
+        """Count entries; with sign −1 take them back."""
+        today, begin = self.day, self.day - self.window
+        sums, late, names = self._sums, self.late, self._names
+        for given, day, amount in entries:
+            known = names.get(given)
+            name, plain, lasts = self._learn(given) if known is None else known
+            if day <= today:
+                if lasts:
+                    day = today  # noqa: PLW2901  # whatever was before is in the present alike
+                elif day <= begin:
+                    continue
+                sums[plain] = sums.get(plain, 0) + sign * amount
+            place = name, day
+            late[place] = late.get(place, 0) + sign * amount
+
+    def totals(self) -> Sums:
+        """The sums as of the end of the present day; none that is 0."""
+        return Counter({name: amount for name, amount in self._sums.items() if amount})
+
+    def turn(self, day: int) -> None:
+        """It is another day, unless it was that or later before."""
+        if day <= self.day:
+            return
+        self.settle()
+        sums = dict(self._sums)  # whoever reads them meanwhile sees the day before
+        for come in [at for at in self.levels if at <= day]:
+            for name, amount in self.levels.pop(come).items():
+                _add(self.base, name, amount)
+                sums[name] = sums.get(name, 0) + amount
+            self.changed |= {(LEVELS, come), (BASE, 0)}
+        for at in [at for at in self.flows if at <= day]:
+            flows = self.flows[at]
+            gone, counted = at <= day - self.window, self.day - self.window < at <= self.day
+            if gone:
+                del self.flows[at]
+                self.changed.add((FLOWS, at))
+            if gone is counted:
+                for name, amount in flows.items():
+                    sums[name] = sums.get(name, 0) + (-amount if gone else amount)
+        self._sums = {name: amount for name, amount in sums.items() if amount}
+        self.day = day
+
+    def settle(self) -> None:
+        """Put what was added where it belongs."""
+        for (name, day), amount in self.late.items():
+            if not amount:
+                continue
+            _, plain, lasts = self._names[name]
+            if not lasts:
+                if day <= self.day - self.window:
+                    continue
+                section, kept = (FLOWS, day), self.flows.setdefault(day, {})
+            elif day <= self.day:
+                section, kept = (BASE, 0), self.base
+            else:
+                section, kept = (LEVELS, day), self.levels.setdefault(day, {})
+            self.changed.add(section)
+            _add(kept, plain, amount)
+        self.late = {}
+
+    def recount(self) -> None:
+        """Add the sums up anew from what is kept."""
+        sums = Counter(self.base)
+        for day, flows in self.flows.items():
+            if self.day - self.window < day <= self.day:
+                sums.update(flows)
+        self._sums = sums
+        late, self.late = self.late, {}
+        self.add((name, day, amount) for (name, day), amount in late.items())
+
+    def name_place(self, place: Name) -> bool:
+        """Whether a label value is told apart: if it was before, or there is room."""
+        if place not in self.places:
+            if self._told_apart[place[0]] >= PLACES_MAX:
+                return False
+            self.places[place] = None
+            self._told_apart[place[0]] += 1
+        return True
+
+    def _learn(self, given: Name) -> tuple[Name, Name, bool]:
+        lasts = given[0].startswith(LEVEL)
+        plain = (given[0][1:], *given[1:]) if lasts else given
+        place = place_of(plain)
+        if place is not None and not self.name_place(place):
+            # not remembered: there may be any number of them
+            plain = plain[0], *(OTHER for _ in plain[1:])
+            given = level(plain) if lasts else plain
+        found = self._names[given] = given, plain, lasts
+        return found
+
+
+def _add(sums: dict[Name, int], name: Name, amount: int) -> None:
+    total = sums.get(name, 0) + amount
+    if total:
+        sums[name] = total
+    else:
+        del sums[name]
