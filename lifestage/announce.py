@@ -49,7 +49,7 @@ def move(
     id = _stand(profile, key, stage, at, hidden, rules, tally)
     profile.moves.append(Move(at, stage, profile.seq, id))
     if len(profile.moves) > 8:
-        _trim(profile, clock.time - rules.lateness)
+        _trim(profile, clock.time - rules.lateness, bool(rules.window) and not hidden)
     known = look if profile.newest is None or profile.newest <= at else rules.plan.look(profile, profile.newest)
     turn = settle(known, key, stage if known is look else rules.plan.stage_at(known, stage), rules)
     if hidden:
@@ -237,8 +237,9 @@ def leave(
     tally.change(document.envelope(change, id, at, key, cause, rules))
 
 
-def _trim(profile: Profile, horizon: int) -> None:
-    """Fold moves older than the horizon into sums; the last of them stays, as the stage to start from."""
+def _trim(profile: Profile, horizon: int, are_walked: bool) -> None:
+    """Fold moves older than the horizon into sums; the last of them stays, as the stage to start from. `are_walked`: KPIs
+    ask for the path."""
     moves = profile.moves
     last_old = -1
     for index, past in enumerate(moves):
@@ -252,4 +253,6 @@ def _trim(profile: Profile, horizon: int) -> None:
     for past, then in pairwise(moves[: last_old + 1]):
         first, times, spent = profile.before.get(past.stage or "", (past.at, 0, 0))
         profile.before[past.stage or ""] = (min(first, past.at), times + 1, spent + then.at - past.at)
+        if are_walked and then.at != past.at:
+            profile.walked.append((past.at, past.stage))
     del moves[:last_old]

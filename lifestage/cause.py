@@ -26,6 +26,8 @@ class Rules(NamedTuple):
     """Whether events with several ids link them."""
     new_anonymous: int = 0
     """Anonymous profiles that a source may bring into being in one minute, in one partition; 0: any number."""
+    window: int = 0
+    """Days of the window of the KPIs that are kept with the state; 0: none are."""
 
 
 class Clock(NamedTuple):

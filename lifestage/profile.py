@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from lifestage.kpi_kept import Kept
+
 DAY = 86_400_000
 
 FORMAT = 2
@@ -236,6 +238,11 @@ class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):
     """What is known of its ids; None while there is only one."""
     born: int = -1
     """Of an anonymous visitor, where new ones are bounded: the offset of the log record that made the profile."""
+    walked: list[tuple[int, str | None]] = []
+    """Of announced moves that fell out of `moves`, as far back as KPIs may ask: when, and the stage. Empty where none are
+    kept."""
+    kpi: Kept | None = None
+    """What KPIs need beside the ledger and the path; None where none are counted."""
 
 
 encode = msgspec.msgpack.Encoder().encode

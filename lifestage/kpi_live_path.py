@@ -1,0 +1,198 @@
+"""What one person's path through the stages adds to the sums while it is being made.
+
+The path is that of the moves as they were announced and still stand: one that a correction supersedes counts no more. Of an
+id that belongs to another nothing counts, as that one's path is the person's. A visitor whose moves are kept to ourselves
+has none to count, but stands in a stage all the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from lifestage.announce import is_hidden
+from lifestage.kpi_contribute import Sums
+from lifestage.kpi_days import LEVEL, Entries, Name, day_of, end_of_day
+from lifestage.kpi_gather import NONE
+from lifestage.kpi_live import Now
+from lifestage.kpi_months import end_of, month_of, name_of
+from lifestage.kpi_path import MONTHS, Step
+from lifestage.kpi_spread import spread
+from lifestage.moments import DAY_MS
+from lifestage.plan import Compiled
+from lifestage.profile import Move, Profile
+
+COHORT_FIRST, COHORT_RANKED = "cohort_first", "cohort_ranked"
+"""Persons by the month of their first move; by how many more of these stand in a ranked stage at the end of a month than at
+its begin. `cohorts` makes the sums of the definitions of them."""
+
+
+class Walked(NamedTuple):
+    """A person's path as it is before a record changes it."""
+
+    fallen: int
+    """How many moves had fallen out of those that may be corrected."""
+    moves: list[Move]
+    before: dict[str, tuple[int, int, int]]
+
+
+def path_before(profile: Profile) -> Walked:
+    """Note the path of a profile, for `path_after`."""
+    return Walked(len(profile.walked), profile.moves.copy(), profile.before.copy())
+
+
+def path_after(was: Walked, key: str, profile: Profile, now: Now) -> Entries:
+    """What a record that was folded since has changed of the sums of a path.
+
+    What is too old to be asked for any more is not kept any longer.
+    """
+    walked, plan, hidden = profile.walked, now.rules.plan, is_hidden(key, now.rules)
+    known = min(was.fallen, len(walked))
+    cohort = _cohort(_firsts(was.before, was.moves))
+    # the first of the moves never changes while others have fallen out before it
+    found = _negative(_tail(_steps(was.moves), cohort, hidden, plan))
+    found += _negative(_funnel(was.before, was.moves, hidden, plan))
+    steps = [*walked[known:], *_steps(profile.moves)]
+    found += _tail(steps, _cohort(_firsts(profile.before, profile.moves)), hidden, plan)
+    found += _funnel(profile.before, profile.moves, hidden, plan)
+    _cut(profile, now.window, now.day)
+    return settled(found)
+
+
+def path(key: str, profile: Profile, now: Now) -> Entries:
+    """All that a person's path adds to the sums."""
+    if profile.kin is not None and profile.kin.alias is not None:
+        return []
+    hidden, plan = is_hidden(key, now.rules), now.rules.plan
+    cohort = _cohort(_firsts(profile.before, profile.moves))
+    steps = [*profile.walked, *_steps(profile.moves)]
+    found = _tail(steps, cohort, hidden, plan)
+    return settled(found + _funnel(profile.before, profile.moves, hidden, plan))
+
+
+def settled(entries: Entries) -> Entries:
+    """The same entries with those of one name and day added up, and none that is 0."""
+    found: Counter[tuple[Name, int]] = Counter()
+    for name, day, amount in entries:
+        found[name, day] += amount
+    return [(name, day, amount) for (name, day), amount in found.items() if amount]
+
+
+def cohorts(sums: Mapping[Name, int], day: int) -> Sums:
+    """The sums by cohort as of the end of a day, for the months that are over by then."""
+    found: Sums = Counter()
+    last = _last_whole(day)
+    for key, persons in sums.items():
+        if key[0] == COHORT_FIRST and persons and not is_past(key, day):
+            first, ranked = _month(key[1]), 0
+            for month in range(first, last + 1):
+                labels = key[1], f"{month - first:02}"
+                ranked += sums.get((COHORT_RANKED, key[1], name_of(month)), 0)
+                found["cohort_size", *labels] = persons
+                found["cohort_kept", *labels] = ranked
+    return found
+
+
+def is_past(name: Name, day: int) -> bool:
+    """Whether an entry is of a cohort that is followed no more on a day."""
+    return name[0].removeprefix(LEVEL) in (COHORT_FIRST, COHORT_RANKED) and _month(name[1]) < _this(day) - MONTHS
+
+
+def _this(day: int) -> int:
+    return month_of(max(day, 0) * DAY_MS)
+
+
+def _last_whole(day: int) -> int:
+    this = _this(day)
+    return this if end_of(this) <= end_of_day(day) else this - 1
+
+
+def _month(name: str) -> int:
+    return int(name[:4]) * 12 + int(name[5:]) - 1
+
+
+def _negative(entries: Iterable[tuple[Name, int, int]]) -> Entries:
+    return [(name, day, -amount) for name, day, amount in entries]
+
+
+def _steps(moves: Sequence[Move]) -> list[Step]:
+    """The moves as steps. Of one instant one holds: that of the profile's leaving gives way to nothing."""
+    return [(move.at, move.stage) for n, move in enumerate(moves) if n + 1 == len(moves) or moves[n + 1].at != move.at]
+
+
+def _firsts(before: Mapping[str, tuple[int, int, int]], moves: Sequence[Move]) -> dict[str, int]:
+    """When each stage was first reached; none is the empty one."""
+    found = {stage: first for stage, (first, _, _) in before.items()}
+    for at, stage in _steps(moves):
+        found.setdefault(stage or "", at)
+    return found
+
+
+def _cohort(firsts: Mapping[str, int]) -> tuple[str, int] | None:
+    if not firsts:
+        return None
+    first = min(firsts.values())
+    return name_of(month_of(first)), day_of(first)
+
+
+def _tail(steps: Sequence[Step], cohort: tuple[str, int] | None, hidden: bool, plan: Compiled) -> Entries:
+    """What steps add, the first of them as if there were none before it."""
+    found: Entries = []
+    pred: Step | None = None
+    if cohort is not None and not hidden:
+        found.append(((LEVEL + COHORT_FIRST, cohort[0]), cohort[1], 1))
+    for at, stage in steps:
+        came_from = pred[1] if pred is not None else None
+        day = day_of(at)
+        if came_from is not None:
+            found.append(((LEVEL + "stage_counts", came_from), day, -1))
+        if stage is not None:
+            found.append(((LEVEL + "stage_counts", stage), day, 1))
+        if not hidden:
+            found.append((("transitions", came_from or NONE, stage or NONE), day, 1))
+            if pred is not None and came_from is not None:
+                found += spread("time_in_stage", (came_from,), at - pred[0], day)
+            ranked = _is_ranked(stage, plan) - _is_ranked(came_from, plan)
+            if ranked and cohort is not None:
+                found.append(((LEVEL + COHORT_RANKED, cohort[0], name_of(month_of(at))), day, ranked))
+        pred = at, stage
+    return found
+
+
+def _is_ranked(stage: str | None, plan: Compiled) -> bool:
+    return stage is not None and plan.rank[stage] is not None
+
+
+def _funnel(before: Mapping[str, tuple[int, int, int]], moves: Sequence[Move], hidden: bool, plan: Compiled) -> Entries:
+    """How far a person ever came; a visitor whose moves are kept to ourselves only as far as they stand."""
+    if not hidden:
+        found: Entries = []
+        firsts = [(plan.rank[stage] or 0, at) for stage, at in _firsts(before, moves).items() if stage]
+        for one in plan.ladder:
+            reached = [at for rank, at in firsts if rank >= (plan.rank[one] or 0)]
+            if reached:
+                found.append(((LEVEL + "funnel", one), day_of(min(reached)), 1))
+        return found
+    found, rank = [], 0
+    for at, stage in _steps(moves):
+        now = plan.rank[stage] or 0 if stage is not None else 0
+        for one in plan.ladder:
+            stood, stands = ((plan.rank[one] or 0) <= of for of in (rank, now))
+            if stood != stands:
+                found.append(((LEVEL + "funnel", one), day_of(at), stands - stood))
+        rank = now
+    return found
+
+
+def _cut(profile: Profile, window: int, day: int) -> None:
+    """Let go of steps that no window and no cohort asks for; the one before the others stays, as where they start from."""
+    walked = profile.walked
+    since = end_of_day(day - window)
+    if len(walked) < 2 or walked[1][0] > since:
+        return
+    firsts = _firsts(profile.before, profile.moves)
+    if month_of(min(firsts.values())) >= _this(day) - MONTHS:
+        return
+    past = next((n for n, (at, _) in enumerate(walked) if at > since), len(walked)) - 1
+    del walked[:past]

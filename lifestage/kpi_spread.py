@@ -1,0 +1,60 @@
+"""Single values as counts by size: what medians of a window are made of where no value is kept.
+
+The bounds are fixed for each spread, so that counts of any partitions may be added up. From the least bound to the greatest
+each is at most a quarter above the one before it: so a value that is read anywhere between two neighbours is at most a
+quarter off. Sum and count are exact, and so is the mean.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from lifestage.kpi_days import Entries, Name
+
+_TENTHS = (10, 12, 15, 18, 22, 27, 33, 39, 47, 56, 68, 82)
+"""The preferred numbers of the series E12."""
+OVER = "+Inf"
+"""The bound of what is above all others."""
+BUCKET, SUM, COUNT = "_bucket", "_sum", "_count"
+"""At the end of the name of a spread: how many values are at most the bound and above the one before, their sum, how many."""
+
+
+def _ladder(least: int, greatest: int) -> tuple[int, ...]:
+    """The bounds from a power of ten, 10 at least, up to another."""
+    found = []
+    while least < greatest:
+        found += [tenth * least // 10 for tenth in _TENTHS]
+        least *= 10
+    return (*found, greatest)
+
+
+_MONEY = _ladder(10, 10**9)
+LADDERS: dict[str, tuple[int, ...]] = {
+    "time_in_stage": _ladder(10**6, 10**12),
+    "response_time": _ladder(10**4, 10**10),
+    "resolution_time": _ladder(10**4, 10**10),
+    "clv_1": _MONEY,
+    "clv_orders": (*range(1, 10), *_ladder(10, 10**4)),
+}
+"""By the name of a spread its bounds: ms, minor units, orders."""
+_WRITTEN = {name: (*map(str, bounds), OVER) for name, bounds in LADDERS.items()}
+
+
+def bound_of(name: str, value: int) -> str:
+    """The least bound of a spread that a value does not exceed, in whole numbers as text."""
+    return _WRITTEN[name][bisect_left(LADDERS[name], value)]
+
+
+def bounds_of(name: str) -> tuple[str, ...]:
+    """All bounds of a spread in rising order; the last is that of what is above all others."""
+    return _WRITTEN[name]
+
+
+def spread(name: str, labels: Name, value: int, day: int, amount: int = 1) -> Entries:
+    """The entries of a single value on a day; with an amount of -1 those that take it back. A name may be a level's."""
+    bound = bound_of(name.removeprefix("~"), value)
+    return [
+        ((name + BUCKET, *labels, bound), day, amount),
+        ((name + SUM, *labels), day, amount * value),
+        ((name + COUNT, *labels), day, amount),
+    ]

@@ -1,0 +1,232 @@
+"""Live sums of the path against the offline functions over the path as it stands, whatever is corrected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from lifestage.cause import Rules
+from lifestage.change import Announced
+from lifestage.facts import Fact, OrderCompleted, WebVisit
+from lifestage.kpi_contribute import Sums
+from lifestage.kpi_days import LEVEL, Entries, day_of, end_of_day, whole_days
+from lifestage.kpi_follow import found_in
+from lifestage.kpi_formulas import summary
+from lifestage.kpi_live import Now
+from lifestage.kpi_live_path import is_past, path, path_after, path_before
+from lifestage.kpi_spread import LADDERS, bound_of, bounds_of, spread
+from lifestage.partition import Partition
+from lifestage.profile import Profile, decode
+from tests.core.effort import effort
+from tests.core.histories import RULES, START, Tick, arrivals, facts, partition, record, restless, standing_moves
+from tests.core.kpi_live_sums import add_spreads, mean, quantile, value_at, walked, without_zero
+from tests.core.oracle import DAY
+
+WINDOW = 30
+COUNTED = RULES._replace(window=WINDOW)
+LATER = (0, 1, 29, 30, 31, 400)
+
+
+class Counted:
+    """A partition whose path sums are kept as it folds."""
+
+    def __init__(self, rules: Rules = COUNTED) -> None:
+        self.partition = partition(rules)
+        self.entries: Entries = []
+        self.changes: dict[str, list[Announced]] = {}
+        self.at = 0
+
+    def take(self, item: Fact | Tick) -> None:
+        """One record of the log."""
+        before = {key: path_before(one) for key, one in profiles(self.partition).items()}
+        at, key, value = record(self.at, item)
+        self.at += 1
+        if key is not None:
+            before.setdefault(key, path_before(Profile()))
+        for change in self.partition.fold([(at, key, value)]):
+            self.changes.setdefault(change.partitionkey, []).append(change)
+        now = profiles(self.partition)
+        for one, was in before.items():
+            after = now.get(one) or Profile()
+            self.entries += path_after(was, one.decode(), after, self.now)
+
+    @property
+    def day(self) -> int:
+        """The present one."""
+        return max(0, day_of(self.partition.clock.time))
+
+    @property
+    def now(self) -> Now:
+        """When groups are asked."""
+        return Now(self.day, WINDOW, self.partition.rules)
+
+    def live(self, day: int) -> Sums:
+        """The sums as of the end of a day."""
+        return value_at(self.entries, day, WINDOW)
+
+    def whole(self, day: int) -> Sums:
+        """The same, made of what the profiles say now."""
+        now = profiles(self.partition)
+        return value_at([entry for key in now for entry in path(key.decode(), now[key], self.now)], day, WINDOW)
+
+    def right(self, day: int) -> Sums:
+        """The same by the offline functions, of the history that a consumer holds."""
+        sums: Sums = Counter()
+        for changes in self.changes.values():
+            walked(standing_moves(changes), None, self.partition.rules.plan, day, WINDOW, sums)
+        return without_zero(sums)
+
+
+def profiles(of: Partition) -> dict[bytes, Profile]:
+    """All profiles, encoded and decoded or not."""
+    found = {key: decode(value) for key, value in of.stored.items()}
+    return found | of.dirty
+
+
+def of_path(sums: Sums) -> Sums:
+    """The sums that the path makes, without cohorts that are followed no more."""
+    names = ("stage_counts", "transitions", "funnel", "cohort_size", "cohort_kept")
+    return without_zero({key: n for key, n in sums.items() if key[0] in names or key[0].startswith("time_in_stage")})
+
+
+@effort(200)
+@given(st.one_of(arrivals(), restless()), st.booleans())
+def test_live_is_offline_over_what_stands(log: list[Fact | Tick], flushed: bool) -> None:
+    """After each record, as of that day and later ones: late facts, corrections, and more moves than a profile keeps."""
+    counted = Counted()
+    for item in log:
+        counted.take(item)
+        if flushed:
+            counted.partition.checkpoint()
+        for later in LATER:
+            day = counted.day + later
+            assert counted.live(day) == counted.right(day)
+            assert counted.whole(day) == counted.right(day)
+
+
+@effort(60)
+@given(st.lists(restless(), min_size=1, max_size=5))
+def test_years_of_unrest_are_counted(logs: list[list[Fact | Tick]]) -> None:
+    """However far the path goes back: what no window asks for is let go of, and cohorts end after two years."""
+    counted, shift = Counted(), 0
+    for n, log in enumerate(logs):
+        for item in log:
+            counted.take(moved(item, shift, n))
+        shift += 450 * DAY
+        for later in LATER:
+            day = counted.day + later
+            followed = [entry for entry in counted.entries if not is_past(entry[0], day)]
+            assert value_at(followed, day, WINDOW) == counted.live(day) == counted.whole(day) == counted.right(day)
+    for profile in profiles(counted.partition).values():
+        old = [at for at, _ in profile.walked if at <= end_of_day(counted.day - 800)]
+        assert len(old) <= 1
+
+
+def moved(item: Fact | Tick, by: int, n: int) -> Fact | Tick:
+    """The same in another year."""
+    if isinstance(item, Tick):
+        return Tick(item.time + by)
+    more = {"order_id": f"{item.order_id}.{n}"} if hasattr(item, "order_id") else {}
+    return replace(item, time=item.time + by, id=f"{item.id}.{n}", **more)
+
+
+@effort(60)
+@given(
+    st.lists(facts(6, "c1"), min_size=1, max_size=1),
+    facts(6, "anon:b"),
+    facts(3, "anon:c", ("visit", "lead")),
+    st.booleans(),
+)
+def test_live_in_order_of_time_is_what_files_say(
+    ann: list[list[Fact]], bob: list[Fact], visitor: list[Fact], told: bool
+) -> None:
+    """Customers, and visitors without a name who are forgotten in the end: the KPIs of the same facts in files."""
+    rules = COUNTED._replace(announce_anonymous=told, link=False)
+    history = [*ann[0], *renamed(bob, "b"), *renamed(visitor, "c")]
+    counted = Counted(rules)
+    for fact in sorted(history, key=lambda one: (one.time, one.source, one.id)):
+        counted.take(fact)
+    newest = day_of(max(fact.time for fact in history))
+    for day in (newest, newest + 1, newest + 40, newest + 200):
+        counted.take(Tick((day + 1) * DAY))
+        span = whole_days(day, WINDOW)
+        found = found_in(history, rules, span)
+        assert of_path(without_spread(counted.live(day))) == of_path(found.sums)
+        live = counted.live(day)
+        for (name, stage), right in found.spreads.items():
+            if name == "time_in_stage":
+                assert mean(name, (stage,), live) == right.mean
+                assert live["time_in_stage_count", stage] == right.n
+
+
+def without_spread(sums: Sums) -> Sums:
+    """The sums but those of single values."""
+    return Counter({key: n for key, n in sums.items() if not key[0].startswith("time_in_stage_")})
+
+
+def renamed(history: Iterable[Fact], mark: str) -> list[Fact]:
+    """The same events under ids of their own."""
+    return [
+        replace(one, id=one.id + mark, **({"order_id": one.order_id + mark} if hasattr(one, "order_id") else {}))
+        for one in history
+    ]
+
+
+@effort(200)
+@given(st.sampled_from(sorted(LADDERS)), st.integers(0, 1 << 40))
+def test_quantiles_are_at_most_a_quarter_off(name: str, seed: int) -> None:
+    """Between the least bound and the greatest, whatever the values; of an even number the lower of the two in the middle."""
+    draw = Random(seed)
+    bounds = LADDERS[name]
+    values = sorted(round(bounds[0] * (bounds[-1] / bounds[0]) ** draw.random()) for _ in range(draw.randint(1, 40)))
+    sums: Sums = Counter()
+    add_spreads([(name, "x", value) for value in values], sums)
+    right = summary(values, len(values))
+    assert mean(name, ("x",), sums) == right.mean
+    for share, value in ((Fraction(1, 2), values[(len(values) - 1) // 2]), (Fraction(9, 10), right.p90)):
+        found = quantile(share, name, ("x",), sums)
+        assert value * 0.8 - 1 <= found <= value * 1.25 + 1
+
+
+def test_bounds_rise_and_meet_their_values() -> None:
+    """Each bound holds what equals it, and the next what is above; what is above all has one of its own."""
+    for name, bounds in LADDERS.items():
+        assert list(bounds) == sorted(set(bounds))
+        assert [bound_of(name, bound) for bound in bounds] == list(bounds_of(name)[:-1])
+        assert bound_of(name, bounds[-1] + 1) == bounds_of(name)[-1] == "+Inf"
+        assert bound_of(name, -5) == str(bounds[0])
+
+
+def test_a_value_is_taken_back_whole() -> None:
+    """What was counted of a single value goes with the same value less once; a level stays one."""
+    there, gone = spread(LEVEL + "clv_1", ("EUR",), 1234, 5), spread(LEVEL + "clv_1", ("EUR",), 1234, 9, -1)
+    assert value_at([*there, *gone], 9, 1) == {}
+    assert value_at([*there, *gone], 8, 1)["clv_1_sum", "EUR"] == 1234
+
+
+def test_a_visitor_without_a_name_stands_but_does_not_move() -> None:
+    """They are counted where they stand and as far as they stand, make no transition, and leave no trace when forgotten."""
+    counted = Counted()
+    counted.take(WebVisit(time=START, source="web", id="v", url="/", anonymous_id="a"))
+    day = day_of(START)
+    assert counted.live(day) == {("stage_counts", "reach"): 1, ("funnel", "reach"): 1}
+    counted.take(Tick(START + 31 * DAY))
+    assert counted.live(day + 31) == {}
+
+
+def test_a_move_counts_in_its_day_and_the_stay_at_its_end() -> None:
+    """A purchase, and 90 days later silence: each move while it is in the window, the stay once it has ended."""
+    counted = Counted()
+    counted.take(OrderCompleted(time=START, source="shop", id="o", order_id="o", customer_id="ann", currency="EUR", total_minor=1, net_minor=1))  # fmt: skip
+    counted.take(Tick(START + 100 * DAY))
+    live = counted.live(day_of(START) + 100)
+    assert live["transitions", "conversion", "at_risk"] == 1
+    assert live["time_in_stage_sum", "conversion"] == 90 * DAY
+    assert ("transitions", "none", "conversion") not in live
+    assert live["cohort_kept", "2024-02", "02"] == 1
