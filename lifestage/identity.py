@@ -12,7 +12,7 @@ from lifestage.cause import Clock, Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
-from lifestage.members import NOTHING, At, Desk, join, kin_of, leave, part, release, staying, take_back, take_in
+from lifestage.members import At, Desk, join, kin_of, knows_nothing, leave, part, release, staying, take_back, take_in
 from lifestage.messages import (
     Forwarded,
     Link,
@@ -65,7 +65,12 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
     kin = profile.kin
     for lower in lower_ids(fact):
         if kin is None:
-            kin = kin_of(profile)
+            # most ids are heard of for the first time with the first event of a customer
+            profile.kin = kin = Kin(short=f"{via}\0{lower}\0")
+            desk.post(Link(lower, via, occasion_of(fact), silent=True))
+            continue
+        if f"\0{lower}\0" in kin.short:
+            continue
         member = kin.members.get(lower)
         if member is not None and not member.past:
             continue
@@ -140,7 +145,7 @@ def hold(profile: Profile, key: str, fact: Fact, rules: Rules) -> str:
 def unclaimed(profile: Profile, key: str) -> list[Fact]:
     """The facts that are forgotten with a record that held them, since nobody said whose they are."""
     kin = profile.kin
-    return [decode(held) for held in kin.held] if kin is not None and kin.held and key.startswith(HOLDING) else []
+    return [decode(held) for held in kin.held] if kin is not None and key.startswith(HOLDING) else []
 
 
 def decide(profile: Profile, fact: Fact, offset: int, clock: Clock, rules: Rules, desk: Desk) -> str:
@@ -255,7 +260,7 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
         assert isinstance(message, Restore)
         members = staying(at.key, kin_of(profile), message.members, message.occasion, desk)
         take_back(profile, members, at.by("split", message.occasion), desk)
-    if profile.kin == NOTHING:
+    if profile.kin is not None and knows_nothing(profile.kin):
         profile.kin = None
     elif profile.newest is None:
         # a record without a fact is kept for what it says of ids

@@ -14,7 +14,7 @@ from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.fact import Fact
 from lifestage.messages import Link, Member, Message, Occasion, Release, Restore, Unite
-from lifestage.profile import Belongs, Kin, Profile
+from lifestage.profile import Belongs, Kin, Profile, Ties
 from lifestage.standing import ATTRIBUTE
 from lifestage.step import add_to_part
 from lifestage.union import adopt, facts_of, forget_places, is_empty, sums, united
@@ -35,10 +35,6 @@ ORDERS_IN_PIECE = 500
 
 Sums = dict[str, tuple[int, int, int]]
 """By currency: orders, gross and net, in minor units."""
-
-
-NOTHING = Kin()
-"""What is known of an id that nobody has heard of."""
 
 
 class Desk(Tally, Protocol):
@@ -83,13 +79,19 @@ def kin_of(profile: Profile) -> Kin:
     return profile.kin
 
 
+def knows_nothing(kin: Kin) -> bool:
+    """Whether what is known is that of an id that nobody has heard of."""
+    kin.shorten()
+    return kin.alias is None and kin.since < 0 and not kin.short and kin.ties is None
+
+
 def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     """Become an alias: the facts and members go to the target, a last change is told, what was told before stays."""
     assert profile.kin is not None
     kin, target, occasion = profile.kin, message.target, message.occasion
     if is_empty(profile) and not (profile.seq or profile.moves or kin.members):
         # most ids are heard of for the first time by the event that links them: nothing goes along
-        if not message.silent or profile.newest is not None or kin != NOTHING:
+        if not message.silent or profile.newest is not None or not knows_nothing(kin):
             found = (Member(at.key, target, at=at.offset),)
             desk.post(Unite(target, found, occasion, message.merge, tuple(kin.parted)))
         profile.newest, profile.due = max(profile.newest or 0, occasion.time), None
@@ -122,7 +124,7 @@ def _become(profile: Profile, target: str, since: int) -> None:
     """Know no more of ids than an alias of `target` must."""
     kin = kin_of(profile)
     apart = [one for one in kin.apart if one != target]
-    profile.kin = Kin(alias=target, apart=apart, left=kin.left, parted=kin.parted, since=since)
+    profile.kin = Kin(target, since, ties=Ties(apart=apart, left=kin.left, parted=kin.parted))
 
 
 def part(kin: Kin, ids: Iterable[str]) -> None:
@@ -251,9 +253,16 @@ def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -
 def before_another(profile: Profile, key: str, via: str) -> bytes | None:
     """The facts so far as those of the profile's own id, where one that comes under another, `via`, makes it two sets; else
     None. To be asked before the fact is folded, and handed to `enter` after it."""
-    if via == key or (profile.kin is not None and profile.kin.parts):
+    if via == key or _has_parts(profile):
         return None
     return encode_part(facts_of(profile))
+
+
+def _has_parts(profile: Profile) -> bool:
+    """Whether a profile has a fact set for each of several ids."""
+    kin = profile.kin
+    ties = None if kin is None else kin.ties
+    return ties is not None and bool(ties.parts)
 
 
 def _part(profile: Profile) -> None:
@@ -270,7 +279,7 @@ def enter(
     `before_another` said."""
     if own:
         kin_of(profile).parts[OWN] = own
-    if own is None and (profile.kin is None or not profile.kin.parts):
+    if own is None and not _has_parts(profile):
         return
     name = OWN if via == key else via
     add_to_part(_opened(kin_of(profile), profile, name), fact, offset, clock.time - rules.lateness, rules)
@@ -292,12 +301,20 @@ def _opened(kin: Kin, profile: Profile, name: str) -> Profile:
 def close(profile: Profile) -> None:
     """Encode the fact sets that were added to. To be called before anybody reads `Kin.parts`, or encodes the profile."""
     kin = profile.kin
-    if kin is None or not kin.parts:
+    if kin is None or not _has_parts(profile):
         return
     known: tuple[Kin, dict[str, Profile]] | None = profile.__dict__.pop(OPENED, None)
     if known is not None and known[0] is kin:
         for name, facts in known[1].items():
             kin.parts[name] = encode_part(facts)
+
+
+def settle(profile: Profile) -> None:
+    """Make a profile ready to be encoded, or looked at: what it knows of its ids is as short as can be."""
+    kin = profile.kin
+    if kin is not None and kin.ties is not None:
+        close(profile)
+        kin.shorten()
 
 
 def _unite(profile: Profile, brought: list[tuple[str, Profile]], at: At, desk: Desk) -> None:

@@ -331,7 +331,7 @@ class Partition(Restored):
                 self.shelf.drop(key)
                 kept[key], gone[key] = None, profile.applied
             else:
-                members.close(profile)
+                members.settle(profile)
                 kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
         self.shelf.again(kept, self.stored)
@@ -362,7 +362,7 @@ class Partition(Restored):
         live = self.dirty.get(key)
         if live is None:
             return self._load(key) if key in self.stored or key in self.heard else None
-        members.close(live)
+        members.settle(live)
         return live
 
     def whole(self) -> Iterator[tuple[bytes, bytes]]:
