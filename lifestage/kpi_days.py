@@ -77,6 +77,8 @@ class Days:
         """Of the window and to come, by their day."""
         self.late: dict[tuple[Name, int], int] = {}
         """What was added and is not in the three above yet; names as they were given, but for free labels."""
+        self._settled: Entries = []
+        """What is in them and was not kept yet."""
         self.places: dict[Name, None] = {}
         """The label values that are told apart, each with what counts them (`kpi_labels.place_of`)."""
         self.changed: set[Section] = set()
@@ -145,7 +147,17 @@ class Days:
                 section, kept = (LEVELS, day), self.levels.setdefault(day, {})
             self.changed.add(section)
             _add(kept, plain, amount)
+            self._settled.append((name, day, amount))
         self.late = {}
+
+    def unkept(self) -> Entries:
+        """What was added since `keep`, but for flows that have left the window."""
+        return self._settled + [(name, day, amount) for (name, day), amount in self.late.items() if amount]
+
+    def keep(self) -> None:
+        """All that was added so far is kept elsewhere."""
+        self.settle()
+        self._settled = []
 
     def recount(self) -> None:
         """Add the sums up anew from what is kept."""

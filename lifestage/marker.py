@@ -14,6 +14,23 @@ SOURCES_MAX = 100
 """Distinct sources that are counted by name in a partition; the rest is `other`."""
 
 
+class KpiMark(msgspec.Struct, array_like=True, gc=False):
+    """Where the KPI sums of a partition are (`lifestage.kpi_pages`), as of the marker's offset."""
+
+    window: int
+    """Days."""
+    since: int
+    """The present day when the pages of the index were written."""
+    index: bytes = b""
+    """Names of the pages that name all others."""
+    journal: bytes = b""
+    """Names of the pages with what was added since."""
+    late: list[tuple[tuple[str, ...], int, int]] = []
+    """What was added after these: name, day, amount."""
+    places: list[tuple[str, ...]] = []
+    """Label values that are told apart since."""
+
+
 class Marker(msgspec.Struct, array_like=True):
     """What is kept of a partition besides its profiles: where the fold stands, and every count, as of `offset`."""
 
@@ -47,6 +64,8 @@ class Marker(msgspec.Struct, array_like=True):
     """What happened to ids, and how often (`lifestage.identity`): linked, merged, split, email_conflict, …"""
     fresh: dict[str, list[int]] = {}
     """source → [minute since 1970 of its newest fact, anonymous profiles that are new since]."""
+    kpis: KpiMark | None = None
+    """None: no KPIs are kept of this partition."""
 
     def count(self, source: str, type: str, outcome: str) -> None:
         """One more event of a source and type ended like this."""
