@@ -173,11 +173,11 @@ class Gather:
         if taking is not None and (not fact.bot or type(fact) in _LEDGER):
             taking(self, fact)
         if self.channel is None and not fact.bot:
-            said = _channel(fact)
+            said = came_by(fact)
             self.channel = None if said is None else label_of(said)
 
 
-def _channel(fact: Fact) -> str | None:
+def came_by(fact: Fact) -> str | None:
     """The channel that a fact says somebody came by: the ad's, else the medium, else the source."""
     if isinstance(fact, AdClick) and _said(fact.channel):
         return fact.channel
@@ -194,7 +194,7 @@ def _host(url: str) -> str:
     return found[1].lower().rstrip(".").removeprefix("www.") if found else ""
 
 
-def _origin(visit: WebVisit) -> tuple[str, str] | None:
+def origin_of(visit: WebVisit) -> tuple[str, str] | None:
     """Source and medium of a visit; None for one with neither, and without a referrer from elsewhere."""
     context = visit.context
     referrer = _said(visit.referrer)
@@ -215,7 +215,7 @@ def _visit(found: Gather, fact: WebVisit) -> None:
         thing = fact.source, fact.session_id
         session = found.sessions.get(thing)
         if session is None:
-            session = found.sessions[thing] = Session(fact.time, _origin(fact))
+            session = found.sessions[thing] = Session(fact.time, origin_of(fact))
         session.pages += fact.pages
 
 
@@ -260,11 +260,17 @@ def _trial_ended(found: Gather, fact: TrialEnded) -> None:
 def _cart(found: Gather, fact: CartUpdated | CheckoutStep) -> None:
     cart = found.carts.setdefault((fact.source, fact.cart_id), Cart(fact.time))
     cart.last = fact.time
-    if isinstance(fact, CheckoutStep):
-        step = (fact.step or "").strip()
-        if step.isascii() and step.isdecimal() and step.strip("0"):
-            cart.checkout = fact.time if cart.checkout is None else cart.checkout
-            cart.furthest = max(cart.furthest, min(int(step.lstrip("0")[:9]), STEPS_MAX))
+    step = step_of(fact)
+    if step:
+        cart.checkout = fact.time if cart.checkout is None else cart.checkout
+        cart.furthest = max(cart.furthest, step)
+
+
+def step_of(fact: CartUpdated | CheckoutStep) -> int:
+    """Which step of a checkout an act is; 0 if none. Those above `STEPS_MAX` count as that."""
+    step = (fact.step or "").strip() if isinstance(fact, CheckoutStep) else ""
+    is_step = step.isascii() and step.isdecimal() and step.strip("0")
+    return min(int(step.lstrip("0")[:9]), STEPS_MAX) if is_step else 0
 
 
 def _message(found: Gather, fact: EmailEvent) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
+from lifestage.kpi_unite import all_united
 from lifestage.ledger import versions
 from lifestage.profile import (
     Account,
@@ -32,7 +33,7 @@ from lifestage.step import worth
 
 FACTS = (
     "newest", "account", "first_seen", "touch", "consent", "reach_at", "reach_offset", "acquired_at", "acquired_offset",
-    "activity", "orders", "seen", "subscriptions", "accounts", "trials", "marks", "distinct", "said", "recent",
+    "activity", "orders", "seen", "subscriptions", "accounts", "trials", "marks", "distinct", "said", "recent", "kpi",
 )  # fmt: skip
 """The fields of a profile that are facts; the others say what was announced of them, and how the profile is kept."""
 _NEVER = 1 << 62
@@ -109,6 +110,7 @@ def united(parts: Sequence[Profile], keep: Keeping, horizon: int) -> Profile:
         found.distinct[name] = [Named(time, thing) for time, thing in sorted(things)]
     for name in sorted({name for part in parts for name in part.said}):
         found.said[name] = _said([one for part in parts for one in part.said.get(name, ())])
+    found.kpi = all_united([part.kpi for part in parts if part.kpi is not None])
     return found
 
 

@@ -1,0 +1,327 @@
+"""Noting one fact of a person in what is kept of them for KPIs: in any order of arrival the same comes of it.
+
+Facts are those that the profile accepted, each once. Those of bots say nothing, but for what orders cost.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from struct import Struct
+from typing import Any
+
+from lifestage.fact import Fact
+from lifestage.facts import (
+    AdClick,
+    AdImpression,
+    CartUpdated,
+    CheckoutStep,
+    CommunityActivity,
+    EmailEvent,
+    FeedbackReceived,
+    LeadCaptured,
+    OrderCompleted,
+    OrderUpdated,
+    ReferralConverted,
+    ReferralSent,
+    Referred,
+    ReviewPosted,
+    SocialEngagement,
+    TicketCreated,
+    TicketReplied,
+    TicketSolved,
+    TrialEnded,
+    TrialStarted,
+    WebVisit,
+)
+from lifestage.kpi_gather import NONE, came_by, label_of, origin_of, step_of
+from lifestage.kpi_kept import (
+    HAPPENINGS,
+    PLACES,
+    Cart,
+    Goods,
+    Kept,
+    Lead,
+    Message,
+    Rest,
+    Session,
+    Ticket,
+    Trial,
+    add_run,
+    answered,
+    furthest,
+    last_of_each_day,
+)
+from lifestage.kpi_live import Now
+from lifestage.kpi_unite import cut
+from lifestage.ledger import number
+from lifestage.moments import DAY_MS
+from lifestage.profile import Profile
+from lifestage.seen import ENTRY
+from lifestage.signals import SCORES
+
+ACTS, IMPRESSIONS, AD_CLICKS, SOCIAL = "acts", "impressions", "ad_clicks", "social/"
+"""The names under which amounts are kept; social acts are by kind."""
+CUT_EVERY = 7
+"""Days after which it is looked again for what may be forgotten: looking at each fact would cost more."""
+_id_of = Struct(">I").unpack_from
+
+
+def note(profile: Profile, fact: Fact, now: Now) -> None:
+    """Note a fact that a profile, or the set of one of its ids, has just accepted."""
+    kept = kept_of(profile, now)
+    if not fact.bot:
+        noting = _NOTING.get(type(fact))
+        if noting is not None:
+            noting(kept, fact, event_of(profile), now.rules.id_key)
+        told = touch_told(kept, fact)
+        if told is not None:
+            kept.touch = told
+    if type(fact) is OrderCompleted or type(fact) is OrderUpdated:
+        _note_goods(kept, fact, now.rules.id_key)
+
+
+def kept_of(profile: Profile, now: Now) -> Kept:
+    """What is kept of a person, with what no window can ask any more let go from time to time."""
+    kept = profile.kpi
+    if kept is None:
+        # nothing is there to be looked at
+        kept = profile.kpi = Kept(now.window, _horizon(now))
+    elif now.day >= kept.looked + CUT_EVERY and _horizon(now) >= kept.looked + CUT_EVERY:
+        cut(kept, _horizon(now))
+    return kept
+
+
+def _horizon(now: Now) -> int:
+    """Nothing comes from before this day any more."""
+    return (now.day * DAY_MS - now.rules.lateness) // DAY_MS
+
+
+def event_of(profile: Profile) -> int:
+    """32 bits of the id of the event that a profile has just accepted; never 0."""
+    found: int = _id_of(profile.seen, len(profile.seen) - ENTRY)[0]
+    return found or 1
+
+
+def brings(profile: Profile, fact: Fact) -> bool:
+    """Whether a fact tells an earlier channel than is known."""
+    return touch_told(profile.kpi, fact) is not None
+
+
+def touch_told(kept: Kept | None, fact: Fact) -> tuple[int, str, str, str] | None:
+    """The channel that a fact says the person came by first, if it tells a new one."""
+    if fact.bot or (fact.context is None and type(fact) is not AdClick):
+        return None
+    known = None if kept is None else kept.touch
+    if known is not None and known[0] < fact.time:
+        return None
+    said = came_by(fact)
+    if said is None:
+        return None
+    told = fact.time, fact.source, fact.id, label_of(said)
+    return told if known is None or told < known else None
+
+
+def _rest(kept: Kept) -> Rest:
+    if kept.rest is None:
+        kept.rest = Rest()
+    return kept.rest
+
+
+def _count(kept: Kept, name: str, time: int, amount: int, event: int) -> None:
+    counts = _rest(kept).counts
+    if name not in counts:
+        counts[name] = []
+    counts[name] += (time // DAY_MS, amount, event)
+
+
+def _add(found: list[int], new: int) -> None:
+    """Add to distinct numbers in order."""
+    at = bisect_left(found, new)
+    if at == len(found) or found[at] != new:
+        found.insert(at, new)
+
+
+# -- the frequent ones ---------------------------------------------------------------------------
+
+
+def note_visit(kept: Kept, fact: WebVisit, event: int, key: bytes) -> None:
+    """Note a visit that is not a bot's."""
+    day = fact.time // DAY_MS
+    add_run(kept.visits, day, kept.window)
+    if not fact.session_id:
+        return
+    id = number(fact.source, fact.session_id, key)
+    session = kept.sessions.get(id)
+    if session is None:
+        kept.sessions[id] = session = Session(fact.time, fact.id, origin_text(fact), [])
+    elif (fact.time, fact.id) < (session.began, session.event):
+        session.began, session.event, session.origin = fact.time, fact.id, origin_text(fact)
+    session.visits += (day, fact.pages, event)
+
+
+def origin_text(visit: WebVisit) -> str | None:
+    """Source and medium of a visit with a tab between them, None without."""
+    origin = origin_of(visit)
+    return None if origin is None else f"{origin[0]}\t{origin[1]}"
+
+
+def note_message(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
+    """Note what happened to a message, and is not a bot's."""
+    if fact.machine and fact.event in ("opened", "clicked"):
+        return
+    id = number(fact.source, fact.message_id, key)
+    day = fact.time // DAY_MS
+    message = kept.messages.get(id)
+    if message is None:
+        kept.messages[id] = message = Message(fact.time, fact.id, fact.channel, [-1] * len(HAPPENINGS) + [day])
+    elif (fact.time, fact.id) < (message.first, message.event):
+        message.first, message.event, message.channel = fact.time, fact.id, fact.channel
+    days = message.days
+    place = PLACES.get(fact.event)
+    if place is not None and (days[place] < 0 or day < days[place]):
+        days[place] = day
+    if day > days[-1]:
+        days[-1] = day
+    if fact.event == "clicked":
+        _count(kept, ACTS, fact.time, 1, event)
+
+
+# -- the others ----------------------------------------------------------------------------------
+
+
+def _impression(kept: Kept, fact: AdImpression, event: int, _key: bytes) -> None:
+    _count(kept, IMPRESSIONS, fact.time, fact.count, event)
+
+
+def _ad_click(kept: Kept, fact: AdClick, event: int, _key: bytes) -> None:
+    _count(kept, AD_CLICKS, fact.time, fact.count, event)
+    _count(kept, ACTS, fact.time, 1, event)
+
+
+def _social(kept: Kept, fact: SocialEngagement, event: int, _key: bytes) -> None:
+    _count(kept, SOCIAL + label_of(fact.kind or NONE), fact.time, fact.count, event)
+
+
+def _took_part(kept: Kept, fact: CommunityActivity, event: int, _key: bytes) -> None:
+    _count(kept, ACTS, fact.time, 1, event)
+
+
+def _lead(kept: Kept, fact: LeadCaptured, _event: int, key: bytes) -> None:
+    leads, id, day = _rest(kept).leads, number(fact.source, fact.lead_id, key), fact.time // DAY_MS
+    lead = leads.get(id)
+    if lead is None:
+        lead = leads[id] = Lead(fact.time, day)
+    lead.captured, lead.last = min(lead.captured, fact.time), max(lead.last, day)
+    if fact.qualified is not None:
+        lead.said = last_of_each_day([*lead.said, (fact.time, fact.id, fact.qualified)])
+
+
+def _trial(kept: Kept, fact: TrialStarted | TrialEnded, _event: int, key: bytes) -> None:
+    trials, id, day = _rest(kept).trials, number(fact.source, fact.trial_id, key), fact.time // DAY_MS
+    trial = trials.get(id)
+    if trial is None:
+        trial = trials[id] = Trial(day)
+    trial.last = max(trial.last, day)
+    if isinstance(fact, TrialStarted):
+        if trial.start is None or (fact.time, fact.id) < trial.start[:2]:
+            trial.start = fact.time, fact.id, max(fact.time, fact.starts_at or 0), fact.ends_at
+        return
+    if trial.ended is None or fact.time < trial.ended:
+        trial.ended = fact.time
+    if fact.converted and (trial.converted is None or fact.time < trial.converted):
+        trial.converted = fact.time
+
+
+def _cart(kept: Kept, fact: CartUpdated | CheckoutStep, _event: int, key: bytes) -> None:
+    carts, id, day = _rest(kept).carts, number(fact.source, fact.cart_id, key), fact.time // DAY_MS
+    cart = carts.get(id)
+    if cart is None:
+        cart = carts[id] = Cart(fact.time)
+    cart.first = min(cart.first, fact.time)
+    acts = cart.acts
+    at = bisect_left(acts, day * DAY_MS)
+    if at == len(acts) or acts[at] // DAY_MS != day:
+        acts.insert(at, fact.time)
+    elif fact.time > acts[at]:
+        acts[at] = fact.time
+    step = step_of(fact)
+    if step:
+        cart.checkout = day if cart.checkout is None else min(cart.checkout, day)
+        cart.steps = furthest({*cart.steps, (day, step)})
+
+
+def _ticket(kept: Kept, fact: TicketCreated | TicketReplied | TicketSolved, event: int, key: bytes) -> None:
+    rest, id, day = _rest(kept), number(fact.source, fact.ticket_id, key), fact.time // DAY_MS
+    ticket = rest.tickets.get(id)
+    if ticket is None:
+        ticket = rest.tickets[id] = Ticket(day)
+    ticket.last = max(ticket.last, day)
+    at = fact.time, fact.id
+    if isinstance(fact, TicketCreated):
+        if ticket.created is None or at < ticket.created:
+            ticket.created = at
+            ticket.replies = answered(at, ticket.replies)
+        if fact.by in (None, "customer"):
+            _add(rest.asked, fact.time)
+            _count(kept, ACTS, fact.time, 1, event)
+    elif isinstance(fact, TicketReplied):
+        if fact.by == "agent":
+            ticket.replies = answered(ticket.created, [*ticket.replies, at])
+    elif ticket.solved is None or at < ticket.solved[:2]:
+        ticket.solved = *at, fact.by == "bot"
+
+
+def _answered(kept: Kept, fact: FeedbackReceived, _event: int, _key: bytes) -> None:
+    score = SCORES[fact.metric][2](fact)
+    if score is not None:
+        answers = _rest(kept).answers
+        told = answers.get(fact.metric, [])
+        answers[fact.metric] = last_of_each_day([*told, (fact.time, fact.source, fact.id, score)])
+
+
+def _recommended(kept: Kept, fact: ReferralSent | ReferralConverted, _event: int, _key: bytes) -> None:
+    rest, day = _rest(kept), fact.time // DAY_MS
+    _add(rest.praise, day)
+    if isinstance(fact, ReferralConverted):
+        _add(rest.won, day)
+
+
+def _was_referred(kept: Kept, fact: Referred, _event: int, _key: bytes) -> None:
+    rest, day = _rest(kept), fact.time // DAY_MS
+    rest.referred = day if rest.referred is None else min(rest.referred, day)
+
+
+def _reviewed(kept: Kept, fact: ReviewPosted, _event: int, _key: bytes) -> None:
+    if fact.rating is not None and fact.rating >= 4:
+        _add(_rest(kept).praise, fact.time // DAY_MS)
+
+
+def _note_goods(kept: Kept, fact: Any, key: bytes) -> None:
+    minor: int | None = fact.cost_of_goods_minor
+    if minor is not None:
+        goods, update = _rest(kept).goods, isinstance(fact, OrderUpdated)
+        insort(goods, Goods(number(fact.source, fact.order_id, key), fact.time, fact.id, update, minor))
+
+
+_NOTING: dict[type[Fact], Callable[[Kept, Any, int, bytes], None]] = {
+    WebVisit: note_visit,
+    AdImpression: _impression,
+    AdClick: _ad_click,
+    SocialEngagement: _social,
+    LeadCaptured: _lead,
+    TrialStarted: _trial,
+    TrialEnded: _trial,
+    CartUpdated: _cart,
+    CheckoutStep: _cart,
+    EmailEvent: note_message,
+    TicketCreated: _ticket,
+    TicketReplied: _ticket,
+    TicketSolved: _ticket,
+    FeedbackReceived: _answered,
+    ReferralSent: _recommended,
+    ReferralConverted: _recommended,
+    Referred: _was_referred,
+    ReviewPosted: _reviewed,
+    CommunityActivity: _took_part,
+}

@@ -1,0 +1,259 @@
+"""What KPIs need of a person whose facts came under several ids: the union of what is kept of each; and what may be forgotten.
+
+Each event counts once although several sets have it, and which set comes first makes no difference. What goes is what no
+window can ask for any more, so that nothing is different by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from typing import TypeVar
+
+from lifestage.kpi_kept import (
+    Cart,
+    Counts,
+    Kept,
+    Lead,
+    Message,
+    Rest,
+    Session,
+    Ticket,
+    Trial,
+    answered,
+    furthest,
+    joined,
+    last_of_each_day,
+)
+from lifestage.moments import DAY_MS
+
+SPARE_DAYS = 30
+"""A thing that was not heard of for the window and so many days more is forgotten: what comes of its name is another one."""
+HELP_DAYS = 8
+"""Of tickets it is asked whether they came at most 7 d before a first order in the window."""
+_NEVER = 1 << 62
+_Thing = TypeVar("_Thing")
+_Told = TypeVar("_Told", bound=tuple[object, ...])
+
+
+def all_united(kept: Sequence[Kept]) -> Kept | None:
+    """What is kept of who is all of them, sharing nothing that changes with any; None of nobody."""
+    return reduce(unite, kept[1:], unite(kept[0], kept[0])) if kept else None
+
+
+def unite(a: Kept, b: Kept) -> Kept:
+    """What is kept of who is both; it shares nothing that changes with either."""
+    runs = [*zip(a.visits[::2], a.visits[1::2], strict=True), *zip(b.visits[::2], b.visits[1::2], strict=True)]
+    window = max(a.window, b.window)
+    return Kept(
+        window,
+        min(a.looked, b.looked),
+        joined(runs, window),
+        _least(a.touch, b.touch),
+        _things(a.sessions, b.sessions, _session),
+        _things(a.messages, b.messages, _message),
+        None if a.rest is None and b.rest is None else _rest(a.rest or Rest(), b.rest or Rest()),
+    )
+
+
+def _least(a: _Told | None, b: _Told | None) -> _Told | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return min(a, b)
+
+
+def _first(a: int | None, b: int | None) -> int | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return min(a, b)
+
+
+def _things(
+    a: dict[int, _Thing], b: dict[int, _Thing], united: Callable[[_Thing, _Thing], _Thing]
+) -> dict[int, _Thing]:
+    found = {}
+    for id in sorted(a.keys() | b.keys()):
+        # what only one has is united with itself: a copy in the same order as any
+        one, other = a.get(id), b.get(id)
+        first = one if one is not None else other
+        second = other if other is not None else one
+        assert first is not None
+        assert second is not None
+        found[id] = united(first, second)
+    return found
+
+
+def _rest(a: Rest, b: Rest) -> Rest:
+    return Rest(
+        counts={
+            name: united_counts(a.counts.get(name, []), b.counts.get(name, []))
+            for name in sorted(a.counts.keys() | b.counts.keys())
+        },
+        leads=_things(a.leads, b.leads, _lead),
+        trials=_things(a.trials, b.trials, _trial),
+        carts=_things(a.carts, b.carts, _cart),
+        tickets=_things(a.tickets, b.tickets, _ticket),
+        answers={
+            metric: last_of_each_day([*a.answers.get(metric, ()), *b.answers.get(metric, ())])
+            for metric in sorted(a.answers.keys() | b.answers.keys())
+        },
+        praise=sorted({*a.praise, *b.praise}),
+        won=sorted({*a.won, *b.won}),
+        referred=_first(a.referred, b.referred),
+        asked=sorted({*a.asked, *b.asked}),
+        goods=sorted({*a.goods, *b.goods}),
+    )
+
+
+def united_counts(a: Counts, b: Counts) -> Counts:
+    """Amounts by day, those of one event once."""
+    if a is b:
+        b = []
+    events: dict[tuple[int, int], int] = {}
+    days: dict[int, int] = {}
+    for counts in (a, b):
+        for day, amount, event in _threes(counts):
+            if event:
+                events[day, event] = min(amount, events.get((day, event), amount))
+            else:
+                days[day] = days.get(day, 0) + amount
+    told = [(day, event, amount) for (day, event), amount in events.items()]
+    told += [(day, 0, amount) for day, amount in days.items()]
+    return [number for day, event, amount in sorted(told) for number in (day, amount, event)]
+
+
+def _threes(counts: Counts) -> Iterable[tuple[int, int, int]]:
+    return zip(counts[::3], counts[1::3], counts[2::3], strict=True)
+
+
+def _session(a: Session, b: Session) -> Session:
+    first = a if (a.began, a.event) <= (b.began, b.event) else b
+    return Session(first.began, first.event, first.origin, united_counts(a.visits, b.visits if a is not b else []))
+
+
+def _message(a: Message, b: Message) -> Message:
+    first = a if (a.first, a.event) <= (b.first, b.event) else b
+    days = [max(x, y) if x < 0 or y < 0 else min(x, y) for x, y in zip(a.days[:-1], b.days[:-1], strict=True)]
+    return Message(first.first, first.event, first.channel, [*days, max(a.days[-1], b.days[-1])])
+
+
+def _lead(a: Lead, b: Lead) -> Lead:
+    return Lead(min(a.captured, b.captured), max(a.last, b.last), last_of_each_day([*a.said, *b.said]))
+
+
+def _trial(a: Trial, b: Trial) -> Trial:
+    start = min((one.start for one in (a, b) if one.start is not None), key=lambda start: start[:2], default=None)
+    return Trial(max(a.last, b.last), start, _first(a.ended, b.ended), _first(a.converted, b.converted))
+
+
+def _cart(a: Cart, b: Cart) -> Cart:
+    latest: dict[int, int] = {}
+    for at in sorted({*a.acts, *b.acts}):
+        latest[at // DAY_MS] = at
+    return Cart(
+        min(a.first, b.first), [*latest.values()], furthest({*a.steps, *b.steps}), _first(a.checkout, b.checkout)
+    )
+
+
+def _ticket(a: Ticket, b: Ticket) -> Ticket:
+    created = _least(a.created, b.created)
+    solved = _least(a.solved, b.solved)
+    return Ticket(max(a.last, b.last), created, answered(created, [*a.replies, *b.replies]), solved)
+
+
+# -- what may be forgotten -----------------------------------------------------------------------
+
+
+def cut(kept: Kept, day: int) -> None:
+    """Forget what no window asks for any more; nothing comes from before `day` any more."""
+    window = kept.window
+    kept.looked, oldest = day, day - window
+    runs = kept.visits
+    if runs and runs[1] <= oldest:
+        kept.visits = [end for n in range(0, len(runs), 2) if runs[n + 1] > oldest for end in runs[n : n + 2]]
+    if kept.touch is not None and kept.touch[0] < day * DAY_MS:
+        kept.touch = (kept.touch[0], "", "", kept.touch[3])
+    _cut_sessions(kept, window, day)
+    _cut_messages(kept, window, day)
+    rest = kept.rest
+    if rest is not None:
+        _cut_rest(rest, window, day)
+        if rest == _NOTHING:
+            kept.rest = None
+
+
+_NOTHING = Rest()
+
+
+def _cut_sessions(kept: Kept, window: int, day: int) -> None:
+    gone = []
+    for id, session in kept.sessions.items():
+        last = max(session.visits[::3])
+        if last + window + SPARE_DAYS < day:
+            gone.append(id)
+            continue
+        if session.event and session.began < day * DAY_MS:
+            session.event = ""
+        session.visits = _folded(session.visits, day)
+        if last >= (until := session.began // DAY_MS + window):
+            # pages of then are in no window of the session; that it was heard of is
+            session.visits = [
+                number for one in _threes(session.visits) if one[0] < until or one[0] == last for number in one
+            ]
+    for id in gone:
+        del kept.sessions[id]
+
+
+def _cut_messages(kept: Kept, window: int, day: int) -> None:
+    gone = []
+    for id, message in kept.messages.items():
+        if message.days[-1] + window + SPARE_DAYS < day:
+            gone.append(id)
+        elif message.event and message.first < day * DAY_MS:
+            message.event = ""
+    for id in gone:
+        del kept.messages[id]
+
+
+def _folded(counts: Counts, day: int) -> Counts:
+    """The same, with one number for each day before `day`: the events of then cannot come again."""
+    if all(event == 0 or at >= day for at, event in zip(counts[::3], counts[2::3], strict=True)):
+        return counts
+    by_day: dict[int, int] = {}
+    recent: Counts = []
+    for at, amount, event in _threes(counts):
+        if at < day:
+            by_day[at] = by_day.get(at, 0) + amount
+        else:
+            recent += (at, amount, event)
+    return [number for at in sorted(by_day) for number in (at, by_day[at], 0)] + recent
+
+
+def _cut_rest(rest: Rest, window: int, day: int) -> None:
+    oldest, since = day - window, day - window - SPARE_DAYS
+    for name in [*rest.counts]:
+        counts = [number for one in _threes(rest.counts[name]) if one[0] > oldest for number in one]
+        rest.counts[name] = _folded(counts, day)
+        if not counts:
+            del rest.counts[name]
+    rest.leads = {id: lead for id, lead in rest.leads.items() if lead.last >= since}
+    rest.trials = {id: trial for id, trial in rest.trials.items() if _trial_last(trial) >= since}
+    rest.carts = {id: cart for id, cart in rest.carts.items() if cart.acts[-1] // DAY_MS >= since}
+    for cart in rest.carts.values():
+        until = (cart.first // DAY_MS + window) * DAY_MS
+        if len(cart.acts) > 1 and cart.acts[-2] >= until:
+            cart.acts = [at for at in cart.acts if at < until or at == cart.acts[-1]]
+    rest.tickets = {id: ticket for id, ticket in rest.tickets.items() if ticket.last >= since}
+    for metric in [*rest.answers]:
+        told = [answer for answer in rest.answers[metric] if answer[0] // DAY_MS > oldest]
+        if told:
+            rest.answers[metric] = told
+        else:
+            del rest.answers[metric]
+    rest.praise = [at for at in rest.praise if at > oldest]
+    rest.won = [at for at in rest.won if at > oldest]
+    rest.asked = [at for at in rest.asked if at // DAY_MS > oldest - HELP_DAYS]
+
+
+def _trial_last(trial: Trial) -> int:
+    return trial.last if trial.start is None else max(trial.last, trial.start[2] // DAY_MS)
