@@ -92,8 +92,8 @@ def contribute(found: Gather, profile: Profile, terms: Terms, sums: Sums) -> Spr
     channel = found.channel or DIRECT
     _traffic(found, channel, sums)
     if profile.orders:
-        _money(orders, span, sums)
-        _customers(orders, before, span, channel, terms, sums)
+        money(orders, span, sums)
+        customers(orders, before, span, channel, terms, sums)
     _relations(found, orders, is_active, sums)
     _cohorts(found, orders, profile, sums)
     _messages(found, sums)
@@ -130,7 +130,8 @@ def _traffic(found: Gather, channel: str, sums: Sums) -> None:
         sums[("qualified_leads",)] += lead.qualified
 
 
-def _money(orders: Orders, span: Span, sums: Sums) -> None:
+def money(orders: Orders, span: Span, sums: Sums) -> None:
+    """Add what orders placed in the window come to at its end."""
     t = span.end
     standing = {order.id for order in orders.standing}
     for order in orders.placed:
@@ -147,7 +148,8 @@ def _money(orders: Orders, span: Span, sums: Sums) -> None:
             sums["net_refunded", currency] += net - left
 
 
-def _customers(orders: Orders, before: Orders, span: Span, channel: str, terms: Terms, sums: Sums) -> None:
+def customers(orders: Orders, before: Orders, span: Span, channel: str, terms: Terms, sums: Sums) -> None:
+    """Add what somebody with orders is at the end of the window; `before` are those up to its begin."""
     was, is_now = before.active(), orders.active()
     sums[("active_before",)] += was
     sums[("active",)] += is_now

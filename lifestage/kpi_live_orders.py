@@ -1,0 +1,156 @@
+"""What a person's orders add to live KPIs: money, order by order, and customers, from the days on which orders stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from lifestage.kpi_contribute import BY_CHANNEL, Orders, Sums, money
+from lifestage.kpi_days import Entries, day_of, level, whole_days
+from lifestage.kpi_gather import DIRECT
+from lifestage.kpi_intervals import (
+    ACTIVE_DAYS,
+    EVER,
+    Intervals,
+    common,
+    first_orders,
+    hold,
+    standing_days,
+    union,
+    within,
+    without,
+)
+from lifestage.kpi_live import Now
+from lifestage.ledger import order_instants
+from lifestage.look import Terms
+from lifestage.moments import DAY_MS
+from lifestage.profile import Order, Profile
+from lifestage.standing import is_small
+
+# -- money ---------------------------------------------------------------------------------------
+
+
+def orders_money(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as every group
+    """What all orders of a person add in money."""
+    found: Entries = []
+    for order in profile.orders:
+        found += order_money(order, now)
+    return found
+
+
+def order_money(order: Order, now: Now) -> Entries:
+    """What one order adds in money: on its own day, and what becomes of it later until it leaves the window."""
+    if order.time is None:
+        return []
+    placed, terms = order.time // DAY_MS, now.rules.plan.terms
+    if placed <= now.day - now.window:
+        return []
+    if order.refunds or order.later or order.cancelled_at is not None:
+        return _changing_money(order, placed, now)
+    total, net, currency = order.total_minor, order.net_minor, order.currency
+    if terms.min_net is not None and is_small((total, net, currency), terms.min_net):
+        return []
+    found: Entries = [
+        (("gross_revenue", currency), placed, total),
+        (("orders", currency), placed, 1),
+        (("net_sold", currency), placed, net),
+    ]
+    if net >= 0:
+        found.append((("net_revenue", currency), placed, net))
+    else:
+        found.append((("net_refunded", currency), placed, net))
+    return found
+
+
+def _changing_money(order: Order, placed: int, now: Now) -> Entries:
+    alone, end, terms = Profile(orders=[order]), placed + now.window, now.rules.plan.terms
+
+    def at(day: int) -> Sums:
+        sums: Sums = Counter()
+        span = whole_days(day, now.window)
+        money(Orders(alone, span.end, terms), span, sums)
+        return sums
+
+    before = at(placed)
+    found: Entries = [(name, placed, amount) for name, amount in before.items() if amount]
+    for turn in sorted({day_of(instant) for instant in order_instants(order)}):
+        if placed < turn < end:
+            sums = at(turn)
+            for name in before.keys() | sums.keys():
+                differs = sums[name] - before[name]
+                if differs:
+                    found += [(level(name), turn, differs), (level(name), end, -differs)]
+            before = sums
+    return found
+
+
+# -- customers -----------------------------------------------------------------------------------
+
+
+def customers(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001
+    """Whether and since when a person is a customer, an active, a new, a returning one."""
+    if not profile.orders:
+        return []
+    window, terms = now.window, now.rules.plan.terms
+    found: Entries = []
+    ever: list[tuple[int, int]] = []
+    active: list[tuple[int, int]] = []
+    bought: list[tuple[int, int]] = []
+    by_day: dict[int, list[tuple[int, int]]] = {}
+    for order in profile.orders:
+        if order.time is None:
+            continue
+        stands, placed = standing_days(order, terms), order.time // DAY_MS
+        ever += stands
+        active += within(stands, placed, placed + ACTIVE_DAYS)
+        within_window = within(stands, placed, placed + window)
+        bought += within_window
+        by_day.setdefault((order.time + terms.day_zone) // DAY_MS, []).extend(within_window)
+    is_active, is_new = union(active), _new(profile, terms, window)
+    was_active = [(begin + window, end + window) for begin, end in is_active]
+    buyers = union(bought)
+    hold(found, ("active_before",), was_active)
+    hold(found, ("active",), is_active)
+    hold(found, ("retained",), common(was_active, is_active))
+    hold(found, ("customers",), union(ever))
+    hold(found, ("new_active",), common(is_new, is_active))
+    hold(found, ("reactivated",), without(without(is_active, was_active), is_new))
+    hold(found, ("new_customers",), is_new)
+    hold(found, ("buyers",), buyers)
+    hold(found, ("repeat_buyers",), _twice(one for days in by_day.values() for one in union(days)))
+    hold(found, ("repeat_buyers_by_orders",), _twice(bought))
+    hold(found, ("returning_customers",), without(buyers, is_new))
+    _by_channel(found, profile, is_new)
+    return found
+
+
+def _new(profile: Profile, terms: Terms, window: int) -> Intervals:
+    """On which days their first standing order is in the window."""
+    found: list[tuple[int, int]] = []
+    for begin, end, time in first_orders(profile, terms):
+        placed = time // DAY_MS
+        found += within([(begin, end)], placed, placed + window)
+    return union(found)
+
+
+def _twice(some: Iterable[tuple[int, int]]) -> Intervals:
+    """The days in two of the intervals or more."""
+    found: list[tuple[int, int]] = []
+    last = -EVER
+    for begin, end in sorted(some):
+        if begin < last:
+            found.append((begin, min(end, last)))
+        last = max(last, end)
+    return union(found)
+
+
+def _by_channel(found: Entries, profile: Profile, is_new: Intervals) -> None:
+    """New customers by the channel that they first came by, from the day on which they did."""
+    name = "new_customers" + BY_CHANNEL
+    touch = profile.kpi.touch if profile.kpi is not None else None
+    if touch is None:
+        hold(found, (name, DIRECT), is_new)
+        return
+    known = touch[0] // DAY_MS
+    hold(found, (name, DIRECT), within(is_new, -EVER, known))
+    hold(found, (name, touch[3]), within(is_new, known, EVER))

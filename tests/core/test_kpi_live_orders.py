@@ -1,0 +1,102 @@
+"""Live KPIs of orders against the offline functions: on each day what `kpi_contribute` says of the same orders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from lifestage import facts as f
+from lifestage.fact import Fact
+from lifestage.fold import fold
+from lifestage.kpi_contribute import Orders, Sums, customers, money
+from lifestage.kpi_days import Days, end_of_day, whole_days
+from lifestage.kpi_live import Now
+from lifestage.kpi_live_orders import customers as live_customers
+from lifestage.kpi_live_orders import orders_money
+from lifestage.ledger import KNOWN, find_order, known_order, number
+from lifestage.moments import DAY_MS
+from lifestage.plan import Compiled
+from lifestage.profile import Profile
+from tests.core.effort import effort
+from tests.core.histories import CLM5, RULES
+
+START = 19_800
+"""A day in 2024."""
+_DAYS = (0, 0, 1, 5, 6, 7, 29, 30, 31, 59, 88, 89, 90, 91, 119, 120, 179, 180, 181, 269, 270, 364, 365, 366, 400)
+PLANS = tuple(
+    RULES._replace(plan=Compiled(replace(CLM5, day_zone=zone, min_order_net=least)), window=window)
+    for zone in (0, 2 * 3_600_000, -5 * 3_600_000) for least in (None, (600, "EUR")) for window in (1, 7, 30, 90, 365)
+)  # fmt: skip
+
+
+def order_facts(draw: Random, most: int) -> list[Fact]:
+    """What happens to some orders, in any order of arrival: versions, refunds in part and in full, cancellations."""
+    found: list[Fact] = []
+    for n in range(draw.randrange(most)):
+        time = (START + draw.choice(_DAYS)) * DAY_MS + draw.choice((0, 1, 22 * 3_600_000, DAY_MS - 1))
+        common: dict[str, Any] = {
+            "time": time,
+            "source": "shop",
+            "id": f"e{n}",
+            "customer_id": "c",
+            "order_id": f"o{draw.randrange(4)}",
+        }
+        kind = draw.choices(("completed", "updated", "refunded", "cancelled"), (6, 1, 2, 1))[0]
+        if kind in ("completed", "updated"):
+            net = draw.choice((0, 500, 700, 1000))
+            make = f.OrderCompleted if kind == "completed" else f.OrderUpdated
+            found.append(
+                make(**common, currency=draw.choice(("EUR", "EUR", "USD")), total_minor=net + 100, net_minor=net)
+            )
+        elif kind == "refunded":
+            amount = draw.choice((100, 600, 800, 1100))
+            found.append(
+                f.OrderRefunded(**common, refund_id=f"r{n}", amount_minor=amount, currency=draw.choice(("EUR", None)))
+            )
+        else:
+            found.append(f.OrderCancelled(**common))
+    return found
+
+
+def folded(told: list[Fact], rules: Any) -> Profile:
+    """A profile with these facts in its ledger."""
+    profile = Profile()
+    for one in told:
+        assert isinstance(one, f.OrderCompleted | f.OrderUpdated | f.OrderRefunded | f.OrderCancelled)
+        entry = find_order(profile, number(one.source, one.order_id, rules.id_key))
+        if known_order(entry, one, rules.id_key) != KNOWN:
+            fold(profile, one, -1, rules.id_key, rules.plan.keep, 0)
+    return profile
+
+
+def offline(profile: Profile, day: int, rules: Any) -> Sums:
+    """What the offline functions say as of the end of a day."""
+    span, terms = whole_days(day, rules.window), rules.plan.terms
+    sums: Sums = Counter()
+    orders, before = Orders(profile, span.end, terms), Orders(profile, span.begin, terms)
+    touch = profile.kpi.touch if profile.kpi is not None else None
+    money(orders, span, sums)
+    customers(
+        orders, before, span, touch[3] if touch is not None and touch[0] <= end_of_day(day) else "direct", terms, sums
+    )
+    return Counter({name: n for name, n in sums.items() if n})
+
+
+@effort(600)
+@given(st.integers(0, 1 << 40), st.sampled_from(PLANS), st.sampled_from((-1, 0, 3, 30, 100, 200, 400)))
+def test_each_day_says_what_the_offline_functions_say(seed: int, rules: Any, today: int) -> None:
+    """From the present day on, whichever that is; whatever becomes of orders, and when."""
+    profile = folded(order_facts(Random(seed), 9), rules)
+    now = Now(START + today, rules.window, rules)
+    days = Days(rules.window, now.day)
+    days.add(orders_money("c", profile, now))
+    days.add(live_customers("c", profile, now))
+    for at in sorted({now.day, *(START + day + more for day in _DAYS for more in (0, 1, 90, 365, 366))}):
+        if at >= now.day:
+            days.turn(at)
+            assert days.totals() == offline(profile, at, rules), at - START
