@@ -218,7 +218,8 @@ def test_every_alert_fires_when_it_should_and_not_before(scenarios: Path) -> Non
 
 def test_every_alert_has_a_scenario_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     """Both are asked of each alert, by name."""
-    fires, silent = set(), set()
+    fires: set[str] = set()
+    silent: set[str] = set()
     for scenarios in ALERTS:
         told = yaml.safe_load(scenarios.read_text())["tests"]
         for asked in (each for test in told for each in test.get("alert_rule_test", [])):
