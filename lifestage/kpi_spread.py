@@ -2,7 +2,7 @@
 
 The bounds are fixed for each spread, so that counts of any partitions may be added up. From the least bound to the greatest
 each is at most a quarter above the one before it: so a value that is read anywhere between two neighbours is at most a
-quarter off. Sum and count are exact, and so is the mean.
+quarter off. (Numbers of orders below ten are at most a hundredth off.) Sum and count are exact, and so is the mean.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ def _ladder(least: int, greatest: int) -> tuple[int, ...]:
 
 
 _MONEY = _ladder(10, 10**9)
-LADDERS: dict[str, tuple[int, ...]] = {
+_FEW = tuple(bound for n in range(1, 10) for bound in (n - 0.01, n))
+"""Whole numbers that are to be read as themselves."""
+LADDERS: dict[str, tuple[float, ...]] = {
     "time_in_stage": _ladder(10**6, 10**12),
     "response_time": _ladder(10**4, 10**10),
     "resolution_time": _ladder(10**4, 10**10),
     "clv_1": _MONEY,
-    "clv_orders": (*range(1, 10), *_ladder(10, 10**4)),
+    "clv_orders": (*_FEW, *_ladder(10, 10**4)),
 }
 """By the name of a spread its bounds: ms, minor units, orders."""
 _WRITTEN = {name: (*map(str, bounds), OVER) for name, bounds in LADDERS.items()}
