@@ -149,10 +149,7 @@ def _said(currency: str, bought: Bought, day: int, sign: int) -> Entries:
 
 def changes(order: Order, goods: list[Goods], today: int, terms: Terms) -> Changes:
     """By how much more stands by an order from a day on: all that was up to today as of today."""
-    instants = order_instants(order)
-    turns = {max(day_of(at), today) for at in instants}
-    if goods and instants:
-        turns |= {max(day_of(one.time), today) for one in goods}
+    turns = {max(day_of(at), today) for at in order_instants(order)}
     found: Changes = {}
     last: tuple[str, Bought] | None = None
     for day in sorted(turns):
