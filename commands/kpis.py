@@ -33,6 +33,7 @@ def run(
     by: By = None,
     json: Annotated[bool, typer.Option("--json", help="Each KPI with its value as one JSON object.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Print the definitions, docs/kpis.md, and end.")] = False,
+    rules: Annotated[bool, typer.Option("--rules", help="Print Prometheus' recording rules, and end.")] = False,
     rejected: offline.RejectedFile = None,
     csv: offline.Csv = None,
     memory: offline.Memory = offline.MEMORY_MB,
@@ -50,10 +51,11 @@ def run(
     from config.plan_files import sheet_of
     from lifestage.kpi_gather import Span
     from lifestage.kpi_page import page as made
+    from lifestage.kpi_rules import text
     from streams.offline_kpi_values import values
 
-    if page:
-        typer.echo(made(), nl=False)
+    if page or rules:
+        typer.echo(made() if page else text(), nl=False)
         return
     if not files or at is None:
         raise typer.BadParameter("name files, or - for stdin" if not files else "--at TIME says as of when")

@@ -31,6 +31,12 @@ def find_program(name: str) -> Path:
     raise MissingProgramError(f"{name} is missing; {said}")
 
 
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the real promtool. Raises `MissingProgramError`."""
+    command = [str(find_program("promtool")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 class Prometheus:
     """A real Prometheus on 127.0.0.1."""
 

@@ -359,3 +359,9 @@ def test_the_page_is_printed(kpis: Callable[..., Result]) -> None:
     """`--page` prints docs/kpis.md, and needs no files."""
     page = Path(__file__).parents[2] / "docs" / "kpis.md"
     assert kpis("--page").stdout == page.read_text(encoding="utf-8")
+
+
+def test_the_rules_are_printed(kpis: Callable[..., Result]) -> None:
+    """`--rules` prints Prometheus' recording rules, and needs no files."""
+    rules = Path(__file__).parents[2] / "config" / "prometheus" / "rules" / "kpis.yml"
+    assert kpis("--rules").stdout == rules.read_text(encoding="utf-8")

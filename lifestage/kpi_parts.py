@@ -1,0 +1,70 @@
+"""The parts of KPIs that workers expose for their partitions: what rules add up over the workers and divide.
+
+Each sum of the definitions is a metric `lifestage_kpi_part_…` of its own, and each spread of single values three: how many
+values are at most so much, their sum, and their count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lifestage.kpi_contribute import BY_CHANNEL
+from lifestage.kpi_formulas import Count, Formula, PerCost, Ratio, Spread
+from lifestage.kpis import DEFINITIONS
+
+PREFIX = "lifestage_kpi_part_"
+MONEY = frozenset({"gross_revenue", "net_revenue", "net_sold", "net_refunded"})
+"""The sums that are amounts of minor units; they are exposed in major ones."""
+COST = "lifestage_kpi_part_cost"
+COST_LABELS = ("category", "currency", "channel")
+"""What was spent in the window, in major units: the part whose numbers are no sum of persons."""
+
+
+class Part(NamedTuple):
+    """One sum or spread as a metric: its name on the wire and the names of its labels, without `le`."""
+
+    metric: str
+    of: str
+    """Its name in `Sums` or `Spreads`."""
+    labels: tuple[str, ...]
+    is_spread: bool = False
+
+
+def metric_of(of: str) -> str:
+    """The metric of a sum or spread: `leads/channel` is `lifestage_kpi_part_leads_by_channel`."""
+    if of.endswith(BY_CHANNEL):
+        return f"{PREFIX}{of.removesuffix(BY_CHANNEL)}_by_channel"
+    return PREFIX + of
+
+
+def parts() -> dict[str, Part]:
+    """Every sum and spread of the definitions, by its name there."""
+    found: dict[str, Part] = {}
+    for definition in DEFINITIONS:
+        for formula in (definition.formula, definition.by_channel):
+            for part in _of(formula, definition.labels) if formula is not None else ():
+                assert found.setdefault(part.of, part) == part, f"{part.of} has labels of two kinds"
+    return found
+
+
+def _of(formula: Formula, labels: tuple[str, ...]) -> Iterator[Part]:
+    match formula:
+        case Spread(of):
+            yield Part(metric_of(of), of, tuple(label for label in labels if label != "statistic"), is_spread=True)
+        case Count(of):
+            yield _sum(of, labels)
+        case PerCost(_, bottom):
+            yield _sum(bottom, ())
+        case Ratio(top, bottom, minus):
+            for of in dict.fromkeys((top, bottom, minus)):
+                if of:
+                    yield _sum(of, labels)
+
+
+def _sum(of: str, labels: tuple[str, ...]) -> Part:
+    return Part(metric_of(of), of, (*labels, "channel") if of.endswith(BY_CHANNEL) else labels)
+
+
+PARTS = parts()
+"""By the name of the sum or spread, in the order of the definitions."""

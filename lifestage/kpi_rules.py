@@ -1,0 +1,131 @@
+"""The recording rules of Prometheus that make KPIs of the parts that workers expose: one for each value of the definitions.
+
+`lifestage_kpi_<name>` is the KPI of that name, `…_by_channel` the same by channel: numerators and denominators are added up
+over the workers of a job first, and divided then. `lifestage_kpi_off_target` says whether a KPI misses its target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+from lifestage.kpi_contribute import BY_CHANNEL
+from lifestage.kpi_formulas import Count, Formula, PerCost, Ratio, Spread
+from lifestage.kpi_names import BOUNDS
+from lifestage.kpi_parts import COST, metric_of
+from lifestage.kpis import DEFINITIONS, UP, Definition
+
+TARGET, OFF_TARGET = "lifestage_kpi_target", "lifestage_kpi_off_target"
+QUANTILES = {"median": "0.5", "p90": "0.9"}
+_HEAD = """# The KPIs, made of the parts that workers expose. Printed by `lifestage kpis --rules` from the definitions in
+# lifestage/kpis.py: change them there. What each KPI is: docs/kpis.md, by its name.
+"""
+
+
+class Rule(NamedTuple):
+    """One recording rule: its name, its expression in lines, and what labels it adds; in PromQL."""
+
+    record: str
+    lines: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def record_of(definition: Definition, by_channel: bool = False) -> str:
+    """The name under which a KPI is recorded."""
+    return f"lifestage_kpi_{definition.name}" + ("_by_channel" if by_channel else "")
+
+
+def rules() -> Iterator[Rule]:
+    """Those of all KPIs, in the order of the definitions."""
+    for definition in DEFINITIONS:
+        yield from _of(definition.formula, record_of(definition), definition.labels)
+        if definition.by_channel is not None:
+            labels = (*definition.labels, "channel")
+            yield from _of(definition.by_channel, record_of(definition, by_channel=True), labels)
+
+
+def targets() -> Iterator[Rule]:
+    """1 for each value of a KPI that is worse than the plan's target, 0 for the others; nothing where there is no target.
+
+    Of money the mean is held against it, of times the median.
+    """
+    for one in DEFINITIONS:
+        if one.better and one.unit in BOUNDS:
+            of = record_of(one)
+            if isinstance(one.formula, Spread):
+                of += f'{{statistic="{"mean" if one.unit == "money" else "median"}"}}'
+            worse = "<" if one.better == UP else ">"
+            lines = (of, f'{worse} bool on (job) group_left () max by (job) ({TARGET}{{kpi="{one.name}"}})')
+            yield Rule(OFF_TARGET, lines, (("kpi", one.name),))
+
+
+def text() -> str:
+    """The rules as a file for Prometheus."""
+    groups = (("lifestage-kpis", rules()), ("lifestage-kpi-targets", targets()))
+    return _HEAD + "groups:\n" + "\n".join(f"  - name: {name}\n    rules:\n{_written(made)}" for name, made in groups)
+
+
+def _written(made: Iterator[Rule]) -> str:
+    found = []
+    for rule in made:
+        lines = [f"      - record: {rule.record}", "        expr: >-", *(f"          {line}" for line in rule.lines)]
+        if rule.labels:
+            lines.append(f"        labels: {{{', '.join(f'{name}: {value}' for name, value in rule.labels)}}}")
+        found.append("\n".join(lines) + "\n")
+    return "".join(found)
+
+
+def _of(formula: Formula, record: str, labels: tuple[str, ...]) -> Iterator[Rule]:
+    match formula:
+        case Count(of):
+            yield Rule(record, (_sum(metric_of(of), labels),))
+        case Ratio():
+            yield Rule(record, tuple(_ratio(formula, labels)))
+        case PerCost():
+            yield Rule(record, tuple(_per_cost(formula, labels)))
+        case Spread(of):
+            yield from _spread(metric_of(of), record, tuple(label for label in labels if label != "statistic"))
+
+
+def _by(labels: tuple[str, ...]) -> str:
+    return f"by ({', '.join(('job', *labels))})"
+
+
+def _sum(metric: str, labels: tuple[str, ...]) -> str:
+    return f"sum {_by(labels)} ({metric})"
+
+
+def _ratio(formula: Ratio, labels: tuple[str, ...]) -> Iterator[str]:
+    """A sum that nobody has counted anything for is 0 where there is a denominator, and so is not left out."""
+    top, bottom = (_sum(metric_of(of), labels) for of in (formula.top, formula.bottom))
+    may_lack = formula.top != formula.bottom and not formula.as_far_as_top
+    top = f"({top} or 0 * {bottom})" if may_lack else top
+    if formula.minus:
+        yield f"({top}"
+        yield f"- ({_sum(metric_of(formula.minus), labels)} or 0 * {bottom}))"
+    else:
+        yield top
+    if formula.scale != 1:
+        yield f"* {_number(formula.scale)}"
+    yield f"/ ({bottom} > 0)"
+
+
+def _number(scale: Fraction) -> str:
+    return str(scale) if scale.denominator == 1 else f"({scale.numerator} / {scale.denominator})"
+
+
+def _per_cost(formula: PerCost, labels: tuple[str, ...]) -> Iterator[str]:
+    """What was spent is told by currency; whom it brought is not."""
+    shared = ("channel",) if formula.bottom.endswith(BY_CHANNEL) else ()
+    spent = f'{COST}{{category=~"{"|".join(sorted(formula.categories))}"}}'
+    yield _sum(spent, labels)
+    yield f"/ on ({', '.join(('job', *shared))}) group_left () ({_sum(metric_of(formula.bottom), shared)} > 0)"
+
+
+def _spread(metric: str, record: str, labels: tuple[str, ...]) -> Iterator[Rule]:
+    counted = f"({_sum(f'{metric}_count', labels)} > 0)"
+    yield Rule(record, (_sum(f"{metric}_sum", labels), f"/ {counted}"), (("statistic", "mean"),))
+    for name, share in QUANTILES.items():
+        buckets = _sum(f"{metric}_bucket", (*labels, "le"))
+        yield Rule(record, (f"histogram_quantile({share}, {buckets})", f"and {counted}"), (("statistic", name),))
