@@ -84,6 +84,16 @@ def hold(entries: Entries, name: Name, some: Iterable[tuple[int, int]], amount: 
                 entries.append((level, end, -amount))
 
 
+def stretch(entries: Entries, name: Name, begin: int, end: int, window: int, amount: int = 1) -> None:
+    """Let a sum be higher by an amount from a day until another: as a flow, where that is as long as the window."""
+    if end - begin == window:
+        entries.append((name, begin, amount))
+    elif begin < end:
+        level = "~" + name[0], *name[1:]
+        entries.append((level, begin, amount))
+        entries.append((level, end, -amount))
+
+
 def placed_days(order: Order, terms: Terms) -> Intervals:
     """On which days an order is placed and no smaller than counts."""
     if order.time is None:
@@ -111,12 +121,15 @@ def _runs(turns: list[int], held: list[bool]) -> Intervals:
     return union((day, turns[n + 1] if n + 1 < len(turns) else EVER) for n, day in enumerate(turns) if held[n])
 
 
-def active_days(profile: Profile, terms: Terms) -> Intervals:
-    """On which days the person is active: with an order that stands and was placed in the 90 days up to then."""
+def active_days(profile: Profile, terms: Terms, since: int) -> Intervals:
+    """On which days, as far as they are not before `since`, the person is active: with an order that stands and was placed in
+    the 90 days up to then."""
     found: Intervals = []
     for order in profile.orders:
-        if order.time is not None:
-            first = order.time // DAY_MS
+        if order.time is None:
+            continue
+        first = order.time // DAY_MS
+        if first + ACTIVE_DAYS > since:
             found += within(standing_days(order, terms), first, first + ACTIVE_DAYS)
     return found if len(found) < 2 else union(found)
 

@@ -128,7 +128,8 @@ def _rest(kept: Kept) -> Rest:
     return kept.rest
 
 
-def _count(kept: Kept, name: str, time: int, amount: int, event: int) -> None:
+def count(kept: Kept, name: str, time: int, amount: int, event: int) -> None:
+    """Note an amount under a name."""
     counts = _rest(kept).counts
     if name not in counts:
         counts[name] = []
@@ -166,10 +167,15 @@ def origin_text(visit: WebVisit) -> str | None:
     return None if origin is None else f"{origin[0]}\t{origin[1]}"
 
 
-def note_message(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
-    """Note what happened to a message, and is not a bot's."""
-    if fact.machine and fact.event in ("opened", "clicked"):
-        return
+def _note_email(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
+    if not (fact.machine and fact.event in ("opened", "clicked")):
+        note_message(kept, fact, key)
+        if fact.event == "clicked":
+            count(kept, ACTS, fact.time, 1, event)
+
+
+def note_message(kept: Kept, fact: EmailEvent, key: bytes) -> None:
+    """Note what happened to a message, neither a bot's nor a machine's doing."""
     id = number(fact.source, fact.message_id, key)
     day = fact.time // DAY_MS
     message = kept.messages.get(id)
@@ -183,28 +189,26 @@ def note_message(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
         days[place] = day
     if day > days[-1]:
         days[-1] = day
-    if fact.event == "clicked":
-        _count(kept, ACTS, fact.time, 1, event)
 
 
 # -- the others ----------------------------------------------------------------------------------
 
 
 def _impression(kept: Kept, fact: AdImpression, event: int, _key: bytes) -> None:
-    _count(kept, IMPRESSIONS, fact.time, fact.count, event)
+    count(kept, IMPRESSIONS, fact.time, fact.count, event)
 
 
 def _ad_click(kept: Kept, fact: AdClick, event: int, _key: bytes) -> None:
-    _count(kept, AD_CLICKS, fact.time, fact.count, event)
-    _count(kept, ACTS, fact.time, 1, event)
+    count(kept, AD_CLICKS, fact.time, fact.count, event)
+    count(kept, ACTS, fact.time, 1, event)
 
 
 def _social(kept: Kept, fact: SocialEngagement, event: int, _key: bytes) -> None:
-    _count(kept, SOCIAL + label_of(fact.kind or NONE), fact.time, fact.count, event)
+    count(kept, SOCIAL + label_of(fact.kind or NONE), fact.time, fact.count, event)
 
 
 def _took_part(kept: Kept, fact: CommunityActivity, event: int, _key: bytes) -> None:
-    _count(kept, ACTS, fact.time, 1, event)
+    count(kept, ACTS, fact.time, 1, event)
 
 
 def _lead(kept: Kept, fact: LeadCaptured, _event: int, key: bytes) -> None:
@@ -264,7 +268,7 @@ def _ticket(kept: Kept, fact: TicketCreated | TicketReplied | TicketSolved, even
             ticket.replies = answered(at, ticket.replies)
         if fact.by in (None, "customer"):
             _add(rest.asked, fact.time)
-            _count(kept, ACTS, fact.time, 1, event)
+            count(kept, ACTS, fact.time, 1, event)
     elif isinstance(fact, TicketReplied):
         if fact.by == "agent":
             ticket.replies = answered(ticket.created, [*ticket.replies, at])
@@ -314,7 +318,7 @@ _NOTING: dict[type[Fact], Callable[[Kept, Any, int, bytes], None]] = {
     TrialEnded: _trial,
     CartUpdated: _cart,
     CheckoutStep: _cart,
-    EmailEvent: note_message,
+    EmailEvent: _note_email,
     TicketCreated: _ticket,
     TicketReplied: _ticket,
     TicketSolved: _ticket,
