@@ -75,7 +75,7 @@ def any_fact(draw: Random, n: int, time: int) -> Fact:  # a table
         "time": time, "source": ("shop", "web")[n % 2], "id": f"e{n // 2 * 7919 % 1000:03}",
         "customer_id": "c", "bot": draw.random() < 0.08,
     }  # fmt: skip
-    said = {"context": draw.choice(_CONTEXTS)}
+    said: dict[str, Any] = {"context": draw.choice(_CONTEXTS)}
     money_of: dict[str, Any] = {"currency": ("EUR", "USD")[b == 7], "total_minor": 100 * b, "net_minor": 80 * b}
     then = draw.choice((None, time + draw.choice(DAYS) * DAY_MS, time - DAY_MS))
     makers: tuple[tuple[int, Callable[[], Fact]], ...] = (
