@@ -12,7 +12,7 @@ from pathlib import Path
 from agents.app import Worker
 from config.settings import Settings
 from streams.endpoint import Endpoint
-from streams.engine import crashed
+from streams.engine import announce, crashed
 from streams.stop import fail_stop
 
 logger = logging.getLogger("lifestage")
@@ -51,6 +51,7 @@ async def run_worker(
     endpoint = Endpoint(
         settings.metrics.host, settings.metrics.port, worker.metrics.registry(), lambda: readiness(worker)
     )
+    announce(worker.app, endpoint.host, endpoint.port)
     endpoint.start()
     started(endpoint)
     stop = asyncio.Event()

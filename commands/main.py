@@ -39,6 +39,7 @@ COMMANDS = {
     "explain": "Show why a customer is where they are, and why not further.",
     "customer": "Show where one customer stands, and what silence will bring.",
     "identity": "See which ids are one customer, join them, or split them.",
+    "doctor": "Check all that a deployment stands on, and say what to mend.",
     "status": "Show whether workers keep up.",
     "tick": "Move the log's clock to an instant, where data moves it.",
     "config": "Show the settings in force; secrets as `…`.",

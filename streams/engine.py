@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import faust
 
@@ -55,6 +55,12 @@ def faust_app(settings: Settings, bootstrap: str, data: Path) -> faust.App:
     )
     app.transport = BatchTransport(app.conf.broker_consumer, app)
     return app
+
+
+def announce(app: faust.App, host: str, port: int) -> None:
+    """Let the group know where this worker's metrics are: it is among what members tell each other, and whoever asks."""
+    # Faust makes a URL of the text; its annotation says what comes out of it
+    app.conf.canonical_url = cast("Any", f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
 async def crashed(app: faust.App) -> BaseException | None:

@@ -17,8 +17,8 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.admin import ApiVersionRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-# What one attempt can meet: Kafka's refusals, the network's and TLS's (`OSError`), a hang-up in the middle (`EOFError`).
-_FAILURES = (kafka_errors.KafkaError, OSError, EOFError)
+FAILURES = (kafka_errors.KafkaError, OSError, EOFError)
+"""What one attempt can meet: Kafka's refusals, the network's and TLS's (`OSError`), a hang-up in the middle (`EOFError`)."""
 
 GOODBYE_S = 0.2
 
@@ -33,18 +33,18 @@ def check_kafka_with(options: dict[str, Any], bootstrap: str, seconds: float) ->
     Raises `UnreachableError` when there is none, or when none of the brokers that it names can be used.
     `options` are those of an aiokafka client; `seconds` is the limit for each address.
     """
-    with _quiet("aiokafka"):
+    with quiet("aiokafka"):
         return asyncio.run(_check_kafka({**options, "request_timeout_ms": int(seconds * 1000)}, bootstrap))
 
 
 async def _check_kafka(options: dict[str, Any], bootstrap: str) -> frozenset[int]:
     problems: list[str] = []
     for server in filter(None, (part.strip() for part in bootstrap.split(","))):
-        host, port = _split(server)
+        host, port = host_and_port(server)
         try:
-            brokers, calls = await _ask(host, port, options)
-        except _FAILURES as error:
-            problems.append(f"Kafka at {server}: {_kafka_problem(error, host, options)}")
+            brokers, calls = await ask_kafka(host, port, options)
+        except FAILURES as error:
+            problems.append(f"Kafka at {server}: {kafka_problem(error, host, options)}")
             continue
         await _check_advertised(server, brokers, options)
         return calls
@@ -55,9 +55,9 @@ async def _check_advertised(server: str, brokers: list[tuple[str, int]], options
     problems: list[str] = []
     for host, port in brokers:
         try:
-            await _ask(host, port, options)
-        except _FAILURES as error:
-            problems.append(f"{host}:{port}: {_kafka_problem(error, host, options)}")
+            await ask_kafka(host, port, options)
+        except FAILURES as error:
+            problems.append(f"{host}:{port}: {kafka_problem(error, host, options)}")
         else:
             return
     named = "; ".join(problems) or "no broker at all"
@@ -67,7 +67,7 @@ async def _check_advertised(server: str, brokers: list[tuple[str, int]], options
     )
 
 
-async def _ask(host: str, port: int, options: dict[str, Any]) -> tuple[list[tuple[str, int]], frozenset[int]]:
+async def ask_kafka(host: str, port: int, options: dict[str, Any]) -> tuple[list[tuple[str, int]], frozenset[int]]:
     """The cluster's brokers as one server names them, and the numbers of the calls it knows."""
     limit = options["request_timeout_ms"] / 1000
     connection = AIOKafkaConnection(host, port, **options)
@@ -83,14 +83,16 @@ async def _ask(host: str, port: int, options: dict[str, Any]) -> tuple[list[tupl
         await asyncio.wait([connection.close()], timeout=GOODBYE_S)
 
 
-def _split(server: str) -> tuple[str, int]:
+def host_and_port(server: str) -> tuple[str, int]:
+    """The two parts of an address. Raises `UnreachableError` for what is none."""
     host, _, port = server.rpartition(":")
     if not host or not port.isdigit():
         raise UnreachableError(f"Kafka at {server}: not host:port: correct kafka.bootstrap")
     return host.strip("[]"), int(port)
 
 
-def _kafka_problem(error: BaseException, host: str, options: dict[str, Any]) -> str:
+def kafka_problem(error: BaseException, host: str, options: dict[str, Any]) -> str:
+    """Why one attempt failed, and what to do, in words for a person."""
     security, mechanism = options["security_protocol"], options.get("sasl_mechanism")
     if isinstance(error, kafka_errors.UnsupportedSaslMechanismError):
         return f"the broker does not offer {mechanism}: set kafka.mechanism to one that it offers"
@@ -189,7 +191,7 @@ def _redis_problem(error: BaseException, host: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def quiet(name: str) -> Iterator[None]:
     """The client's own log lines repeat the problem in worse words."""
     logger = logging.getLogger(name)
     before, logger.level = logger.level, logging.CRITICAL

@@ -26,6 +26,8 @@ from streams.connections import (
     faust_credentials,
     kafka_python,
 )
+from streams.doctor import Ground
+from streams.doctor_kafka import reach
 from streams.embedded.kafka import KafkaServer, start_kafka_server
 from streams.embedded.process import free_ports
 from tests.certificates import Certificate, encrypt_key, issue, make_authority
@@ -248,9 +250,15 @@ def test_a_broker_that_sends_its_clients_elsewhere_is_told(tmp_path: Path) -> No
     extra = {"advertised.listeners": "PLAINTEXT://no-such-host.invalid:9092"}
     with start_kafka_server(tmp_path, say=print, heap_mb=256, extra=extra) as server:
         told = problem(Settings(), server.bootstrap)
+        (found,) = reach(Ground(Settings(), server.bootstrap, ""))
     assert told.startswith(f"Kafka at {server.bootstrap} answers, but the address it tells clients to use")
     assert "no-such-host.invalid:9092: the name 'no-such-host.invalid' is unknown" in told
     assert told.endswith("correct advertised.listeners of the broker")
+    assert found.level == "FAIL"
+    assert found.found.startswith(
+        "a broker tells clients to use no-such-host.invalid:9092, which does not work from here"
+    )
+    assert found.fix.startswith("correct advertised.listeners of that broker")
 
 
 def test_files_that_are_no_certificates_are_refused(secured: Secured, tmp_path: Path) -> None:
