@@ -131,8 +131,7 @@ class Kept(msgspec.Struct, array_like=True):
     visits: list[int] = []
     """Runs of days with visits: first, last, first, last …; those no further apart than the window are one."""
     touch: tuple[int, str, str, str] | None = None
-    """The channel by which the person came first: time, source, event, channel; source and event empty
-    when no other can come in its instant."""
+    """The channel by which the person came first: time, source, event, channel."""
     sessions: dict[int, Session] = {}
     messages: dict[int, Message] = {}
     rest: Rest | None = None

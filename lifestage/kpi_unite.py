@@ -1,7 +1,8 @@
 """What KPIs need of a person whose facts came under several ids: the union of what is kept of each; and what may be forgotten.
 
 Each event counts once although several sets have it, and which set comes first makes no difference. What goes is what no
-window can ask for any more, so that nothing is different by it.
+window can ask for any more, so that nothing is different by it; but of two sets united later it is not known any more which
+visit of a session, or event of a message, was the first of one millisecond.
 """
 
 from __future__ import annotations
@@ -171,8 +172,6 @@ def cut(kept: Kept, day: int) -> None:
     runs = kept.visits
     if runs and runs[1] <= oldest:
         kept.visits = [end for n in range(0, len(runs), 2) if runs[n + 1] > oldest for end in runs[n : n + 2]]
-    if kept.touch is not None and kept.touch[0] < day * DAY_MS:
-        kept.touch = (kept.touch[0], "", "", kept.touch[3])
     _cut_sessions(kept, window, day)
     _cut_messages(kept, window, day)
     rest = kept.rest

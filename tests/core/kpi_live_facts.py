@@ -78,6 +78,7 @@ def any_fact(draw: Random, n: int, time: int) -> Fact:  # a table
     said: dict[str, Any] = {"context": draw.choice(_CONTEXTS)}
     money_of: dict[str, Any] = {"currency": ("EUR", "USD")[b == 7], "total_minor": 100 * b, "net_minor": 80 * b}
     then = draw.choice((None, time + draw.choice(DAYS) * DAY_MS, time - DAY_MS))
+    end: dict[str, Any] = {"starts_at": then} if coin else {"ends_at": then}
     makers: tuple[tuple[int, Callable[[], Fact]], ...] = (
         (8, lambda: f.WebVisit(url="https://shop.example/", session_id=(None, "", "x", "y", "z", "x", "y", "w")[b], pages=a + 1, referrer=draw.choice((None, "-", "https://shop.example/", "//a.example/")), **common, **said)),
         (8, lambda: f.EmailEvent(message_id=f"m{a}", event=draw.choice(_EVENTS), channel=("email", "sms")[b == 0], machine=b == 1, **common, **said)),
@@ -86,7 +87,7 @@ def any_fact(draw: Random, n: int, time: int) -> Fact:  # a table
         (1, lambda: f.SocialEngagement(campaign_id="c", kind=draw.choice((None, "Like", "share", "a/b", "\0")), count=a + 1, **common)),
         (1, lambda: f.CommunityActivity(**common)),
         (3, lambda: f.LeadCaptured(lead_id=f"l{a}", form="f", qualified=draw.choice((None, True, False)), **common, **said)),
-        (2, lambda: f.TrialStarted(trial_id=f"t{a}", **({"starts_at": then} if coin else {"ends_at": then}), **common)),
+        (2, lambda: f.TrialStarted(trial_id=f"t{a}", **end, **common)),
         (2, lambda: f.TrialEnded(trial_id=f"t{a}", converted=draw.choice((None, True, False)), **common)),
         (2, lambda: f.CartUpdated(cart_id=f"k{a}", step="3", **common)),
         (2, lambda: f.CheckoutStep(cart_id=f"k{a}", step=draw.choice((None, "0", "1", "02", "4", "pay", "9" * 50)), **common)),
@@ -149,3 +150,15 @@ def days_of(told: Sequence[Fact], rules: Rules, since: int) -> list[int]:
     """Days on which anything may be different, and those next to them, from one on."""
     turns = {day_of(fact.time) + more for fact in told for more in (0, 1, 7, 8, 14, 15, 90, 91, rules.window)}
     return sorted(day for day in {turn + more for turn in turns for more in (-1, 0)} | {since} if day >= since)
+
+
+_NAMES = ("session_id", "message_id", "lead_id", "trial_id", "cart_id", "ticket_id")
+
+
+def renamed(fact: Fact, every: int) -> Fact:
+    """The fact, with what it names called otherwise every so many days."""
+    for name in _NAMES:
+        known = getattr(fact, name, None)
+        if known:
+            return replace(fact, **{name: f"{known}-{day_of(fact.time) // every}"})
+    return fact

@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 
 from lifestage.cause import Rules
 from lifestage.fact import Fact
-from lifestage.kpi_days import Days, Entries
+from lifestage.kpi_days import Days, Entries, day_of
 from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_persons import GROUPS, HOT, TOUCHED
 from lifestage.kpi_live_visits import leads
 from lifestage.kpi_note import brings, note
-from lifestage.kpi_unite import unite
+from lifestage.kpi_unite import all_united, unite
+from lifestage.moments import DAY_MS
 from lifestage.profile import Profile, decode, encode
 from tests.core.effort import effort
-from tests.core.kpi_live_facts import START, WINDOWS, accept, any_facts, days_of, offline, rules_of
+from tests.core.kpi_live_facts import START, WINDOWS, accept, any_facts, days_of, offline, renamed, rules_of
 from tests.core.kpi_live_sums import value_at
 
 LEAST = (None, (600, "EUR"))
@@ -104,6 +105,45 @@ def test_the_order_of_arrival_makes_no_difference(seed: int, window: int) -> Non
         both = Profile(kpi=unite(one.kpi, other.kpi))
         assert united(both) == whole
         assert unite(other.kpi, one.kpi) == unite(one.kpi, other.kpi)
+
+
+@effort(300)
+@given(st.integers(0, 1 << 40), st.sampled_from(WINDOWS), st.sampled_from((0, 1, 7)))
+def test_what_is_let_go_is_not_missed(seed: int, window: int, lateness: int) -> None:
+    """While days pass and nothing comes later than is allowed, in one set of facts or in two that are united in the end; of
+    things that are heard of again within 25 days."""
+    draw, rules = Random(seed), rules_of(window, None, lateness * DAY_MS)
+    told = [renamed(fact, 25) for fact in any_facts(draw, 60)]
+    united = draw.random() < 0.5
+    if united:
+        # what came first of one millisecond is not kept for ever
+        told = [*{fact.time: fact for fact in told}.values()]
+    coming = sorted(told, key=lambda fact: (fact.time + draw.randrange(lateness + 1) * DAY_MS, fact.id))
+    day, profile, sides = START - 1, Profile(), (Profile(), Profile())
+    days = Days(window, day)
+    for n, fact in enumerate(coming):
+        allowed = day_of(min(one.time for one in coming[n:])) + lateness
+        day = max(day, allowed - draw.choice((0, 0, 0, 1, 30)))
+        days.turn(day)
+        now = Now(day, window, rules)
+        step(profile, fact, now, days)
+        for side in (sides[draw.randrange(2)],):
+            if accept(side, fact, rules):
+                note(side, fact, now)
+    now = Now(day, window, rules)
+    entries = all_of(profile, now)
+    joint = Profile(
+        orders=profile.orders,
+        subscriptions=profile.subscriptions,
+        kpi=all_united([side.kpi for side in sides if side.kpi]),
+    )
+    from_two = all_of(joint, now)
+    for at in days_of(told, rules, day):
+        days.turn(at)
+        right = offline(told, at, rules)
+        assert days.totals() == right, at
+        assert value_at(entries, at, window) == right, at
+        assert not united or value_at(from_two, at, window) == right, at
 
 
 def united(profile: Profile) -> Kept | None:

@@ -1,0 +1,154 @@
+"""What KPIs keep of a person: how much it is, what of it is let go, and what two sets of facts have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from lifestage import facts as f
+from lifestage.cause import Rules
+from lifestage.fact import Context, Fact
+from lifestage.kpi_kept import Kept
+from lifestage.kpi_live import Now
+from lifestage.kpi_live_persons import GROUPS
+from lifestage.kpi_note import note
+from lifestage.kpi_unite import SPARE_DAYS, all_united, cut
+from lifestage.moments import DAY_MS
+from lifestage.profile import Profile
+from lifestage.union import united
+from tests.core.kpi_live_facts import START, accept, rules_of
+from tests.core.kpi_live_sums import value_at
+
+WINDOW = 90
+RULES: Rules = rules_of(WINDOW, None, 7 * DAY_MS)
+UUID = "0198f3a2-7c4e-7d10-9b5e-{:012}"
+
+
+def noted(*told: Fact, day: int = START) -> Profile:
+    """A profile with these facts, accepted on a day."""
+    profile = Profile()
+    for fact in told:
+        assert accept(profile, fact, RULES)
+        note(profile, fact, Now(day, WINDOW, RULES))
+    return profile
+
+
+def kept_of(profile: Profile) -> Kept:
+    """What is kept of a person of whom something is."""
+    assert profile.kpi is not None
+    return profile.kpi
+
+
+def common(day: int, n: int) -> dict[str, Any]:
+    """What a fact of a day has."""
+    return {"time": (START + day) * DAY_MS + n, "source": "web", "id": UUID.format(n), "customer_id": "ann"}
+
+
+def visit(day: int, n: int, session: int, pages: int = 1) -> Fact:
+    """A visit of a session."""
+    return f.WebVisit(
+        url="/", session_id=UUID.format(session), pages=pages, context=Context(source="google", medium="cpc"),
+        **common(day, n),
+    )  # fmt: skip
+
+
+def mail(day: int, n: int, message: int, event: str) -> Fact:
+    """What happened to a message."""
+    return f.EmailEvent(message_id=UUID.format(message), event=event, **common(day, n))
+
+
+def size(profile: Profile) -> int:
+    """Bytes of what is kept."""
+    return len(msgspec.msgpack.encode(profile.kpi))
+
+
+def test_a_session_and_a_message_take_some_forty_bytes() -> None:
+    """Once nothing can come any more that was before; until then their first event's id and 10 bytes a visit stand with them."""
+    visits = [visit(session, 10 * session + n, session) for session in range(20) for n in range(5)]
+    mails = [
+        mail(day, 1000 + 10 * day + n, day, what)
+        for day in range(20) for n, what in enumerate(("sent", "delivered", "opened"))
+    ]  # fmt: skip
+    empty = size(noted(visit(0, 0, 0))) - 90
+    by_visits, by_mails = noted(*visits, day=START + 20), noted(*mails, day=START + 20)
+    assert size(by_visits) <= 20 * 120 + empty
+    assert size(by_mails) <= 20 * 85 + empty
+    for profile in (by_visits, by_mails):
+        cut(kept_of(profile), START + 40)
+    assert size(by_visits) <= 20 * 42 + empty
+    assert size(by_mails) <= 20 * 44 + empty
+
+
+def test_what_no_window_asks_for_is_let_go() -> None:
+    """Of who comes back after long nothing stands but that visit, and by which channel the person came first."""
+    told: list[Fact] = [
+        visit(0, 1, 1),
+        mail(0, 2, 1, "clicked"),
+        f.LeadCaptured(lead_id="l", form="f", **common(0, 3)),
+        f.TrialStarted(trial_id="t", **common(0, 4)),
+        f.CheckoutStep(cart_id="k", step="1", **common(0, 5)),
+        f.TicketCreated(ticket_id="i", **common(0, 6)),
+        f.FeedbackReceived(survey_id="q", metric="nps", score=9.0, scale_min=0, scale_max=10, **common(0, 7)),
+        f.ReferralConverted(referral_id="r", referrer_id="ann", **common(0, 8)),
+        f.SocialEngagement(campaign_id="c", **common(0, 9)),
+    ]
+    profile = noted(*told)
+    assert kept_of(profile).rest is not None
+    back = WINDOW + SPARE_DAYS + 9
+    late = visit(back, 20, 2)
+    assert accept(profile, late, RULES)
+    note(profile, late, Now(START + back, WINDOW, RULES))
+    kept = kept_of(profile)
+    alone = kept_of(noted(late, day=START + back))
+    assert kept.touch is not None
+    assert kept.touch[0] == told[0].time
+    alone.touch = kept.touch
+    assert msgspec.msgpack.encode(kept) == msgspec.msgpack.encode(alone)
+
+
+def test_nothing_is_let_go_a_day_too_early() -> None:
+    """As long as a thing can be asked for it is there: its name is the same one's."""
+    profile = noted(visit(0, 1, 1, pages=3))
+    cut(kept_of(profile), START + WINDOW + SPARE_DAYS)
+    again = visit(WINDOW + SPARE_DAYS, 2, 1)
+    assert accept(profile, again, RULES)
+    now = Now(START + WINDOW + SPARE_DAYS, WINDOW, RULES)
+    note(profile, again, now)
+    sums = value_at([entry for group in GROUPS for entry in group("ann", profile, now)], now.day, WINDOW)
+    assert sums["visitors",] == 1
+    assert sums["sessions",] == 0
+
+
+@pytest.mark.parametrize("days", [0, 6])
+def test_an_event_under_two_ids_counts_once(days: int) -> None:
+    """Pages and acts of one event that both sets have, as long as it could come again; those of others add up."""
+    both, own, other = visit(0, 1, 1, pages=5), visit(0, 2, 1, pages=2), visit(0, 3, 1, pages=4)
+    clicked, acted = mail(0, 4, 1, "clicked"), f.AdClick(campaign_id="c", count=7, **common(0, 5))
+    sides = noted(both, own, clicked, acted), noted(acted, other, both, clicked)
+    for side in sides:
+        cut(kept_of(side), START - 7 + days)
+    joint = united(sides, RULES.plan.keep, 0)
+    now = Now(START, WINDOW, RULES)
+    sums = value_at([entry for group in GROUPS for entry in group("ann", joint, now)], START, WINDOW)
+    assert (sums["sessions",], sums["pages",], sums["ad_clicks",]) == (1, 11, 7)
+    rest = kept_of(joint).rest
+    assert rest is not None
+    assert len(rest.counts["acts"]) == 2 * 3
+
+
+def test_a_union_shares_nothing_with_its_sides() -> None:
+    """What comes later to the one is not in the other."""
+    profile = noted(visit(0, 1, 1), mail(0, 2, 1, "clicked"), f.TicketCreated(ticket_id="i", **common(0, 6)))
+    before = msgspec.msgpack.encode(profile.kpi)
+    whole = Profile(kpi=all_united([kept_of(profile)]))
+    for fact in (
+        visit(1, 11, 1),
+        mail(1, 12, 1, "clicked"),
+        f.TicketReplied(ticket_id="i", by="agent", **common(1, 16)),
+    ):
+        assert accept(whole, fact, RULES)
+        note(whole, fact, Now(START + 1, WINDOW, RULES))
+    assert msgspec.msgpack.encode(profile.kpi) == before
+    assert msgspec.msgpack.encode(whole.kpi) != before
