@@ -50,12 +50,10 @@ def run(
     from commands.kpis_text import document, lines
     from config.plan_files import sheet_of
     from lifestage.kpi_gather import Span
-    from lifestage.kpi_page import page as made
-    from lifestage.kpi_rules import text
     from streams.offline_kpi_values import values
 
     if page or rules:
-        typer.echo(made() if page else text(), nl=False)
+        typer.echo(_made(page), nl=False)
         return
     if not files or at is None:
         raise typer.BadParameter("name files, or - for stdin" if not files else "--at TIME says as of when")
@@ -75,6 +73,13 @@ def run(
             typer.echo("\n".join(lines(found, sheet, span)))
     summary = "\n".join(work.summary(time.monotonic() - began))
     typer.echo(summary.replace("after --until", "after --at"), err=True)
+
+
+def _made(page: bool) -> str:
+    from lifestage.kpi_page import page as made
+    from lifestage.kpi_rules import text
+
+    return made() if page else text()
 
 
 def _at(given: str) -> int:

@@ -14,11 +14,19 @@ from lifestage.kpi_formulas import Count, Formula, PerCost, Ratio, Spread
 from lifestage.kpis import DEFINITIONS
 
 PREFIX = "lifestage_kpi_part_"
-MONEY = frozenset({"gross_revenue", "net_revenue", "net_sold", "net_refunded"})
-"""The sums that are amounts of minor units; they are exposed in major ones."""
+MONEY = frozenset({"gross_revenue", "net_revenue", "net_sold", "net_refunded", "clv_known_net", "clv_goods", "clv_1"})
+"""The sums and spreads that are amounts of minor units; they are exposed in major ones."""
 COST = "lifestage_kpi_part_cost"
 COST_LABELS = ("category", "currency", "channel")
 """What was spent in the window, in major units: the part whose numbers are no sum of persons."""
+
+
+_OF_PURCHASES = frozenset({"clv_1", "clv_2", "clv_3"})
+LIVE = tuple(definition for definition in DEFINITIONS if definition.name != "clv_4")
+"""The KPIs that workers count. What customers bear of costs takes the first orders of all of them, so it is told of files only."""
+KNOWN_NET, GOODS, PURCHASES, ORDERS = "clv_known_net", "clv_goods", "clv_1", "clv_orders"
+"""What lifetime values are made of: of the standing orders of whose goods a cost is known their net and that cost; by
+customer what their standing orders brought, and how many they are. Of these CLV 1, 2 and 3 are made."""
 
 
 class Part(NamedTuple):
@@ -39,12 +47,15 @@ def metric_of(of: str) -> str:
 
 
 def parts() -> dict[str, Part]:
-    """Every sum and spread of the definitions, by its name there."""
+    """Every sum and spread of which live KPIs are made, by its name there."""
     found: dict[str, Part] = {}
-    for definition in DEFINITIONS:
+    for definition in LIVE:
         for formula in (definition.formula, definition.by_channel):
             for part in _of(formula, definition.labels) if formula is not None else ():
-                assert found.setdefault(part.of, part) == part, f"{part.of} has labels of two kinds"
+                if part.of not in _OF_PURCHASES:
+                    assert found.setdefault(part.of, part) == part, f"{part.of} has labels of two kinds"
+                elif part.of == PURCHASES:
+                    found |= {each: _purchases(each) for each in (PURCHASES, ORDERS, KNOWN_NET, GOODS)}
     return found
 
 
@@ -60,6 +71,10 @@ def _of(formula: Formula, labels: tuple[str, ...]) -> Iterator[Part]:
             for of in dict.fromkeys((top, bottom, minus)):
                 if of:
                     yield _sum(of, labels)
+
+
+def _purchases(of: str) -> Part:
+    return Part(metric_of(of), of, ("currency",), is_spread=of in {PURCHASES, ORDERS})
 
 
 def _sum(of: str, labels: tuple[str, ...]) -> Part:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from lifestage.kpi_contribute import BY_CHANNEL
 from lifestage.kpi_formulas import Count, Formula, PerCost, Ratio, Spread
 from lifestage.kpi_names import BOUNDS
-from lifestage.kpi_parts import COST, metric_of
-from lifestage.kpis import DEFINITIONS, UP, Definition
+from lifestage.kpi_parts import COST, GOODS, KNOWN_NET, LIVE, ORDERS, PURCHASES, metric_of
+from lifestage.kpis import UP, Definition
 
 TARGET, OFF_TARGET = "lifestage_kpi_target", "lifestage_kpi_off_target"
 QUANTILES = {"median": "0.5", "p90": "0.9"}
@@ -37,8 +37,8 @@ def record_of(definition: Definition, by_channel: bool = False) -> str:
 
 
 def rules() -> Iterator[Rule]:
-    """Those of all KPIs, in the order of the definitions."""
-    for definition in DEFINITIONS:
+    """Those of all KPIs that are counted live, in the order of the definitions."""
+    for definition in LIVE:
         yield from _of(definition.formula, record_of(definition), definition.labels)
         if definition.by_channel is not None:
             labels = (*definition.labels, "channel")
@@ -50,7 +50,7 @@ def targets() -> Iterator[Rule]:
 
     Of money the mean is held against it, of times the median.
     """
-    for one in DEFINITIONS:
+    for one in LIVE:
         if one.better and one.unit in BOUNDS:
             of = record_of(one)
             if isinstance(one.formula, Spread):
@@ -85,7 +85,8 @@ def _of(formula: Formula, record: str, labels: tuple[str, ...]) -> Iterator[Rule
         case PerCost():
             yield Rule(record, tuple(_per_cost(formula, labels)))
         case Spread(of):
-            yield from _spread(metric_of(of), record, tuple(label for label in labels if label != "statistic"))
+            told = tuple(label for label in labels if label != "statistic")
+            yield from _spread(metric_of(_SIZES.get(of, of)), record, told, _WORTH.get(of))
 
 
 def _by(labels: tuple[str, ...]) -> str:
@@ -123,9 +124,18 @@ def _per_cost(formula: PerCost, labels: tuple[str, ...]) -> Iterator[str]:
     yield f"/ on ({', '.join(('job', *shared))}) group_left () ({_sum(metric_of(formula.bottom), shared)} > 0)"
 
 
-def _spread(metric: str, record: str, labels: tuple[str, ...]) -> Iterator[Rule]:
+_KNOWN_NET, _GOODS = (_sum(metric_of(of), ("currency",)) for of in (KNOWN_NET, GOODS))
+_NET, _COUNT = (_sum(f"{metric_of(of)}_sum", ("currency",)) for of in (PURCHASES, ORDERS))
+_SIZES = {"clv_2": PURCHASES, "clv_3": ORDERS}
+_WORTH = {"clv_2": f"({_KNOWN_NET} - {_GOODS}) / ({_KNOWN_NET} > 0)", "clv_3": f"{_NET} / ({_COUNT} > 0)"}
+"""What lifetime values are made of, and by what these are to be multiplied: the margin, and the average order."""
+
+
+def _spread(metric: str, record: str, labels: tuple[str, ...], times: str | None) -> Iterator[Rule]:
     counted = f"({_sum(f'{metric}_count', labels)} > 0)"
-    yield Rule(record, (_sum(f"{metric}_sum", labels), f"/ {counted}"), (("statistic", "mean"),))
+    more = (f"* ({times})",) if times is not None else ()
+    yield Rule(record, (_sum(f"{metric}_sum", labels), f"/ {counted}", *more), (("statistic", "mean"),))
     for name, share in QUANTILES.items():
         buckets = _sum(f"{metric}_bucket", (*labels, "le"))
-        yield Rule(record, (f"histogram_quantile({share}, {buckets})", f"and {counted}"), (("statistic", name),))
+        lines = (f"histogram_quantile({share}, {buckets})", *more, f"and {counted}")
+        yield Rule(record, lines, (("statistic", name),))

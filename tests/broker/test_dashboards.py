@@ -1,4 +1,4 @@
-"""Every query of the dashboard on a real Prometheus that scrapes two workers, and the alerts on the real promtool."""
+"""Every query of the dashboards and every rule on a real Prometheus that scrapes two workers, and the alerts on promtool."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ import yaml
 from lifestage.identity import OUTCOMES
 from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
+from tests.company import WORKERS, kpis, recount
 from tests.core.histories import CLM5
-from tests.dashboard_rules import panels, without_macros
-from tests.deployment import PROMETHEUS, ROOT, RULES, dashboard, rules
+from tests.dashboard_rules import panels
+from tests.deployment import PROMETHEUS, ROOT, RULES, dashboard, dashboards, rules
+from tests.exporter import Exporter
+from tests.promql import without_macros
 from tests.services import Prometheus, promtool
 
 ALERTS = sorted((ROOT / "tests/broker").glob("alerts*.yml"))
@@ -25,10 +28,12 @@ EVERY = {rule["alert"] for rule in rules() if "alert" in rule}
 LOG = "customer-events"
 RISE_PER_S = 6
 QUERIES = [
-    pytest.param(target["expr"], id=f"{panel['title']} {target['refId']}")
-    for panel in panels(dashboard())
+    pytest.param(target["expr"], id=f"{name} {panel['title']} {target['refId']}")
+    for name, board in dashboards().items()
+    for panel in panels(board)
     for target in panel["targets"]
 ]
+RECORDING = sorted({(rule["record"], tuple(rule.get("labels", {}).items())) for rule in rules() if "record" in rule})
 
 
 class OwnedPartitions:
@@ -100,6 +105,8 @@ class ToldWorker:
             self.metrics.counts.change("at_risk", "churned", "churn", due)
             self.metrics.counts.add("shop", "order.completed", "accepted", due)
             self.metrics.counts.dead_letter("unparsable", due)
+            self.metrics.flush_seconds.observe(0.04)
+            self.metrics.batch_events.observe(due)
             self.metrics.counts.happened(0, {"linked": told, "shed": 2 * told})
 
     def stop(self) -> None:
@@ -109,33 +116,39 @@ class ToldWorker:
         self._endpoint.stop()
 
 
-def shipped_config(*addresses: str) -> str:
-    """The shipped prometheus.yml, with the workers at `addresses` in place of those that compose's DNS would name."""
+def shipped_config(jobs: Mapping[str, list[str]]) -> str:
+    """The shipped prometheus.yml, with the workers of `jobs` in place of those that compose's DNS would name."""
     config = yaml.safe_load(PROMETHEUS.read_text())
     config["global"] |= {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
     config["rule_files"] = [str(PROMETHEUS.parent / pattern) for pattern in config["rule_files"]]
-    for job in config["scrape_configs"]:
-        if job.pop("dns_sd_configs", None) or job["job_name"] == "prometheus":
-            job["static_configs"] = [{"targets": list(addresses) if job["job_name"] == "lifestage" else []}]
+    config["scrape_configs"] = [{"job_name": job, "static_configs": [{"targets": at}]} for job, at in jobs.items()]
     return str(yaml.safe_dump(config))
 
 
 @pytest.fixture(scope="module")
 def prometheus(prometheus_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A real Prometheus with the shipped configuration, after 4 s of scraping two workers."""
+    """A real Prometheus with the shipped rules that has scraped two workers, their KPIs and a recount for some seconds, and has
+    evaluated each rule since. The KPIs are on pages of their own, as their numbers are told.
+    """
     assert prometheus_binary.is_file()
     workers = [ToldWorker(), ToldWorker()]
+    parts = [Exporter(lambda share=share: kpis(time.time(), share)) for share in WORKERS.values()]  # type: ignore[misc]
+    counts = Exporter(lambda: recount(time.time()))
+    pages = [worker.address for worker in workers] + [page.address for page in parts]
     try:
-        config = shipped_config(*(worker.address for worker in workers))
+        config = shipped_config({"lifestage": pages, "lifestage-reconcile": [counts.address]})
         with Prometheus(config, tmp_path_factory.mktemp("prometheus")) as server:
-            deadline = time.monotonic() + 30
-            while len(server.query("count_over_time(lifestage_worker_info[1m]) >= 8")) < len(workers):
+            deadline = time.monotonic() + 60
+            wanted = "count_over_time(lifestage_worker_info[1m]) >= 8 and on () count(lifestage_kpi_off_target) and on () lifestage_kpi_leads_by_channel"
+            while len(server.query(wanted)) < len(workers):
                 assert time.monotonic() < deadline, server.targets()
                 time.sleep(0.1)
             yield server
     finally:
         for worker in workers:
             worker.stop()
+        for page in (*parts, counts):
+            page.stop()
 
 
 @pytest.mark.parametrize("expression", QUERIES)
@@ -146,9 +159,46 @@ def test_every_panel_shows_data(prometheus: Prometheus, expression: str) -> None
     assert all(series["value"][1] != "NaN" for series in found)
 
 
+def test_a_query_of_what_nobody_exposes_shows_no_data(prometheus: Prometheus) -> None:
+    """An answer without a series is what the test above takes for a panel without data: here is one."""
+    for expression in ('sum(lifestage_nobody{job=~"$job"})', 'lifestage_kpi_aov{job=~"$job", currency="CHF"}'):
+        assert prometheus.query(without_macros(expression)) == []
+
+
+@pytest.mark.parametrize(("name", "labels"), RECORDING, ids=lambda given: given if isinstance(given, str) else "")
+def test_every_rule_records_something(prometheus: Prometheus, name: str, labels: tuple[tuple[str, str], ...]) -> None:
+    """Each recording rule has a series by its name, with the labels that it adds."""
+    selected = ",".join(f'{label}="{value}"' for label, value in labels)
+    found = prometheus.query(f"{name}{{{selected}}}")
+    assert found
+    assert all(series["value"][1] != "NaN" for series in found)
+
+
+@pytest.mark.parametrize("name", sorted(dashboards()))
+def test_what_a_person_may_choose_is_there(prometheus: Prometheus, name: str) -> None:
+    """Each variable of a dashboard finds values of its label."""
+    for variable in dashboard(name)["templating"]["list"]:
+        if variable["type"] == "query":
+            asked = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
+            assert asked is not None
+            found = prometheus.query(f"count by ({asked[2]}) ({without_macros(asked[1])})")
+            assert found
+            assert all(series["metric"][asked[2]] for series in found)
+
+
+@pytest.mark.parametrize("name", sorted(dashboards()))
+def test_a_new_plan_is_marked(prometheus: Prometheus, name: str) -> None:
+    """What runs now and did not an hour ago is one note for each plan and each release."""
+    plans, releases = dashboard(name)["annotations"]["list"]
+    (plan,) = prometheus.query(without_macros(plans["expr"]))
+    (release,) = prometheus.query(without_macros(releases["expr"]))
+    assert plan["metric"] == {"job": "lifestage", "plan": "clm5", "plan_hash": "a1b2c3"}
+    assert release["metric"] == {"job": "lifestage", "version": "0.1.0"}
+
+
 def test_a_population_is_the_sum_over_workers(prometheus: Prometheus) -> None:
     """Two workers with 198 loyal customers each are 396, on the panel and in the recording rule."""
-    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Customers by stage")
+    panel = next(panel for panel in panels(dashboard("lifecycle")) if panel["title"] == "Customers by stage")
     for expression in (without_macros(panel["targets"][0]["expr"]), "job_stage:lifestage_customers:sum"):
         found = {series["metric"]["stage"]: series["value"][1] for series in prometheus.query(expression)}
         assert found["loyalty"] == "396"
@@ -157,19 +207,18 @@ def test_a_population_is_the_sum_over_workers(prometheus: Prometheus) -> None:
 
 def test_the_variables_choose(prometheus: Prometheus) -> None:
     """One instance shows its own share; a job that has no workers shows nothing."""
-    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Orders by currency")
+    panel = next(panel for panel in panels(dashboard("pipeline")) if panel["title"] == "Records kept")
     expression = panel["targets"][0]["expr"]
     one = prometheus.query("lifestage_worker_info")[0]["metric"]["instance"]
-    shares = {
-        s["metric"]["currency"]: s["value"][1] for s in prometheus.query(without_macros(expression, instance=one))
-    }
-    assert shares == {"USD": "6919", "EUR": "40"}
-    assert prometheus.query(without_macros(expression, job="lifestage-demo")) == []
+    for instance, kept in ((one, ("2500", "3100")), (".+", ("5000", "6200"))):
+        found = prometheus.query(without_macros(expression, {"instance": instance}))
+        assert {s["metric"]["partition"]: s["value"][1] for s in found} == {"0": kept[0], "1": kept[1]}
+    assert prometheus.query(without_macros(expression, {"job": "lifestage-demo"})) == []
 
 
 def test_changes_are_shown_per_minute(prometheus: Prometheus) -> None:
     """Counters that rise by 6 a second, on two workers, are 720 a minute."""
-    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Stage changes per minute")
+    panel = next(panel for panel in panels(dashboard("lifecycle")) if panel["title"] == "Stage changes per minute")
     found = prometheus.query(without_macros(panel["targets"][0]["expr"], rate_interval="3s"))
     moves = {(s["metric"]["from_stage"], s["metric"]["to_stage"]): float(s["value"][1]) for s in found}
     # Prometheus extrapolates from the samples within the window to its edges: a third either way with few of them.
@@ -179,7 +228,7 @@ def test_changes_are_shown_per_minute(prometheus: Prometheus) -> None:
 
 def test_what_happens_to_ids_is_shown_by_outcome(prometheus: Prometheus) -> None:
     """Every outcome has its line, those that did not happen at 0; twice as many shed as linked are told as such."""
-    panel = next(panel for panel in panels(dashboard()) if panel["title"] == "Ids per minute by outcome")
+    panel = next(panel for panel in panels(dashboard("pipeline")) if panel["title"] == "Ids per minute by outcome")
     found = prometheus.query(without_macros(panel["targets"][0]["expr"], rate_interval="3s"))
     rates = {s["metric"]["outcome"]: float(s["value"][1]) for s in found}
     assert rates.keys() == set(OUTCOMES)

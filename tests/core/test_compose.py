@@ -21,7 +21,7 @@ from commands.main import COMMANDS
 from config.errors import SettingsError
 from config.settings import Settings, load
 from streams.topics import topics_of
-from tests.deployment import COMPOSE, DASHBOARD, PROMETHEUS, ROOT, SECRETS, compose, interpolated
+from tests.deployment import COMPOSE, DASHBOARDS, PROMETHEUS, ROOT, SECRETS, compose, dashboards, interpolated
 
 SERVICES: dict[str, Any] = compose()["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
@@ -276,7 +276,9 @@ def test_grafana_finds_prometheus_and_the_dashboards() -> None:
     (provider,) = yaml.safe_load((ROOT / "config/grafana/provisioning/dashboards/lifestage.yml").read_text())[
         "providers"
     ]
-    assert inside[provider["options"]["path"]] == DASHBOARD.parent
+    assert inside[provider["options"]["path"]] == DASHBOARDS
+    # Grafana refuses a dashboard that is called like its folder.
+    assert provider["folder"] not in {"", *(one["title"] for one in dashboards().values())}
     home = Path(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert (inside[str(home.parent)] / home.name).is_file()
 

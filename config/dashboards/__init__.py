@@ -1,0 +1,1 @@
+"""The dashboards that Grafana is provisioned with. `python -m config.dashboards` writes their files again."""

@@ -1,0 +1,106 @@
+"""The dashboard of engagement: traffic, messages, answers, support, carts and checkout."""
+
+from __future__ import annotations
+
+from config.dashboards.panels import JOB, JOBS, Ask, Dashboard, Row, Variable, bars, grid, kpi, lines, named, now
+
+CHANNEL = f'{JOB}, channel=~"$channel"'
+_RATES = (
+    ("delivery_rate", "delivered"), ("bounce_rate", "bounced"), ("open_rate", "opened"), ("click_rate", "clicked"),
+    ("unsubscribe_rate", "unsubscribed"), ("complaint_rate", "complained"),
+)  # fmt: skip
+
+ENGAGEMENT = Dashboard(
+    uid="lifestage-engagement",
+    title="Customer engagement",
+    words="Traffic, messages, what customers answer, support, carts and checkout.",
+    variables=(JOBS, Variable("channel", "Channel", f"label_values(lifestage_kpi_delivery_rate{{{JOB}}}, channel)")),
+    parts=(
+        Row("Now"),
+        now("visitors"),
+        now("sessions"),
+        now("nps"),
+        now("csat"),
+        now("ces"),
+        now("cart_abandonment"),
+        Row("Messages"),
+        grid(
+            "Messages by channel",
+            "Delivered and bounced ÷ sent; opened and clicked by humans, unsubscribed and complained about ÷ delivered.",
+            "percentunit",
+            Ask(" or ".join(named(name, "rate", words, CHANNEL) for name, words in _RATES)),
+            row="channel",
+            column="rate",
+            width=24,
+            height=6,
+        ),
+        kpi("delivery_rate", CHANNEL),
+        kpi("bounce_rate", CHANNEL),
+        lines(
+            "Complaints by channel",
+            "Of messages delivered in the window: complained about ÷ delivered. Mailbox providers ask for less than 0.1 % and turn away from 0.3 % on.",
+            "percentunit",
+            Ask(f"lifestage_kpi_complaint_rate{{{CHANNEL}}}", "{{channel}}"),
+            Ask("vector(0.001)", "0.1 %"),
+            Ask("vector(0.003)", "0.3 %"),
+        ),
+        kpi("open_rate", CHANNEL),
+        kpi("click_rate", CHANNEL),
+        kpi("unsubscribe_rate", CHANNEL),
+        Row("Traffic"),
+        lines(
+            "Visitors and sessions",
+            "Persons with a visit in the window, and sessions that began in it.",
+            "short",
+            Ask(f"lifestage_kpi_visitors{{{JOB}}}", "visitors"),
+            Ask(f"lifestage_kpi_sessions{{{JOB}}}", "sessions"),
+        ),
+        bars(
+            "Sessions by source",
+            "Sessions that began in the window, by source and medium of their first visit: the ten most frequent.",
+            "short",
+            Ask(f"sort_desc(topk(10, sum by (source, medium) (lifestage_kpi_traffic_by_source{{{JOB}}})))", "{{source}} / {{medium}}"),
+        ),
+        kpi("direct_share"),
+        kpi("engagement_depth"),
+        kpi("engagement_frequency"),
+        kpi("ctr"),
+        kpi("impressions"),
+        bars(
+            "Social engagement",
+            "Likes, shares, comments and the like in the window.",
+            "short",
+            Ask(f"sort_desc(sum by (kind) (lifestage_kpi_social_engagement{{{JOB}}}))", "{{kind}}"),
+        ),
+        kpi("lead_quality"),
+        Row("What customers say"),
+        kpi("nps", width=6),
+        kpi("csat", width=6),
+        kpi("ces", width=6),
+        lines(
+            "Answers",
+            "Persons with an answer in the window. Few answers make a score that means little.",
+            "short",
+            Ask(f"lifestage_kpi_nps_n{{{JOB}}}", "NPS"),
+            Ask(f"lifestage_kpi_csat_n{{{JOB}}}", "CSAT"),
+            Ask(f"lifestage_kpi_ces_n{{{JOB}}}", "CES"),
+            width=6,
+        ),
+        kpi("advocacy"),
+        kpi("referral_rate"),
+        Row("Support"),
+        kpi("response_time", width=6),
+        kpi("resolution_time", width=6),
+        kpi("self_service_share", width=6),
+        kpi("support_assisted_conversion", width=6),
+        Row("Carts and checkout"),
+        kpi("cart_abandonment", width=12),
+        bars(
+            "From step to step of the checkout",
+            "Of the checkouts begun in the window that reached a step: how many went beyond it.",
+            "percentunit",
+            Ask(f"lifestage_kpi_checkout_step_conversion{{{JOB}}}", "step {{step}}"),
+            width=12,
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""The dashboard of value: what customers buy, what they are worth, and what winning them costs."""
+
+from __future__ import annotations
+
+from config.dashboards.panels import JOB, JOBS, Ask, Dashboard, Row, Variable, bars, grid, kpi, lines, now
+
+CURRENCY = f'{JOB}, currency=~"$currency"'
+CHANNEL = f'{JOB}, channel=~"$channel"'
+BOTH = f'{CURRENCY}, channel=~"$channel"'
+_WORTH = (
+    ("clv_1", "net purchases"),
+    ("clv_2", "gross margin"),
+    ("clv_3", "average order × orders"),
+)
+
+
+def _worth(name: str, words: str) -> str:
+    return f'label_replace(lifestage_kpi_{name}{{{CURRENCY}}}, "value", "$1 {words}", "currency", "(.+)")'
+
+
+VALUE = Dashboard(
+    uid="lifestage-value",
+    title="Customer value",
+    words="What customers buy, what they are worth, and what winning them costs. Amounts are in major units and never added up over currencies.",
+    variables=(
+        JOBS,
+        Variable("currency", "Currency", f"label_values(lifestage_kpi_gross_revenue{{{JOB}}}, currency)"),
+        Variable("channel", "Channel", f"label_values(lifestage_kpi_new_customers_by_channel{{{JOB}}}, channel)"),
+    ),
+    parts=(
+        Row("Now"),
+        now("net_revenue", select=CURRENCY, width=6),
+        now("aov", select=CURRENCY, width=6),
+        now("cac", select=CURRENCY, width=6),
+        now("rpr", width=6),
+        Row("Revenue"),
+        kpi("net_revenue", CURRENCY),
+        kpi("gross_revenue", CURRENCY),
+        kpi("orders", CURRENCY),
+        kpi("aov", CURRENCY),
+        kpi("refund_rate", CURRENCY),
+        lines(
+            "Net revenue ever",
+            "Orders without tax and shipping and less refunds, since the first event, each counted once.",
+            "locale",
+            Ask(f"sum by (currency) (lifestage_revenue_net{{{CURRENCY}}})", "{{currency}}"),
+        ),
+        Row("Lifetime value"),
+        grid(
+            "Lifetime values",
+            "Of customers, all their time up to now, by three definitions; the fourth, after all costs, is told by lifestage kpis. Mean exactly, median and 90th percentile by size classes.",
+            "locale",
+            Ask(" or ".join(_worth(name, words) for name, words in _WORTH)),
+            row="value",
+            column="statistic",
+        ),
+        lines(
+            "Mean lifetime values",
+            "The means of the three definitions over time: net purchases; times the gross margin; average order × orders.",
+            "locale",
+            *(Ask(f'lifestage_kpi_{name}{{{CURRENCY}, statistic="mean"}}', f"{{{{currency}}}} {words}") for name, words in _WORTH),
+            width=12,
+        ),
+        kpi("clv_1", CURRENCY, width=12),
+        kpi("clv_2", CURRENCY, width=12),
+        Row("What winning customers costs"),
+        kpi("cac", CURRENCY),
+        kpi("cpl", CURRENCY),
+        kpi("new_customers"),
+        kpi("cac", BOTH, by_channel=True),
+        kpi("cpl", BOTH, by_channel=True),
+        kpi("new_customers", CHANNEL, by_channel=True),
+        bars(
+            "Return on acquisition by channel",
+            "Mean lifetime gross margin of a customer (CLV 2) less what one of this channel cost, ÷ what one cost. Lifetime values are not told by channel, so "
+            "this takes customers of all channels for equally good. Below 0 the channel costs more than it brings.",
+            "percentunit",
+            Ask(
+                f'lifestage_kpi_clv_2{{{CURRENCY}, statistic="mean"}}'
+                f" / on (job, currency) group_right () lifestage_kpi_cac_by_channel{{{BOTH}}} - 1",
+                "{{currency}} {{channel}}",
+            ),
+            width=12,
+        ),
+        lines(
+            "Lifetime value ÷ acquisition cost",
+            "Mean lifetime gross margin (CLV 2) ÷ acquisition cost of a customer, over all channels. 3 is a common aim.",
+            "none",
+            Ask(
+                f'lifestage_kpi_clv_2{{{CURRENCY}, statistic="mean"}} / on (job, currency) lifestage_kpi_cac{{{CURRENCY}}}',
+                "{{currency}}",
+            ),
+            width=12,
+        ),
+        Row("Who brings whom"),
+        kpi("referral_rate"),
+        kpi("referred_share"),
+        kpi("leads", CHANNEL, by_channel=True),
+    ),
+)  # fmt: skip

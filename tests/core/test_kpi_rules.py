@@ -1,0 +1,85 @@
+"""The recording rules are made of the definitions: each KPI has its rule, by the names that workers expose."""
+
+from __future__ import annotations
+
+import promql_parser as promql
+import yaml
+
+from lifestage.kpi_formulas import Spread
+from lifestage.kpi_names import BOUNDS, KPIS
+from lifestage.kpi_parts import COST, LIVE, PARTS, PREFIX, metric_of
+from lifestage.kpi_rules import OFF_TARGET, TARGET, record_of, rules, targets, text
+from streams.metrics import METRICS
+from tests.deployment import RULES, known_parts
+from tests.promql import walk
+
+SHIPPED = RULES.with_name("kpis.yml")
+
+
+def test_the_shipped_rules_are_those_of_the_definitions() -> None:
+    """The file in the repository is what `lifestage kpis --rules` prints."""
+    assert SHIPPED.read_text(encoding="utf-8") == text()
+
+
+def test_the_file_holds_every_rule_as_it_is_meant() -> None:
+    """Read as YAML it gives each rule with its expression and labels, in order."""
+    kpis, off = yaml.safe_load(text())["groups"]
+    assert kpis["rules"] == [
+        {"record": rule.record, "expr": " ".join(rule.lines)} | ({"labels": dict(rule.labels)} if rule.labels else {})
+        for rule in rules()
+    ]
+    assert [rule["labels"]["kpi"] for rule in off["rules"]] == [dict(rule.labels)["kpi"] for rule in targets()]
+
+
+def test_each_kpi_is_recorded_with_its_labels() -> None:
+    """By its name, and by channel where the definition is, too; a statistic has three rules, of the rest no two are one."""
+    made = [(rule.record, *rule.labels) for rule in rules()]
+    assert len(set(made)) == len(made)
+    wanted = []
+    for one in LIVE:
+        statistics = [(("statistic", name),) for name in ("mean", "median", "p90")]
+        wanted += [(record_of(one), *more) for more in (statistics if isinstance(one.formula, Spread) else [()])]
+        wanted += [(record_of(one, by_channel=True),)] if one.by_channel is not None else []
+    assert made == wanted
+    by_name = {rule.record: rule for rule in rules()}
+    for one in LIVE:
+        rule = by_name[record_of(one)]
+        kept = set(one.labels) - {"statistic"}
+        assert f"sum by ({', '.join(['job', *(x for x in one.labels if x in kept)])}" in rule.lines[0], rule
+
+
+def test_rules_ask_only_for_parts_and_leave_none_out() -> None:
+    """What workers expose of the definitions is what the rules ask for, spreads by bucket, sum and count; and costs."""
+    asked = {selector.name for rule in rules() for selector, _ in walk(promql.parse(" ".join(rule.lines)))}
+    assert asked == set(known_parts())
+    assert COST in asked
+
+
+def test_names_of_parts_and_kpis_never_clash() -> None:
+    """A recorded KPI is no part and no metric of a worker, and neither is what says that it misses its target."""
+    recorded = {rule.record for rule in rules()} | {OFF_TARGET}
+    assert not recorded & {metric.name for metric in METRICS}
+    assert not recorded & {TARGET}
+    assert not any(name.startswith(PREFIX) for name in recorded)
+
+
+def test_a_sum_by_channel_has_a_name_and_a_label_for_it() -> None:
+    """`leads/channel` is another metric than `leads`."""
+    assert metric_of("leads") == "lifestage_kpi_part_leads"
+    assert metric_of("leads/channel") == "lifestage_kpi_part_leads_by_channel"
+    assert (PARTS["leads"].labels, PARTS["leads/channel"].labels) == ((), ("channel",))
+    assert PARTS["time_in_stage"].labels == ("stage",)
+    assert PARTS["clv_1"].is_spread
+
+
+def test_a_target_is_held_against_what_has_a_better_side() -> None:
+    """Each KPI that a plan may give a target and of which more or less is better has one rule, and no other has."""
+    wanted = [one.name for one in LIVE if one.better and one.unit in BOUNDS]
+    assert [dict(rule.labels)["kpi"] for rule in targets()] == wanted
+    assert "traffic_by_source" not in wanted
+    assert {name for name in wanted if name in KPIS} >= {"crr", "aov", "complaint_rate", "response_time", "clv_1"}
+    words = {dict(rule.labels)["kpi"]: " ".join(rule.lines) for rule in targets()}
+    assert words["crr"].startswith("lifestage_kpi_crr < bool on (job)")
+    assert words["churn_rate"].startswith("lifestage_kpi_churn_rate > bool on (job)")
+    assert words["clv_2"].startswith('lifestage_kpi_clv_2{statistic="mean"} <')
+    assert words["response_time"].startswith('lifestage_kpi_response_time{statistic="median"} >')
