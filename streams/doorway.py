@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from aiokafka.partitioner import murmur2
 
 from config.settings import Settings
 from lifestage import facts, log
 from lifestage.decode import Decoder
 from lifestage.facts import Fact
-from lifestage.keys import key_of
+from lifestage.keys import key_of, murmur2
 from lifestage.refusal import Refusal
 from lifestage.sides import OF_TWO, referred
 from streams.dead_letters import PREFIX, VALUE_MAX, Why, headers
 from streams.outbox import OutRecord
 
 ROUTES_MAX = 200_000
-"""Keys whose partition is remembered: murmur2 costs 2.3 µs in Python, a look-up 0.05. About 40 MB when full."""
+"""Keys whose partition is remembered: murmur2 costs 0.4 µs, a look-up 0.05. About 40 MB when full."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -36,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key, as Kafka's own producers choose it (murmur2)."""
-    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def decoder_of(settings: Settings) -> Decoder:

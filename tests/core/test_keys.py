@@ -6,11 +6,12 @@ import re
 import unicodedata
 
 import pytest
+from aiokafka.partitioner import murmur2 as kafkas
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lifestage.facts import WebVisit
-from lifestage.keys import RESERVED, email_key, is_blocked, key_of
+from lifestage.keys import RESERVED, email_key, is_blocked, key_of, murmur2
 from lifestage.wire import is_address
 from tests.core.samples import SECRET, accepted, refused
 
@@ -95,3 +96,9 @@ def test_an_address_has_two_sides(text: str) -> None:
     """What has nothing before or after its @ names nobody: not all who say so are one customer."""
     assert not is_address(text)
     assert is_address("a@host")
+
+
+@given(st.binary(max_size=300))
+def test_the_hash_of_a_key_is_kafkas(key: bytes) -> None:
+    """Whatever a producer of Kafka sends under a key, and what we send, come to one partition."""
+    assert murmur2(key) == kafkas(key)
