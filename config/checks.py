@@ -102,6 +102,8 @@ def _check_numbers(checker: Checker) -> None:
         days = _number(checker, "topics", name)
         if days < 1 and days != -1:
             checker.refuse("topics", name, "must be days, at least 1, or -1 to keep for ever")
+    if not 1 <= checker.settings.kpis.window <= 366:
+        checker.refuse("kpis", "window", "must be whole days, 1 to 366")
     if not 0 <= checker.settings.metrics.port <= 65_535:
         checker.refuse("metrics", "port", "must be a port, 1 to 65535, or 0 for a free one")
 

@@ -114,6 +114,15 @@ class Identity(Section, frozen=True, forbid_unknown_fields=True):
     """Anonymous profiles that one source may bring into being in a minute, over all partitions; 0: any number."""
 
 
+class Kpis(Section, frozen=True, forbid_unknown_fields=True):
+    """The KPIs that workers keep with the state, as of the end of the present day."""
+
+    live: bool = False
+    """Whether they are kept."""
+    window: int = 90
+    """Whole days, the present one included."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a company decides about one deployment."""
 
@@ -125,3 +134,4 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lifecycle: Lifecycle = Lifecycle()
     metrics: Metrics = Metrics()
     identity: Identity = Identity()
+    kpis: Kpis = Kpis()

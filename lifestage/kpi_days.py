@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from lifestage.kpi_contribute import Sums
-from lifestage.kpi_gather import OTHER, Span
+from lifestage.kpi_contribute import BY_CHANNEL, Sums
+from lifestage.kpi_gather import DIRECT, NONE, OTHER, Span
 from lifestage.kpi_labels import place_of
 from lifestage.moments import DAY_MS
 
@@ -24,7 +24,11 @@ Entries = list[Entry]
 Section = tuple[int, int]
 """`BASE`, `FLOWS` or `LEVELS`, and the day."""
 BASE, FLOWS, LEVELS = 0, 1, 2
-LEVEL = "~"
+IsPast = Callable[[Name, int], bool]
+"""Whether nobody will ask for a sum any more from a day on."""
+NAMES_MAX = 5_000
+"""Names that are remembered from one day to the next."""
+LEVEL, COST = "~", "cost"
 PLACES_MAX = 50
 """Values that are told apart in a partition of each label that events name freely: first come; the rest is `other` for good."""
 
@@ -64,11 +68,19 @@ def differences(days: Iterable[int], sums_at: Callable[[int], Sums]) -> Entries:
     return found
 
 
+_USUAL = frozenset({DIRECT, NONE, OTHER})
+"""Label values that are told apart always."""
+
+
+def _never(_name: Name, _day: int) -> bool:
+    return False
+
+
 class Days:
     """What a partition's persons add, and its sums as of the end of the present day, which never goes back."""
 
-    def __init__(self, window: int, day: int) -> None:
-        self.window, self.day = window, day
+    def __init__(self, window: int, day: int, is_past: IsPast = _never) -> None:
+        self.window, self.day, self._is_past = window, day, is_past
         self.levels: dict[int, dict[Name, int]] = {}
         """Levels to come, by their day, under the names of their sums."""
         self.base: dict[Name, int] = {}
@@ -95,6 +107,8 @@ class Days:
         for given, day, amount in entries:
             known = names.get(given)
             name, plain, lasts = self._learn(given) if known is None else known
+            if not plain:
+                continue
             if day <= today:
                 if lasts:
                     day = today  # noqa: PLW2901  # whatever was before is in the present alike
@@ -130,6 +144,17 @@ class Days:
                     sums[name] = sums.get(name, 0) + (-amount if gone else amount)
         self._sums = {name: amount for name, amount in sums.items() if amount}
         self.day = day
+        self._drop()
+
+    def _drop(self) -> None:
+        """Let go of what nobody will ask for any more."""
+        past = [name for name in self.base if self._is_past(name, self.day)]
+        for name in past:
+            del self.base[name]
+        if past or len(self._names) > NAMES_MAX:
+            self.changed.add((BASE, 0))
+            self._sums = {name: amount for name, amount in self._sums.items() if name not in set(past)}
+            self._names = {}
 
     def settle(self) -> None:
         """Put what was added where it belongs."""
@@ -180,14 +205,24 @@ class Days:
 
     def _learn(self, given: Name) -> tuple[Name, Name, bool]:
         lasts = given[0].startswith(LEVEL)
-        plain = (given[0][1:], *given[1:]) if lasts else given
-        place = place_of(plain)
-        if place is not None and not self.name_place(place):
+        plain: Name = (given[0][1:], *given[1:]) if lasts else given
+        place: Name | None = None
+        if self._is_past(plain, self.day):
+            plain = ()
+        else:
+            place = (BY_CHANNEL, plain[3]) if plain[0] == COST else place_of(plain)
+        if place is not None and not _USUAL.issuperset(place[1:]) and not self.name_place(place):
             # not remembered: there may be any number of them
-            plain = plain[0], *(OTHER for _ in plain[1:])
+            plain = _other(plain)
             given = level(plain) if lasts else plain
         found = self._names[given] = given, plain, lasts
         return found
+
+
+def _other(name: Name) -> Name:
+    if name[0] == COST:
+        return *name[:3], OTHER, *name[4:]
+    return name[0], *(OTHER for _ in name[1:])
 
 
 def _add(sums: dict[Name, int], name: Name, amount: int) -> None:

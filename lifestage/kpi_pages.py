@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from lifestage.kpi_days import BASE, FLOWS, Days, Entry, Name, Section
+from lifestage.kpi_days import BASE, FLOWS, Days, Entry, IsPast, Name, Section
 from lifestage.marker import KpiMark
 from lifestage.pages import NAME, name_of
 
@@ -108,12 +108,12 @@ class KeptDays:
         return Written(mark, pages, self._named())
 
     @classmethod
-    def read(cls, mark: KpiMark, pages: Mapping[bytes, bytes]) -> KeptDays:
+    def read(cls, mark: KpiMark, pages: Mapping[bytes, bytes], is_past: IsPast) -> KeptDays:
         """The sums as a marker says.
 
         Raises `LookupError` where a page is missing, and `msgspec.MsgspecError` where one is none of ours.
         """
-        days = Days(mark.window, mark.since)
+        days = Days(mark.window, mark.since, is_past)
         found = cls(days)
         found._index, found._journal = tuple(names_in(mark.index)), tuple(names_in(mark.journal))
         for name in [name for one in found._index for name in names_in(pages[key_of(one)])]:

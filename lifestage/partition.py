@@ -12,17 +12,18 @@ from typing import NamedTuple
 
 from lifestage import identity, log, members
 from lifestage import profile as profiles
-from lifestage.cause import Cause, Clock, Rules
+from lifestage.cause import Cause, Clock
 from lifestage.change import Announced
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, decode
 from lifestage.facts import encode as encode_fact
 from lifestage.keys import ANONYMOUS
-from lifestage.marker import SOURCES_MAX, encode_marker
-from lifestage.messages import Forwarded, Link, Message, Posted, decode_message, encode_message
+from lifestage.kpi_pages import OWNER
+from lifestage.marker import SOURCES_MAX, KpiMark, encode_marker
+from lifestage.messages import Forwarded, Link, decode_message
 from lifestage.pages import join
-from lifestage.profile import UNITED, Profile
-from lifestage.restored import Restored
+from lifestage.profile import COUNTED, UNITED, Profile
+from lifestage.reported import Reported
 from lifestage.step import AMENDED, fire, take
 
 _TAKEN = (AMENDED, "accepted")
@@ -46,75 +47,8 @@ class Checkpoint(NamedTuple):
     """Of each that is forgotten, the offset that it had applied."""
 
 
-class Partition(Restored):
+class Partition(Reported):
     """The fold of one log partition. `code` is that of the log itself (`log.topic_code`), the origin of its messages."""
-
-    def __init__(self, rules: Rules, topic: str, number: int, code: int = log.NO_TOPIC) -> None:
-        super().__init__(rules, topic, number)
-        self.code = code
-        self.changes: list[Announced] = []
-        self.posted: list[Posted] = []
-        self._at, self._n = -1, 0
-        """Of the record at hand: its offset, and how many messages it has brought."""
-
-    # -- what a step reports (the Tally) ---------------------------------------------------------
-
-    def change(self, announced: Announced) -> None:
-        """Part of the tally: a change to send."""
-        self.changes.append(announced)
-        data = announced.data
-        name = f"{data.previous_stage or ''}→{data.stage or ''}→{data.kind}"
-        self.marker.moves[name] = self.marker.moves.get(name, 0) + 1
-
-    def enter(self, stage: str | None) -> None:
-        """Part of the tally: one more stands in `stage`."""
-        if stage is not None:
-            self.marker.population[stage] = self.marker.population.get(stage, 0) + 1
-
-    def leave(self, stage: str | None) -> None:
-        """Part of the tally: one fewer stands in `stage`."""
-        if stage is not None:
-            self.marker.population[stage] = self.marker.population.get(stage, 0) - 1
-
-    def money(self, currency: str, orders: int, gross_minor: int, net_minor: int) -> None:
-        """Part of the tally: the company's sums."""
-        sums = self.marker.sums.setdefault(currency, [0, 0, 0])
-        sums[0] += orders
-        sums[1] += gross_minor
-        sums[2] += net_minor
-
-    @property
-    def forgotten(self) -> int:
-        """Part of the tally: anonymous visitors forgotten so far."""
-        return self.marker.forgotten
-
-    @forgotten.setter
-    def forgotten(self, count: int) -> None:
-        self.marker.forgotten = count
-
-    def post(self, message: Message) -> None:
-        """Part of the desk: a message to send."""
-        value = log.pack(log.MESSAGE, encode_message(message), self.code, self.number, self._at, self._n)
-        self.posted.append(Posted(message.to.encode(), value))
-        self._n += 1
-
-    def count(self, what: str) -> None:
-        """Part of the desk: something has happened to an id."""
-        self.marker.identity[what] = self.marker.identity.get(what, 0) + 1
-
-    def take_posted(self) -> list[Posted]:
-        """The messages since the last time, in their order: each is for the partition of its key."""
-        posted, self.posted = self.posted, []
-        return posted
-
-    @property
-    def dedupe_overflow(self) -> int:
-        """Part of the tally: event ids that left the horizon early."""
-        return self.marker.dedupe_overflow
-
-    @dedupe_overflow.setter
-    def dedupe_overflow(self, count: int) -> None:
-        self.marker.dedupe_overflow = count
 
     # -- folding ---------------------------------------------------------------------------------
 
@@ -192,7 +126,7 @@ class Partition(Restored):
             if offset == profile.born:
                 self._minute_of(fact)[1] += 1
             return
-        due, kin, name = profile.due, profile.kin, key.decode()
+        due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
         if kin is not None and kin.alias is not None:
             via = kin.alias if name.startswith(identity.HOLDING) else name
             self.post(Forwarded(kin.alias, via, encode_fact(fact)))
@@ -212,12 +146,15 @@ class Partition(Restored):
 
     def _take(self, profile: Profile, name: str, via: str, fact: Fact, offset: int) -> bool:
         """Fold a fact that came under the id `via` of a profile. False where that has changed nothing."""
-        cause = Cause(fact, self.topic, self.number, offset)
+        cause, kpis = Cause(fact, self.topic, self.number, offset), self.kpis
         own = members.before_another(profile, name, via)
+        before = None if kpis is None else kpis.before(name, profile, fact)
         outcome = take(profile, name, fact, cause, self.clock, self.rules, self)
         self._count(fact, "duplicate" if outcome == AMENDED else outcome)
         if outcome not in _TAKEN:
             return False
+        if kpis is not None:
+            kpis.taken(name, profile, fact, before)
         members.enter(profile, name, via, own, fact, offset, self.clock, self.rules)
         if self.rules.link:
             identity.ask(profile, via, fact, outcome == "accepted", self)
@@ -231,8 +168,11 @@ class Partition(Restored):
     def _folded(self, key: bytes, profile: Profile, offset: int, due: int | None) -> None:
         """A record has changed a profile, which was due at `due`."""
         profile.applied = offset
-        if profile.kin is not None:
-            profile.format = UNITED
+        if self.kpis is not None:
+            profile.format = COUNTED
+            self.kpis.ended(key.decode(), profile)
+        elif profile.kin is not None:
+            profile.format = max(profile.format, UNITED)
         self.dirty[key] = profile
         if profile.due is not None and profile.due != due:
             heappush(self.due, (profile.due, key))
@@ -249,7 +189,7 @@ class Partition(Restored):
         profile = self.dirty.get(key) or self._load(key)
         if offset <= profile.applied:
             return
-        due, kin, name = profile.due, profile.kin, key.decode()
+        due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
         if kin is not None and kin.alias is not None and isinstance(message, identity.FOR_A_PROFILE):
             identity.pass_on(message, name, kin, offset, self)
         elif isinstance(message, Forwarded):
@@ -260,7 +200,10 @@ class Partition(Restored):
                 return
         else:
             at = members.At(name, Cause(None, self.topic, self.number, offset), self.clock, self.rules)
+            added = None if self.kpis is None else self.kpis.all_of(name, profile)
             identity.receive(profile, message, at, self)
+            if self.kpis is not None and added is not None:
+                self.kpis.changed(name, profile, added)
         self._folded(key, profile, offset, due)
 
     def _knows(self, key: bytes) -> bool:
@@ -292,6 +235,8 @@ class Partition(Restored):
         """Fire every timer due before the tick, by (instant, key); pauses every `SLICE` timers."""
         self.clock = Clock(max(tick.time, self.clock.time), tick.live)
         self.marker.clock, self.marker.live = self.clock
+        if self.kpis is not None:
+            self.kpis.turn(self.clock.time)
         cause = Cause(None, self.topic, self.number, offset)
         until = self.clock.time - self.rules.plan.plan.grace
         left = SLICE
@@ -304,9 +249,12 @@ class Partition(Restored):
             if kept != due:
                 continue
             if offset > profile.applied:
-                for fact in identity.unclaimed(profile, key.decode()):
+                self._hand, name = profile, key.decode()
+                for fact in identity.unclaimed(profile, name):
                     self._count(fact, "suppressed")
-                fire(profile, key.decode(), cause, self.clock, self.rules, self)
+                fire(profile, name, cause, self.clock, self.rules, self)
+                if self.kpis is not None:
+                    self.kpis.ended(name, profile)
                 profile.applied = offset
             self.dirty[key] = profile
             if profile.due is not None:
@@ -335,17 +283,28 @@ class Partition(Restored):
                 kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
         self.shelf.again(kept, self.stored)
+        if self.prepared is None:
+            self.marker.kpis = self._keep_kpis()
         pages = self.shelf.take(unnamed)
         if self.gone:
             self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
         self.marker.offset = self.applied
         return Checkpoint(pages, kept, encode_marker(self.marker), self.applied, self.prepared is None, gone)
 
+    def _keep_kpis(self) -> KpiMark | None:
+        if self.kpis is None:
+            return None
+        written = self.kpis.kept.write()
+        self.shelf.keep(OWNER, written.pages, written.named)
+        return written.mark
+
     def _adopt_prepared(self) -> None:
         """Every count at this offset is a function of the log up to it, so the cut-off flush's counts are right; those
         made on the way here lack what its kept profiles skipped."""
         assert self.prepared is not None
         kept, self.marker = self.marker.offset, self.prepared
+        if self.kpis is not None:
+            self.kpis, self._prepared_kpis = self._prepared_kpis, None
         # what was folded on the way here is not kept yet, though nothing may follow
         self.marker.offset = kept
         self.prepared = None

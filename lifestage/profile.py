@@ -19,6 +19,8 @@ FORMAT = 2
 """Third field of an encoded profile: raised when an older program could not go on with what a newer one wrote."""
 UNITED = 4
 """The same of a profile that knows of several ids. (3 stands for one that is kept in pages.)"""
+COUNTED = 5
+"""The same of a profile that is counted in KPIs."""
 
 
 class Refund(msgspec.Struct, array_like=True, gc=False):

@@ -5,10 +5,16 @@ from __future__ import annotations
 from hashlib import blake2b
 from heapq import heapify, heappush
 
+import msgspec
+
 from lifestage import profile as profiles
 from lifestage.cause import Clock, Rules
-from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker
-from lifestage.pages import PAGED, is_page
+from lifestage.kpi_days import Days, day_of
+from lifestage.kpi_live_path import is_past
+from lifestage.kpi_pages import OWNER, KeptDays, named
+from lifestage.kpi_step import Counting
+from lifestage.marker import MARKER_KEY, PREPARED_KEY, KpiMark, Marker
+from lifestage.pages import PAGED, is_page, owner
 from lifestage.profile import Profile
 from lifestage.shelf import Shelf
 from lifestage.state import StateError, corrupt, read_marker, read_page, read_profile
@@ -38,6 +44,15 @@ class Restored:
         self.due: list[tuple[int, bytes]] = []
         self.applied = -1
         self.clock = Clock()
+        self.kpis: Counting | None = None
+        """None: KPIs are not counted."""
+        self.uncounted = ""
+        """Why not, where the rules ask for them."""
+        self._prepared_kpis: Counting | None = None
+        self._marks: tuple[KpiMark | None, KpiMark | None] = None, None
+        """Of the marker and of the prepared one, those whose pages are named."""
+        if rules.window:
+            self.kpis = Counting(KeptDays(Days(rules.window, day_of(self.clock.time), is_past)), rules)
 
     def _index_due(self) -> None:
         """Build the due index anew, without entries that a later fact has outdated."""
@@ -83,7 +98,17 @@ class Restored:
             if prepared is not None and (self.prepared is None or prepared.offset >= self.prepared.offset):
                 self.prepared = prepared
         elif is_page(key):
+            if value is None and owner(key) == OWNER:
+                self._name_pages()
             self.shelf.restore(key, None if value is None else read_page(key, value, self.topic, self.number))
+
+    def _name_pages(self) -> None:
+        """The pages of KPIs that the markers in force name stay, whoever removes them late."""
+        prepared = self.prepared.kpis if self.prepared is not None else None
+        if self._marks != (self.marker.kpis, prepared):
+            self._marks = self.marker.kpis, prepared
+            names = (named(mark, self.shelf.pages) for mark in self._marks if mark is not None)
+            self.shelf.named[OWNER] = frozenset().union(*names)
 
     def _restore_profile(self, key: bytes, value: bytes) -> None:
         found = read_profile(key, value, self.topic, self.number)
@@ -136,6 +161,7 @@ class Restored:
         self.clock = Clock(self.marker.clock, self.marker.live)
         if self.prepared is not None and self.prepared.offset <= self.marker.offset:
             self.prepared = None
+        self._restore_kpis()
         for key, torn in list(self.shelf.torn.items()):
             # beyond the marker it is a former owner's, whose pages a new one took away: the log will be folded to there
             main, lost, outdone = self.shelf.mend(key, torn, self._furthest(key))
@@ -150,3 +176,37 @@ class Restored:
         self.shelf.recovered()
         if len(self.due) > len(self.stored) * 3 // 2:
             self._index_due()
+
+    def _restore_kpis(self) -> None:
+        """Read what the markers name of KPIs. Where that is not all there, or another's, they are not counted."""
+        self._marks = None, None
+        self._name_pages()
+        if self.kpis is not None and self.marker.offset >= 0:
+            self.kpis = self._counting(self.marker)
+        if self.kpis is not None and self.prepared is not None:
+            self._prepared_kpis = self._counting(self.prepared)
+            if self._prepared_kpis is None:
+                self.kpis = None
+        if self.kpis is None:
+            # nothing of them is gone on with
+            self.shelf.named.pop(OWNER, None)
+            self.rules = self.rules._replace(window=0)
+
+    def _counting(self, marker: Marker) -> Counting | None:
+        """KPIs as a marker says; none where they cannot be gone on with."""
+        mark = marker.kpis
+        if mark is None:
+            self.uncounted = "its changelog was written without them"
+        elif mark.window != self.rules.window:
+            self.uncounted = (
+                f"they are kept for a window of {mark.window} days, not of {self.rules.window} (kpis.window)"
+            )
+        else:
+            try:
+                found = Counting(KeptDays.read(mark, self.shelf.pages, is_past), self.rules)
+            except (LookupError, msgspec.MsgspecError) as error:
+                self.uncounted = f"what its changelog has of them cannot be read ({type(error).__name__}: {error!r})"
+            else:
+                found.turn(marker.clock)
+                return found
+        return None

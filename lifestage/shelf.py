@@ -92,6 +92,15 @@ class Shelf:
         for page in self.named.pop(key, frozenset()):
             self._unname(page)
 
+    def keep(self, owner: bytes, pages: Mapping[bytes, bytes], named: frozenset[bytes]) -> None:
+        """Let the pages of something that is no customer be those that are named; `pages` holds at least the new ones."""
+        for page in self.named.get(owner, frozenset()) - named:
+            self._unname(page)
+        for page, content in pages.items():
+            if page not in self.pages:
+                self.pages[page] = self._new[page] = content
+        self.named[owner] = named
+
     def begin(self) -> set[bytes]:
         """A flush begins: the keys of pages that no kept record names."""
         gone, self._unnamed = self._unnamed, set()

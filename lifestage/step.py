@@ -25,6 +25,8 @@ from lifestage.facts import (
 )
 from lifestage.fold import ACTIVITY, FACTS, fold
 from lifestage.keys import COMPANY
+from lifestage.kpi_live import Now
+from lifestage.kpi_note import note
 from lifestage.ledger import (
     KNOWN,
     NEW,
@@ -37,7 +39,7 @@ from lifestage.ledger import (
     net_at,
     number,
 )
-from lifestage.profile import Order, Profile
+from lifestage.profile import DAY, Order, Profile
 from lifestage.seen import has_seen, id_hash, remember
 
 NOTHING_DUE: str | None = ""
@@ -163,6 +165,8 @@ def add_to_part(part: Profile, fact: Fact, offset: int, horizon: int, rules: Rul
     hashed = id_hash(fact.source, fact.id, rules.id_key)
     fold(part, fact, offset, rules.id_key, rules.plan.keep, horizon, hashed)
     remember(part, hashed, fact.time, horizon)
+    if rules.window:
+        note(part, fact, Now((horizon + rules.lateness) // DAY, rules.window, rules))
     if part.newest is None or fact.time > part.newest:
         part.newest = fact.time
 

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 from faust.types import TP
 
 from lifestage.change import Announced, encode_value, headers
+from lifestage.kpi_pages import OWNER as KPIS
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.messages import Posted
+from lifestage.pages import owner
 from lifestage.partition import Checkpoint, Partition
 from streams.batches import BatchConsumer
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
@@ -179,8 +181,11 @@ class Keeper:
         )
 
     async def _keep(self, number: int, checkpoint: Checkpoint) -> None:
+        pages = [(page, content, NO_HEADERS) for page, content in checkpoint.pages.items()]
+        # what a prepared marker names must be there before it is
+        first: list[OutRecord] = [page for page in pages if page[1] is not None and owner(page[0]) == KPIS]
         records: list[OutRecord] = [
-            *((page, content, NO_HEADERS) for page, content in checkpoint.pages.items()),
+            *(page for page in pages if page[1] is None or owner(page[0]) != KPIS),
             *(
                 (key, value, NO_HEADERS if value is not None else [(APPLIED, b"%d" % checkpoint.gone[key])])
                 for key, value in checkpoint.profiles.items()
@@ -188,10 +193,12 @@ class Keeper:
         ]
         marker: OutRecord = (MARKER_KEY, checkpoint.marker, NO_HEADERS)
         if not checkpoint.final:
-            await self._write(number, records)
-        elif self._outbox.fits_one([*records, marker]):
-            await self._write(number, [*records, marker])
+            await self._write(number, [*first, *records])
+        elif self._outbox.fits_one([*first, *records, marker]):
+            await self._write(number, [*first, *records, marker])
         else:
+            if first:
+                await self._write(number, first)
             await self._write(number, [(PREPARED_KEY, checkpoint.marker, NO_HEADERS), *records])
             await self._write(number, [marker])
 

@@ -30,4 +30,5 @@ def rules_with(settings: Settings, plan: Plan) -> Rules:
         settings.identity.link,
         # of what the whole deployment may have, each partition of the log has its share, rounded up: 0 means no bound
         -(-settings.identity.new_anonymous_per_minute // settings.topics.partitions),
+        settings.kpis.window if settings.kpis.live else 0,
     )

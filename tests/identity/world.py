@@ -28,8 +28,10 @@ from lifestage.facts import (
 )
 from lifestage.facts import encode as encode_fact
 from lifestage.keys import MERGES, ORDER, TICKET, key_of
+from lifestage.kpi_pages import OWNER as KPIS
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.messages import Posted
+from lifestage.pages import owner
 from lifestage.partition import Checkpoint, Partition
 from lifestage.profile import Profile
 from lifestage.sides import facts_from
@@ -233,9 +235,14 @@ class World:
 
     def keep(self, number: int, kept: Checkpoint, cut: int | None) -> None:
         """Write a checkpoint as one too large for one batch; `cut`: the process ends after so many records of it."""
+        first = [Kept(key, value) for key, value in kept.pages.items() if value is not None and owner(key) == KPIS]
+        if first and cut is not None and self.chance.random() < 0.3:
+            self.changelogs[number] += first[: self.chance.randrange(len(first) + 1)]
+            return
+        self.changelogs[number] += first
         if kept.final:
             self.changelogs[number].append(Kept(PREPARED_KEY, kept.marker))
-        records = [Kept(key, value) for key, value in kept.pages.items()]
+        records = [Kept(key, value) for key, value in kept.pages.items() if value is None or owner(key) != KPIS]
         records += [Kept(key, value, kept.gone.get(key, -1)) for key, value in kept.profiles.items()]
         self.changelogs[number] += records[:cut]
         if kept.final and cut is None:

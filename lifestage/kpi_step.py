@@ -1,0 +1,131 @@
+"""The KPIs' part of a step: what a record changes of the sums of its partition."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from lifestage import kpi_live_persons
+from lifestage.cause import Rules
+from lifestage.fact import Fact
+from lifestage.facts import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderRefunded,
+    OrderUpdated,
+    SubscriptionCancelled,
+    SubscriptionChanged,
+    SubscriptionRenewed,
+    SubscriptionStarted,
+)
+from lifestage.kpi_days import Entries, day_of
+from lifestage.kpi_live import Group, Hot, Now
+from lifestage.kpi_live_orders import customers, order_money, orders_money
+from lifestage.kpi_live_path import Walked, path, path_after, path_before
+from lifestage.kpi_live_visits import leads
+from lifestage.kpi_note import brings, note
+from lifestage.kpi_pages import KeptDays
+from lifestage.ledger import OrderFact, find_order, number
+from lifestage.profile import Profile
+
+ORDERS = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
+ACTS = frozenset({SubscriptionStarted, SubscriptionRenewed, SubscriptionChanged, SubscriptionCancelled})
+GROUPS: tuple[Group, ...] = (orders_money, customers, *kpi_live_persons.GROUPS)
+"""All but the path, which is told by its moves."""
+TOUCHED: dict[type[Fact], tuple[Group, ...]] = {
+    kind: (*groups, customers) if kind in ORDERS else groups for kind, groups in kpi_live_persons.TOUCHED.items()
+}
+"""By the type of a fact the groups that it may change, but for orders' own money and the path."""
+HOT: dict[type[Fact], Hot] = {**kpi_live_persons.HOT}
+BY_CHANNEL: tuple[Group, ...] = (customers, leads)
+"""Those that ask by which channel a person came first."""
+
+
+def everything(key: str, profile: Profile, now: Now) -> Entries:
+    """What a person adds in all."""
+    return [entry for group in (*GROUPS, path) for entry in group(key, profile, now)]
+
+
+class Counting:
+    """What the persons of a partition add, followed record by record."""
+
+    def __init__(self, kept: KeptDays, rules: Rules) -> None:
+        self.kept, self.days = kept, kept.days
+        self.at = Now(self.days.day, self.days.window, rules)
+        self._was: Walked | None = None
+        """The path as it was, of the profile at hand, once it is about to change."""
+
+    def turn(self, time: int) -> None:
+        """The clock has come to an instant, ms."""
+        day = day_of(time)
+        if day > self.at.day:
+            self.days.turn(day)
+            self.at = self.at._replace(day=day)
+
+    # -- the path ------------------------------------------------------------------------------------
+
+    def leaving(self, profile: Profile) -> None:
+        """The stage of the profile at hand is about to change, or what was told of it."""
+        if self._was is None:
+            self._was = path_before(profile)
+
+    def ended(self, key: str, profile: Profile) -> None:
+        """The record is folded."""
+        was = self._was
+        if was is not None:
+            self._was = None
+            self.days.add(path_after(was, key, profile, self.at))
+
+    # -- facts ---------------------------------------------------------------------------------------
+
+    def before(self, key: str, profile: Profile, fact: Fact) -> Entries | None:
+        """What a fact may change that is about to be taken, as far as it cannot be asked after that; to be handed to `taken`."""
+        kind = type(fact)
+        if kind in ORDERS:
+            return self._of_order(key, profile, cast("OrderFact", fact))
+        return self._of(TOUCHED.get(kind, ()), key, profile) if kind in ACTS else None
+
+    def taken(self, key: str, profile: Profile, fact: Fact, before: Entries | None) -> None:
+        """A fact was accepted, or amends what there was."""
+        kind = type(fact)
+        if kind in ORDERS:
+            note(profile, fact, self.at)
+            self._differ(before or [], self._of_order(key, profile, cast("OrderFact", fact)))
+            return
+        if kind in ACTS:
+            note(profile, fact, self.at)
+            self._differ(before or [], self._of(TOUCHED.get(kind, ()), key, profile))
+            return
+        hot = HOT.get(kind)
+        if hot is not None and hot(key, profile, fact, self.at, self.days):
+            return
+        groups = TOUCHED.get(kind, ())
+        if brings(profile, fact):
+            groups = (*groups, *(group for group in BY_CHANNEL if group not in groups))
+        before = self._of(groups, key, profile)
+        note(profile, fact, self.at)
+        self._differ(before, self._of(groups, key, profile))
+
+    def _of_order(self, key: str, profile: Profile, fact: OrderFact) -> Entries:
+        order = find_order(profile, number(fact.source, fact.order_id, self.at.rules.id_key))
+        found = self._of(TOUCHED[type(fact)], key, profile)
+        return found if order is None else order_money(order, self.at) + found
+
+    # -- what happens to ids ---------------------------------------------------------------------------
+
+    def all_of(self, key: str, profile: Profile) -> Entries:
+        """What a profile adds, to be asked before and after anything may change of it."""
+        return everything(key, profile, self.at)
+
+    def changed(self, key: str, profile: Profile, before: Entries) -> None:
+        """A profile that added this adds something else now."""
+        self._was = None
+        self._differ(before, everything(key, profile, self.at))
+
+    def _of(self, groups: tuple[Group, ...], key: str, profile: Profile) -> Entries:
+        now = self.at
+        return [entry for group in groups for entry in group(key, profile, now)]
+
+    def _differ(self, before: Entries, after: Entries) -> None:
+        if before != after:
+            self.days.add(before, -1)
+            self.days.add(after)
