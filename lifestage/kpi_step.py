@@ -8,10 +8,14 @@ from lifestage import kpi_live_persons
 from lifestage.cause import Rules
 from lifestage.fact import Fact
 from lifestage.facts import (
+    AdClick,
+    AdImpression,
+    CostRecorded,
     OrderCancelled,
     OrderCompleted,
     OrderRefunded,
     OrderUpdated,
+    SocialEngagement,
     SubscriptionCancelled,
     SubscriptionChanged,
     SubscriptionRenewed,
@@ -19,9 +23,11 @@ from lifestage.facts import (
 )
 from lifestage.kpi_days import Entries, day_of
 from lifestage.kpi_live import Group, Hot, Now
+from lifestage.kpi_live_company import company
 from lifestage.kpi_live_orders import customers, order_money, orders_money
 from lifestage.kpi_live_path import Walked, path, path_after, path_before
 from lifestage.kpi_live_visits import leads
+from lifestage.kpi_live_worth import Worth, worth, worth_after, worth_before
 from lifestage.kpi_note import brings, note
 from lifestage.kpi_pages import KeptDays
 from lifestage.ledger import OrderFact, find_order, number
@@ -29,13 +35,16 @@ from lifestage.profile import Profile
 
 ORDERS = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
 ACTS = frozenset({SubscriptionStarted, SubscriptionRenewed, SubscriptionChanged, SubscriptionCancelled})
-GROUPS: tuple[Group, ...] = (orders_money, customers, *kpi_live_persons.GROUPS)
+GROUPS: tuple[Group, ...] = (orders_money, customers, worth, *kpi_live_persons.GROUPS)
 """All but the path, which is told by its moves."""
 TOUCHED: dict[type[Fact], tuple[Group, ...]] = {
     kind: (*groups, customers) if kind in ORDERS else groups for kind, groups in kpi_live_persons.TOUCHED.items()
 }
 """By the type of a fact the groups that it may change, but for orders' own money and the path."""
-HOT: dict[type[Fact], Hot] = {**kpi_live_persons.HOT}
+HOT: dict[type[Fact], Hot] = {
+    **dict.fromkeys((AdClick, AdImpression, CostRecorded, SocialEngagement), company), **kpi_live_persons.HOT
+}  # fmt: skip
+"""By the type of a fact a shorter way than to ask the groups."""
 BY_CHANNEL: tuple[Group, ...] = (customers, leads)
 """Those that ask by which channel a person came first."""
 
@@ -53,6 +62,7 @@ class Counting:
         self.at = Now(self.days.day, self.days.window, rules)
         self._was: Walked | None = None
         """The path as it was, of the profile at hand, once it is about to change."""
+        self._worth: Worth | None = None
 
     def turn(self, time: int) -> None:
         """The clock has come to an instant, ms."""
@@ -81,6 +91,7 @@ class Counting:
         """What a fact may change that is about to be taken, as far as it cannot be asked after that; to be handed to `taken`."""
         kind = type(fact)
         if kind in ORDERS:
+            self._worth = worth_before(profile, self.at)
             return self._of_order(key, profile, cast("OrderFact", fact))
         return self._of(TOUCHED.get(kind, ()), key, profile) if kind in ACTS else None
 
@@ -90,6 +101,8 @@ class Counting:
         if kind in ORDERS:
             note(profile, fact, self.at)
             self._differ(before or [], self._of_order(key, profile, cast("OrderFact", fact)))
+            assert self._worth is not None
+            self.days.add(worth_after(self._worth, profile, fact, self.at))
             return
         if kind in ACTS:
             note(profile, fact, self.at)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifestage import kpi_pages
-from lifestage.kpi_days import Days, Entry
+from lifestage.kpi_days import Days, Entry, _never
 from lifestage.kpi_pages import KeptDays, Written, named
 from lifestage.marker import Marker, decode_marker, encode_marker
 from tests.core.effort import effort
@@ -31,7 +31,7 @@ def read(written: Written, kept: dict[bytes, bytes]) -> Days:
     mark = decode_marker(encode_marker(Marker(kpis=written.mark))).kpis
     assert mark is not None
     assert named(mark, kept) == written.named
-    return KeptDays.read(mark, {key: kept[key] for key in written.named}).days
+    return KeptDays.read(mark, {key: kept[key] for key in written.named}, _never).days
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _go_on(told: list[list[Entry] | int | None]) -> None:
                     assert again.totals() == by_hand(added, WINDOW, day)
             mark = decode_marker(encode_marker(Marker(kpis=written.mark))).kpis
             assert mark is not None
-            both[1] = KeptDays.read(mark, {key: kept[key] for key in written.named})
+            both[1] = KeptDays.read(mark, {key: kept[key] for key in written.named}, _never)
             both[1].days.turn(both[0].days.day)
 
 
@@ -110,12 +110,12 @@ def test_a_lost_page_is_found() -> None:
             kept.days.add([((f"sum{n}",), day, 1) for n in range(100)])
         last = kept.write()
         pages |= last.pages
-    assert KeptDays.read(last.mark, pages).days.totals()["sum7",] == 2
+    assert KeptDays.read(last.mark, pages, _never).days.totals()["sum7",] == 2
     assert len(last.named) > 100
     assert last.mark.journal
     for lost in last.named:
         with pytest.raises(LookupError):
-            KeptDays.read(last.mark, {key: page for key, page in pages.items() if key != lost})
+            KeptDays.read(last.mark, {key: page for key, page in pages.items() if key != lost}, _never)
 
 
 def test_the_longest_labels_fit_a_record() -> None:
