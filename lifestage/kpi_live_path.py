@@ -31,6 +31,8 @@ its begin. `cohorts` makes the sums of the definitions of them."""
 class Walked(NamedTuple):
     """A person's path as it is before a record changes it."""
 
+    counts: bool
+    """Whether it is a person's, not that of an id which belongs to another."""
     fallen: int
     """How many moves had fallen out of those that may be corrected."""
     moves: list[Move]
@@ -38,8 +40,8 @@ class Walked(NamedTuple):
 
 
 def path_before(profile: Profile) -> Walked:
-    """Note the path of a profile, for `path_after`."""
-    return Walked(len(profile.walked), profile.moves.copy(), profile.before.copy())
+    """Note the path of a profile, for `path_after`: before a move of it changes, and before ids join or leave."""
+    return Walked(_counts(profile), len(profile.walked), profile.moves.copy(), profile.before.copy())
 
 
 def path_after(was: Walked, key: str, profile: Profile, now: Now) -> Entries:
@@ -47,28 +49,39 @@ def path_after(was: Walked, key: str, profile: Profile, now: Now) -> Entries:
 
     What is too old to be asked for any more is not kept any longer.
     """
-    walked, plan, hidden = profile.walked, now.rules.plan, is_hidden(key, now.rules)
+    walked, rules, counts = profile.walked, now.rules, _counts(profile)
+    # where others have fallen out before it, the first of the moves never changes
     known = min(was.fallen, len(walked))
-    cohort = _cohort(_firsts(was.before, was.moves))
-    # the first of the moves never changes while others have fallen out before it
-    found = _negative(_tail(_steps(was.moves), cohort, hidden, plan))
-    found += _negative(_funnel(was.before, was.moves, hidden, plan))
-    steps = [*walked[known:], *_steps(profile.moves)]
-    found += _tail(steps, _cohort(_firsts(profile.before, profile.moves)), hidden, plan)
-    found += _funnel(profile.before, profile.moves, hidden, plan)
+    begin = known if was.counts and counts else 0
+    found: Entries = []
+    if was.counts:
+        found += _negative(_said(walked[begin:known], was.moves, was.before, is_hidden(key, rules), rules.plan))
+    if counts:
+        found += _said(walked[begin:], profile.moves, profile.before, is_hidden(key, rules), rules.plan)
     _cut(profile, now.window, now.day)
     return settled(found)
 
 
 def path(key: str, profile: Profile, now: Now) -> Entries:
     """All that a person's path adds to the sums."""
-    if profile.kin is not None and profile.kin.alias is not None:
+    if not _counts(profile):
         return []
-    hidden, plan = is_hidden(key, now.rules), now.rules.plan
-    cohort = _cohort(_firsts(profile.before, profile.moves))
-    steps = [*profile.walked, *_steps(profile.moves)]
-    found = _tail(steps, cohort, hidden, plan)
-    return settled(found + _funnel(profile.before, profile.moves, hidden, plan))
+    return settled(_said(profile.walked, profile.moves, profile.before, is_hidden(key, now.rules), now.rules.plan))
+
+
+def _counts(profile: Profile) -> bool:
+    return profile.kin is None or profile.kin.alias is None
+
+
+def _said(
+    walked: Sequence[Step],
+    moves: Sequence[Move],
+    before: Mapping[str, tuple[int, int, int]],
+    hidden: bool,
+    plan: Compiled,
+) -> Entries:
+    found = _tail([*walked, *_steps(moves)], _cohort(_firsts(before, moves)), hidden, plan)
+    return found + _funnel(before, moves, hidden, plan)
 
 
 def settled(entries: Entries) -> Entries:
