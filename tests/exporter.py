@@ -28,9 +28,10 @@ class Exporter(Collector):
         """The samples, a family for each name."""
         families: dict[str, GaugeMetricFamily] = {}
         for name, labels, value in self._samples():
+            names = sorted(labels)
             if name not in families:
-                families[name] = GaugeMetricFamily(name, name, labels=tuple(labels))
-            families[name].add_metric(tuple(labels.values()), value)
+                families[name] = GaugeMetricFamily(name, name, labels=names)
+            families[name].add_metric([labels[each] for each in names], value)
         yield from families.values()
 
     def stop(self) -> None:
