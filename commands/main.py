@@ -40,7 +40,7 @@ COMMANDS = {
     "customer": "Show where one customer stands, and what silence will bring.",
     "identity": "See which ids are one customer, join them, or split them.",
     "doctor": "Check all that a deployment stands on, and say what to mend.",
-    "status": "Show whether workers keep up.",
+    "status": "Show who works, what waits, and where customers stand.",
     "tick": "Move the log's clock to an instant, where data moves it.",
     "config": "Show the settings in force; secrets as `…`.",
 }

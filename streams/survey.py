@@ -228,6 +228,22 @@ class Survey(Closing):
                         consumer.pause(tp)
         return since
 
+    def newest(self, topic: str, n: int) -> list[bytes]:
+        """The values of the newest `n` records of a topic, by their timestamps, the newest first."""
+        described = self.described(self.names() & {topic}).get(topic, [])
+        tps = [TopicPartition(topic, one["partition_index"]) for one in described]
+        firsts, ends = self.offsets(tps, EARLIEST), self.offsets(tps, LATEST)
+        found: list[tuple[int, int, int, bytes]] = []
+        with self._consumer(max_poll_records=5_000) as consumer:
+            for tp in tps:
+                since = max(firsts[tp], ends[tp] - n)
+                found += [
+                    (record.timestamp, record.offset, record.partition, record.value)
+                    for record in self._between(consumer, tp, since, ends[tp])
+                    if record.value is not None
+                ]
+        return [value for *_, value in sorted(found, reverse=True)[:n]]
+
     def tails(self) -> list[Tail]:
         """The end of each changelog partition, read back as far as its newest marker, each record as a recovery reads it."""
         name = self.topics.changelog.name
@@ -242,18 +258,16 @@ class Survey(Closing):
         problem = ""
         for back in LOOK_BACK:
             since = max(first, end - back)
-            for key, value in self._between(consumer, tp, since, end):
+            for record in self._between(consumer, tp, since, end):
                 try:
-                    marker = _read(key, value, tp) or marker
+                    marker = _read(record.key, record.value, tp) or marker
                 except StateError as error:
                     problem = problem or str(error)
             if marker is not None or problem or since == first:
                 break
         return Tail(tp.partition, end - first, marker, problem)
 
-    def _between(
-        self, consumer: KafkaConsumer, tp: TopicPartition, since: int, end: int
-    ) -> Iterator[tuple[bytes, bytes | None]]:
+    def _between(self, consumer: KafkaConsumer, tp: TopicPartition, since: int, end: int) -> Iterator[Any]:
         if since >= end:
             return
         consumer.assign([tp])
@@ -261,7 +275,7 @@ class Survey(Closing):
         until = time.monotonic() + self.settings.kafka.request_timeout_s
         while consumer.position(tp) < end:
             found = consumer.poll(timeout_ms=POLL_MS).get(tp, [])
-            yield from ((record.key, record.value) for record in found)
+            yield from (record for record in found if record.offset < end)
             if found:
                 until = time.monotonic() + self.settings.kafka.request_timeout_s
             elif time.monotonic() > until:

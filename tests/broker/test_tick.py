@@ -111,15 +111,6 @@ def test_it_is_refused_while_the_log_is_not_folded(deploy: Callable[..., Deploym
     assert str(done.exception).startswith(f"2 records wait in the log after 0.3 s ({log_1}), so nothing was written: ")
 
 
-def test_status_says_how_much_waits(deploy: Callable[..., Deployment]) -> None:
-    """One line a topic, with the records that the group has not read."""
-    deployment = deploy()
-    produce(deployment.bootstrap, deployment.prefix + "visits", [(None, b"{}")] * 5)
-    lines = deployment.run("status").output.splitlines()
-    assert lines[0] == f"Kafka {deployment.bootstrap}, group {deployment.prefix}group"
-    assert [line.split()[-2:] for line in lines[1:]] == [["5", "waiting"], *[["0", "waiting"]] * 6]
-
-
 def test_where_the_clock_moves_time_there_is_no_tick(deploy: Callable[..., Deployment]) -> None:
     """With clock.mode wall a tick could declare everybody churned: refused, with the setting to change."""
     done = deploy("wall", provisioned=False).run("tick", T)

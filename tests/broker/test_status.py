@@ -1,0 +1,246 @@
+"""`lifestage status` on a real Kafka: who works, what waits, how far time has got, with workers and without, with Redis and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from streams.embedded.kafka import KafkaServer
+from streams.embedded.kafka_memory import start_kafka_in_memory
+from streams.embedded.process import free_ports
+from streams.embedded.redis import EmbeddedRedis
+from streams.endpoint import Endpoint
+from streams.overview import ask_worker, reachable
+from streams.survey import Member
+from tests.doctors import order
+from tests.pipeline import Deployment, deployment
+from tests.wire import produce
+from tests.workers import environment_of
+
+pytestmark = pytest.mark.broker
+
+PASSWORD = "pa55-in-no-line"
+
+
+def status(made: Deployment, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The command, as a person types it."""
+    given = made.given | {name.replace("__", "."): value for name, value in settings.items()}
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "commands", "status", *words],
+        env=environment_of(given, made.home),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+
+
+@pytest.fixture
+def deploy(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+    """Makes a deployment of the test's own."""
+    with ExitStack() as made:
+
+        def make(**settings: str) -> Deployment:
+            return made.enter_context(deployment(kafka.bootstrap, topic_prefix[-20:], tmp_path, **settings))
+
+        yield make
+
+
+def orders(made: Deployment, first: int, last: int) -> None:
+    """Send an order of each of so many customers."""
+    now = int(time.time() * 1000)
+    made.produce("purchases", [order(f"c{n}", now - n * 1000) for n in range(first, last)])
+
+
+def test_a_deployment_on_one_screen(deploy: Callable[..., Deployment], redis_server: EmbeddedRedis) -> None:
+    """The worker that is ready and what it owns, nothing waiting, counts and changes; and the same counts when it has gone."""
+    made = deploy(clock__mode="wall", redis__enabled="true", redis__url=redis_server.url, redis__prefix="status:")
+    with made.worker() as worker:
+        worker.wait_ready()
+        orders(made, 0, 20)
+        made.wait_done(alive=[worker])
+        lines = status(made).stdout.splitlines()
+        assert lines[0] == f"Kafka {made.bootstrap}, group {made.prefix}g"
+        assert lines[1] == "workers   1, 4 of 4 partitions of the log have an owner"
+        assert lines[2].split()[:7] == [f"127.0.0.1:{worker.port}", "ready", "owns", "0,", "1,", "2,", "3"]
+        waiting = [line.split() for line in lines if line.endswith(" waiting")]
+        assert waiting == [[topic, "0", "waiting"] for topic in (*made.sources, made.topics.log.name)]
+        assert any(line.startswith("clock     ") and line.endswith("Z, up to date") for line in lines)
+        assert "events    20: 20 accepted" in lines
+        assert [line.split() for line in lines if line.endswith(" customers")] == [["conversion", "20", "customers"]]
+        assert sum(line.endswith("  - -> conversion") for line in lines) == 10
+        assert not any(line.startswith("Redis") for line in lines)
+        seen = json.loads(status(made, "--json").stdout)
+        assert seen["workers"][0] | {"memory_mb": 0} == {
+            "host": "127.0.0.1",
+            "metrics": worker.url,
+            "state": "ready",
+            "partitions": [0, 1, 2, 3],
+            "memory_mb": 0,
+        }
+        assert (seen["state"], seen["stages"], seen["events"]) == ("Stable", {"conversion": 20}, {"accepted": 20})
+        assert (seen["announced"], seen["redis"], seen["problem"]) == (20, "connected", "")
+        assert seen["clock"]["live"] is True
+    orders(made, 20, 25)
+    done = status(made, redis__url=f"redis://:{PASSWORD}@127.0.0.1:{free_ports(1)[0]}/0")
+    assert PASSWORD not in done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1] == "workers   none runs: what comes in waits; `lifestage worker` starts one"
+    (waits,) = [line for line in lines if ", the oldest for " in line]
+    assert waits.split()[:3] == [f"{made.prefix}purchases", "5", "waiting,"]
+    assert [line.split() for line in lines if line.endswith(" customers")] == [["conversion", "20", "customers"]]
+    assert any(line.startswith("clock     ") and f", held by {made.prefix}purchases[" in line for line in lines)
+    assert any(line.startswith("Redis     Redis at 127.0.0.1:") and "refused" in line for line in lines)
+
+
+def test_before_anything_has_worked(deploy: Callable[..., Deployment]) -> None:
+    """Records that wait and for how long, a clock that has not begun, topics that are not there, no Redis."""
+    made = deploy()
+    produce(made.bootstrap, made.prefix + "visits", [(None, b"{}")] * 5, partition=2)
+    lines = status(made, topics__sources="visits,others").stdout.splitlines()
+    assert lines[1].startswith("workers   none runs")
+    assert lines[2].split()[:3] == [f"{made.prefix}visits", "5", "waiting,"]
+    assert lines[3] == f"  {made.prefix}others".ljust(26) + " is not there: `lifestage provision` makes it"
+    assert lines[4].split() == [f"{made.prefix}customer-events", "0", "waiting"]
+    assert lines[5] == f"clock     has not begun, held by {made.prefix}visits[2]"
+    assert lines[6:] == [
+        "events    0",
+        "customers 0 in stages",
+        "Redis     off (redis.enabled = false): no customer can be looked up",
+        "  newest changes: none",
+    ]
+
+
+def test_without_kafka_it_is_one_line(deploy: Callable[..., Deployment]) -> None:
+    """Exit code 1, the address and what to do."""
+    done = status(deploy(), kafka__bootstrap="127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr
+        == "lifestage: Kafka at 127.0.0.1:1: refused, nothing listens there: start it, or correct kafka.bootstrap\n"
+    )
+
+
+def test_watched_from_a_pipe_it_is_a_line_a_look(deploy: Callable[..., Deployment]) -> None:
+    """With rates from the second on, until ^C, which is no failure; as JSON a document a line."""
+    made = deploy()
+    lines = watched(made, "--watch", "--every", "0.2")
+    assert lines[0].endswith("0 workers, 0 ready; 0 waiting; clock has not begun; 0 customers")
+    assert lines[1].endswith("; 0/s events; 0/s changes")
+    assert [json.loads(line)["group"] for line in watched(made, "--watch", "--every", "0.2", "--json")] == [
+        f"{made.prefix}g"
+    ] * 2
+
+
+def watched(made: Deployment, *words: str) -> list[str]:
+    """The first two lines of a command that is ended by ^C then."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "commands", "status", *words],
+        env=environment_of(made.given, made.home),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().rstrip("\n") for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(60) == 0
+    return lines
+
+
+def test_watched_on_a_terminal_the_screen_is_refreshed(deploy: Callable[..., Deployment]) -> None:
+    """Each look begins at the upper left of an empty screen, and has what came in and was done a second."""
+    made = deploy()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "commands", "status", "--watch", "--every", "0.2"],
+        env=environment_of(made.given, made.home),
+        stdout=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while shown.count(b"\x1b[H\x1b[J") < 3:
+            shown += os.read(ours, 65_536)
+        process.send_signal(signal.SIGINT)
+        while process.poll() is None:
+            read(ours)
+    os.close(ours)
+    assert process.returncode == 0
+    second = shown.decode().split("\x1b[H\x1b[J")[2]
+    assert second.startswith("Kafka ")
+    assert "0 waiting, 0/s in, 0/s done\r\n" in second
+    assert "  newest changes, 0/s: none" in second
+
+
+def read(terminal: int) -> None:
+    """Take what a process writes to a terminal, that it may end."""
+    try:
+        os.read(terminal, 65_536)
+    except OSError:  # it has closed it
+        time.sleep(0.01)
+
+
+def test_a_worker_says_what_it_waits_for() -> None:
+    """One that recovers is told in its own words, and one that does not answer as that."""
+    endpoint = Endpoint("127.0.0.1", 0, CollectorRegistry(), lambda: (False, "recovering 45 %"))
+    endpoint.start()
+    member = Member("w", "g-worker", "127.0.0.1", endpoint.url, {"customer-events": (1, 2)})
+    try:
+        worker = ask_worker(member, "customer-events")
+    finally:
+        endpoint.stop()
+    assert (worker.state, worker.partitions, worker.metrics) == ("recovering 45 %", (1, 2), endpoint.url)
+    assert ask_worker(member, "customer-events").state == "no answer from here"
+    assert ask_worker(member._replace(url=""), "customer-events").state == "no answer from here"
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "from_here"),
+    [
+        ("http://127.0.0.1:9464", "127.0.0.1", "http://127.0.0.1:9464"),
+        ("http://127.0.0.1:9464", "192.0.2.7", ""),
+        ("http://0.0.0.0:9464", "192.0.2.7", "http://192.0.2.7:9464"),
+        ("http://[::]:9464", "2001:db8::7", "http://[2001:db8::7]:9464"),
+        ("http://10.0.0.5:9464", "192.0.2.7", "http://10.0.0.5:9464"),
+        ("file:///etc/passwd", "127.0.0.1", ""),
+        ("", "127.0.0.1", ""),
+    ],
+)
+def test_where_a_worker_is_asked(url: str, host: str, from_here: str) -> None:
+    """Where it listens to all, at the address it comes from; where to itself alone, from its own machine only."""
+    assert reachable(url, host) == from_here
+
+
+def test_of_an_in_memory_broker_there_is_nothing_to_see(tmp_path: Path) -> None:
+    """A demo's broker without Java says neither who works nor what waits: one line says so, and the doctor passes it by."""
+    broker = start_kafka_in_memory()
+    given = {"kafka.bootstrap": broker.bootstrap, "redis.enabled": "false", "metrics.port": "0"}
+    try:
+        told, checked = (
+            subprocess.run(
+                [sys.executable, "-P", "-m", "commands", command],
+                env=environment_of(given, tmp_path),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=90,
+            )
+            for command in ("status", "doctor")
+        )
+    finally:
+        broker.stop()
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"lifestage: the broker at {broker.bootstrap} is a demo's, in memory")
+    assert checked.returncode == 0
+    assert checked.stdout.count("the broker is a demo's, in memory: nothing to check") == 8
