@@ -118,21 +118,16 @@ def _trial(found: Entries, trial: Trial, start: tuple[int, str, int, int | None]
     started, _, begins, planned = start
     day, window = begins // DAY_MS, now.window
     found.append((("trials",), day, 1))
-    ended = EVER if trial.ended is None else trial.ended // DAY_MS
-    ends = [at for at in (planned, trial.ended) if at is not None]
-    for first, last, end in ((day, ended, planned), (max(day, ended), EVER, min(ends, default=None))):
-        stage = within([(first, last)], day, day + window)
-        if stage:
-            over = None if end is None else end + TRIAL_MS
-            paid = common(stage, _bought(profile, trial, started, over, now))
-            hold(found, ("trials_paid",), paid)
-            may = within(stage, 0, EVER if over is None else over // DAY_MS + 1)
-            hold(found, ("trials_open",), without(may, paid))
+    # an end that is still to come makes no difference: up to its day nothing is over
+    ends = [at + TRIAL_MS for at in (planned, trial.ended) if at is not None]
+    over = min(ends) if ends else EVER * DAY_MS
+    paid = within(_bought(profile, trial, started, over, now), day, day + window)
+    hold(found, ("trials_paid",), paid)
+    hold(found, ("trials_open",), without([(day, min(day + window, over // DAY_MS + 1))], paid))
 
 
-def _bought(profile: Profile, trial: Trial, started: int, over: int | None, now: Now) -> Intervals:
-    """On which days there is a purchase from the start of a trial until it is over."""
-    until = EVER * DAY_MS if over is None else over
+def _bought(profile: Profile, trial: Trial, started: int, until: int, now: Now) -> Intervals:
+    """On which days there is a purchase from the start of a trial until an instant."""
     found: Intervals = []
     for order in profile.orders:
         if order.time is not None and started <= order.time <= until:

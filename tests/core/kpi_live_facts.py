@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -63,13 +63,27 @@ _EVENTS = (
 _ORDERS = (f.OrderCompleted, f.OrderUpdated, f.OrderRefunded, f.OrderCancelled)
 
 
-def any_time(draw: Random) -> int:
-    """An instant at which those of other facts, and the edges of windows, are met."""
-    return (START + draw.choice(DAYS)) * DAY_MS + draw.choice(WITHIN)
+class Focus(NamedTuple):
+    """Of what facts of one history are: some kinds, at some days, so that they meet."""
+
+    kinds: frozenset[int]
+    days: tuple[int, ...]
+
+    @classmethod
+    def any(cls, draw: Random) -> Focus:
+        """Half of the histories are of everything."""
+        kinds = range(24) if draw.random() < 0.4 else [*draw.sample(range(24), 3), draw.choice((0, 19, 19))]
+        days = DAYS if draw.random() < 0.5 else tuple(draw.sample(DAYS, 4))
+        return cls(frozenset(kinds), days)
+
+    def time(self, draw: Random) -> int:
+        """An instant at which those of other facts, and the edges of windows, are met."""
+        return (START + draw.choice(self.days)) * DAY_MS + draw.choice(WITHIN)
 
 
-def any_fact(draw: Random, n: int, time: int) -> Fact:  # a table
-    """A fact at an instant. Ids are in no order; two sources give the same ids, and name things again and again."""
+def any_fact(draw: Random, n: int, focus: Focus) -> Fact:
+    """A fact by chance. Ids are in no order; two sources give the same ids, and name things again and again."""
+    time = focus.time(draw)
     a, b, coin = draw.randrange(3), draw.randrange(8), draw.random() < 0.5
     common: dict[str, Any] = {
         "time": time, "source": ("shop", "web")[n % 2], "id": f"e{n // 2 * 7919 % 1000:03}",
@@ -77,11 +91,11 @@ def any_fact(draw: Random, n: int, time: int) -> Fact:  # a table
     }  # fmt: skip
     said: dict[str, Any] = {"context": draw.choice(_CONTEXTS)}
     money_of: dict[str, Any] = {"currency": ("EUR", "USD")[b == 7], "total_minor": 100 * b, "net_minor": 80 * b}
-    then = draw.choice((None, time + draw.choice(DAYS) * DAY_MS, time - DAY_MS))
+    then = draw.choice((None, time + draw.choice(focus.days) * DAY_MS, time - DAY_MS))
     end: dict[str, Any] = {"starts_at": then} if coin else {"ends_at": then}
     makers: tuple[tuple[int, Callable[[], Fact]], ...] = (
         (8, lambda: f.WebVisit(url="https://shop.example/", session_id=(None, "", "x", "y", "z", "x", "y", "w")[b], pages=a + 1, referrer=draw.choice((None, "-", "https://shop.example/", "//a.example/")), **common, **said)),
-        (8, lambda: f.EmailEvent(message_id=f"m{a}", event=draw.choice(_EVENTS), channel=("email", "sms")[b == 0], machine=b == 1, **common, **said)),
+        (8, lambda: f.EmailEvent(message_id=f"m{a}", event=draw.choice(_EVENTS), channel=draw.choice(("email", "email", "sms")), machine=b == 1, **common, **said)),
         (1, lambda: f.AdClick(campaign_id="c", channel=draw.choice((None, "-", "Search", "\ud7ff" * 60)), count=a + 1, **common, **said)),
         (1, lambda: f.AdImpression(campaign_id="c", count=10 + a, **common)),
         (1, lambda: f.SocialEngagement(campaign_id="c", kind=draw.choice((None, "Like", "share", "a/b", "\0")), count=a + 1, **common)),
@@ -105,12 +119,14 @@ def any_fact(draw: Random, n: int, time: int) -> Fact:  # a table
         (1, lambda: f.OrderCancelled(order_id=f"o{b}", **common)),
         (1, lambda: (f.SubscriptionStarted, f.SubscriptionRenewed, f.SubscriptionCancelled)[a](subscription_id="u", **common)),
     )  # fmt: skip
-    return draw.choices([make for _, make in makers], [weight for weight, _ in makers])[0]()
+    some = [makers[kind] for kind in focus.kinds]
+    return draw.choices([make for _, make in some], [weight for weight, _ in some])[0]()
 
 
 def any_facts(draw: Random, most: int) -> list[Fact]:
     """Facts in some order of arrival, with distinct ids."""
-    return [any_fact(draw, n, any_time(draw)) for n in range(draw.randrange(1, most))]
+    focus = Focus.any(draw)
+    return [any_fact(draw, n, focus) for n in range(draw.randrange(1, most))]
 
 
 def accept(profile: Profile, fact: Fact, rules: Rules) -> bool:

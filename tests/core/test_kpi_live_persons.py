@@ -45,7 +45,7 @@ def agree(entries: Entries, told: list[Fact], rules: Rules, since: int) -> None:
         assert value_at(entries, day, rules.window) == offline(told, day, rules), day
 
 
-@effort(400)
+@effort(800)
 @given(st.integers(0, 1 << 40), st.sampled_from(WINDOWS), st.sampled_from(LEAST), st.sampled_from((-1, 0, 3, 30, 100)))
 def test_each_day_says_what_the_offline_functions_say(
     seed: int, window: int, least: tuple[int, str] | None, today: int
@@ -56,7 +56,7 @@ def test_each_day_says_what_the_offline_functions_say(
     agree(all_of(decode(encode(noted(told, now))), now), told, rules, now.day)
 
 
-@effort(300)
+@effort(800)
 @given(st.integers(0, 1 << 40), st.sampled_from(WINDOWS), st.sampled_from(LEAST))
 def test_fact_by_fact_comes_to_the_same(seed: int, window: int, least: tuple[int, str] | None) -> None:
     """Of each fact what it touches is taken back and counted anew, visits and messages by themselves, while days pass."""
@@ -107,7 +107,7 @@ def test_the_order_of_arrival_makes_no_difference(seed: int, window: int) -> Non
         assert unite(other.kpi, one.kpi) == unite(one.kpi, other.kpi)
 
 
-@effort(300)
+@effort(600)
 @given(st.integers(0, 1 << 40), st.sampled_from(WINDOWS), st.sampled_from((0, 1, 7)))
 def test_what_is_let_go_is_not_missed(seed: int, window: int, lateness: int) -> None:
     """While days pass and nothing comes later than is allowed, in one set of facts or in two that are united in the end; of
