@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from config.settings import Settings, load
+from lifestage import log
 from lifestage.marker import PREPARED_KEY
-from lifestage.partition import Partition
+from lifestage.partition import SECOND_LEAST, Partition
 from streams.rules import rules_of
 from tests.chaos.flood import KNOWN, SHARE, visit
 from tests.load import BEGIN_MS
@@ -57,23 +58,47 @@ def test_who_is_known_is_always_taken(flooded: dict[str, Any]) -> None:
     assert flooded["accounts"]["accepted"] == SHARE + 4 * KNOWN
 
 
-def test_who_is_shed_is_shed_again() -> None:
+@pytest.mark.parametrize(("most", "live", "visitors", "taken"), [(2, False, 6, 2), (1_000, True, 150, SECOND_LEAST)])
+def test_who_is_shed_is_shed_again(most: int, live: bool, visitors: int, taken: int) -> None:
     """A flush that was cut off after the first visitor is folded again: the same are taken, and no more."""
     settings = load(environment={"LIFESTAGE_IDENTITY_SECRET": "a secret of the tests"})
-    rules = rules_of(settings)._replace(new_anonymous=2)
-    records = [visit(offset, BEGIN_MS + offset, anonymous_id=f"a{offset}") for offset in range(6)]
+    rules = rules_of(settings)._replace(new_anonymous=most)
+    tick = log.pack_tick(log.Tick(BEGIN_MS, live))
+    visits = [visit(1 + n, BEGIN_MS + 1 + n, anonymous_id=f"a{n}") for n in range(visitors)]
     whole = Partition(rules, "log", 0)
-    whole.fold(records)
+    whole.fold([(0, None, tick), *visits])
     flush = whole.checkpoint()
     again = Partition(rules, "log", 0)
     again.restore(PREPARED_KEY, flush.marker)
     again.restore(b"anon:a0", flush.profiles[b"anon:a0"])
     again.recovered()
-    again.fold(records)
+    again.fold([(0, None, tick), *visits])
     again.checkpoint()
     assert again.stored == whole.stored
-    assert sorted(again.stored) == [b"anon:a0", b"anon:a1"]
+    assert sorted(again.stored) == sorted(b"anon:a%d" % n for n in range(taken))
     assert again.marker == whole.marker
+
+
+def _of_a_second(step_ms: int, *, live: bool) -> Partition:
+    """What is kept of 400 new visitors at intervals, of whom a minute may bring 1,000."""
+    settings = load(environment={"LIFESTAGE_IDENTITY_SECRET": "a secret of the tests"})
+    partition = Partition(rules_of(settings)._replace(new_anonymous=1_000), "log", 0)
+    tick = log.pack_tick(log.Tick(BEGIN_MS, live))
+    visits = [visit(1 + n, BEGIN_MS + (step_ms and 1 + step_ms * n), anonymous_id=f"a{n}") for n in range(400)]
+    partition.fold([(0, None, tick), *visits])
+    partition.checkpoint()
+    return partition
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "live", "taken"),
+    [(1, True, SECOND_LEAST), (5, True, 2 * SECOND_LEAST), (20, True, 400), (1, False, 400), (0, True, 400)],
+)
+def test_live_a_second_brings_a_part_of_its_minute(step_ms: int, live: bool, taken: int) -> None:
+    """So who is known waits no longer while a flood is taken in. A backlog, and a source without seconds, have their minutes."""
+    partition = _of_a_second(step_ms, live=live)
+    assert len(partition.stored) == taken
+    assert partition.marker.identity.get("shed", 0) == 400 - taken
 
 
 @pytest.mark.parametrize(
