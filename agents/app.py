@@ -29,7 +29,7 @@ from streams.provision import check_topics
 from streams.read_model import ReadModel
 from streams.reading import targets
 from streams.rebuild import Rebuilds
-from streams.rules import rules_of
+from streams.rules import rules_of, targets_of
 from streams.sources import Sources
 from streams.stop import fail_stop
 from streams.takeover import Takeovers, watch_s
@@ -47,6 +47,7 @@ class Worker:
         self.topics: Topics = topics_of(settings)
         rules = rules_of(settings)
         self.metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
+        self.metrics.targets = targets_of(settings)
         self.app = faust_app(settings, bootstrap, data)
         self.fence = Fence(settings.kafka.session_timeout_s)
         self.metrics.holds = lambda: self.fence.holds

@@ -19,10 +19,13 @@ from lifestage.money import DIGITS
 from lifestage.plan import Plan
 from lifestage.refusal import REASONS
 from streams import metrics as names
+from streams.kpi_families import families, shown
 from streams.metrics import Counts, Histogram, Metric, ReadModelState, View, ordinary_moves, with_all_outcomes
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
+DAY_S: Final = 86_400
 ATTEMPTS: Final = 20
 """Walking a dictionary while the event loop adds to it fails by `RuntimeError`; the next attempt is 1 ms later."""
 
@@ -45,6 +48,8 @@ class WorkerMetrics(Collector):
         self._stages = [stage.name for stage in plan.stages]
         self._moves = dict.fromkeys(ordinary_moves(plan), 0)
         self._log_topic = log_topic
+        self.targets: Mapping[str, float] = {}
+        """By KPI; set by the app."""
 
     def registry(self) -> CollectorRegistry:
         """A registry of its own with these metrics and those of the process (memory, processor time, open files)."""
@@ -59,6 +64,7 @@ class WorkerMetrics(Collector):
         if self.view is not None:
             yield from self._company(self.view)
             yield from self._progress(self.view)
+            yield from self._kpis(self.view)
         if self.read_model is not None:
             yield from self._reading(self.read_model)
 
@@ -110,6 +116,19 @@ class WorkerMetrics(Collector):
         yield _family(names.RECOVERY_RECORDS, [((), records)])
         yield _family(names.PARTITIONS, (((topic,), count) for topic, count in _copied(view.owned).items()))
 
+    def _kpis(self, view: View) -> Iterator[Family]:
+        partitions = _tried(view.kpis)
+        counted = [one for one in partitions if one is not None]
+        if partitions:
+            yield _family(names.KPI_COMPLETE, [((), int(len(counted) == len(partitions)))])
+            yield _family(names.KPI_TARGET, (((kpi,), target) for kpi, target in self.targets.items()))
+        days = [one.day for one in counted if one.day > 0]
+        if not days:
+            return
+        yield _family(names.KPI_WINDOW, [((), counted[0].window * DAY_S)])
+        yield _family(names.KPI_DAY, [((), (min(days) + 1) * DAY_S)])
+        yield from families(shown(counted))
+
     def _reading(self, state: ReadModelState) -> Iterator[Family]:
         yield _family(names.READ_PENDING, [((), state.pending)])
         yield _family(names.READ_CONNECTED, [((), int(state.connected))])
@@ -140,9 +159,13 @@ def _major(minor: int, currency: str) -> float:
 
 
 def _copied(read: Callable[[], Mapping[K, V]]) -> dict[K, V]:
+    return _tried(lambda: dict(read()))
+
+
+def _tried(read: Callable[[], T]) -> T:
     for _ in range(ATTEMPTS - 1):
         try:
-            return dict(read())
+            return read()
         except RuntimeError:
             time.sleep(0.001)
-    return dict(read())
+    return read()

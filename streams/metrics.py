@@ -13,6 +13,7 @@ from lifestage.facts import TYPES
 from lifestage.identity import OUTCOMES as OF_IDS
 from lifestage.plan import Plan
 from lifestage.refusal import REASONS, UNKNOWN
+from streams.kpi_families import PartitionSums
 
 OTHER: Final = "other"
 NONE: Final = "none"
@@ -59,6 +60,10 @@ READ_CONNECTED = Metric("lifestage_read_model_connected", "gauge", (), "0 or 1",
 READ_WRITTEN = Metric("lifestage_read_model_written_total", "counter", (), "customers", "Customers written to Redis.")
 READ_FAILURES = Metric("lifestage_read_model_failures_total", "counter", (), "attempts", "Attempts to write to Redis that failed; each is made again.")
 READ_REFILLS = Metric("lifestage_read_model_refills_total", "counter", (), "refills", "Times that Redis had lost its data and was filled again.")
+KPI_COMPLETE = Metric("lifestage_kpi_complete", "gauge", (), "0 or 1", "1 while the KPIs of all partitions owned now are counted; 0 where a partition's state was kept without them.")
+KPI_WINDOW = Metric("lifestage_kpi_window_seconds", "gauge", (), "seconds", "The window of the KPIs: whole days, the present one included.")
+KPI_DAY = Metric("lifestage_kpi_day_timestamp_seconds", "gauge", (), "seconds since 1970", "End of the day as of which the KPIs are: the earliest of the partitions owned now.")
+KPI_TARGET = Metric("lifestage_kpi_target", "gauge", ("kpi",), "the KPI's", "Target of a KPI by the plan.")
 WORKER = Metric("lifestage_worker_info", "info", ("version", "plan", "plan_hash"), "1", "What runs in this process.")
 # fmt: on
 
@@ -66,7 +71,8 @@ METRICS: Final = (
     CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, IDENTITY, KEPT, DEAD_LETTERS,
     LATE_WRITES, SENDS_HELD, LAG_RECORDS,
     LAG_SECONDS, CLOCK, CLOCK_HELD, CLOCK_HELD_AT, RECOVERY_ACTIVE, RECOVERY_DONE, RECOVERY_RECORDS, PARTITIONS,
-    FLUSH_SECONDS, BATCH_EVENTS, READ_PENDING, READ_CONNECTED, READ_WRITTEN, READ_FAILURES, READ_REFILLS, WORKER,
+    FLUSH_SECONDS, BATCH_EVENTS, READ_PENDING, READ_CONNECTED, READ_WRITTEN, READ_FAILURES, READ_REFILLS,
+    KPI_COMPLETE, KPI_WINDOW, KPI_DAY, KPI_TARGET, WORKER,
 )  # fmt: skip
 """All of them, in the order of an event's journey."""
 
@@ -88,6 +94,9 @@ class View(Protocol):
 
     def kept(self) -> Mapping[int, int]:
         """Records kept, by log partition."""
+
+    def kpis(self) -> Sequence[PartitionSums | None]:
+        """The KPI sums of each partition, None of one whose KPIs are not counted; nothing where none are to be."""
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Unprocessed records by topic and partition."""

@@ -6,6 +6,7 @@ changelog in runs. Plain `table[key] = value` is refused: the flush in `streams.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from lifestage.log import NO_TOPIC
 from lifestage.partition import Partition
 from streams.stop import fail_stop
 from streams.tombstones import APPLIED, applied_of
+
+logger = logging.getLogger("lifestage")
 
 __all__ = ["APPLIED", "ProfilesTable", "applied_of"]
 
@@ -109,8 +112,12 @@ class ProfilesTable(Table):
         """All changelog records are in: make the newly owned partitions ready to fold."""
         for tp in active_tps:
             if tp.partition in self._fresh:
-                self.partition(tp.partition).recovered()
+                partition = self.partition(tp.partition)
+                partition.recovered()
                 self._fresh.discard(tp.partition)
+                if partition.uncounted:
+                    name = f"{self.log_topic}[{tp.partition}]"
+                    logger.warning("%s: no KPIs are counted, as %s", name, partition.uncounted)
         await self.call_recover_callbacks()
 
     def on_key_set(self, key: Any, value: Any) -> None:

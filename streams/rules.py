@@ -20,6 +20,12 @@ def rules_of(settings: Settings) -> Rules:
     return rules_with(settings, sheet.plan)
 
 
+def targets_of(settings: Settings) -> dict[str, float]:
+    """The targets of KPIs by the deployment's plan, which exists."""
+    sheet = sheet_of(settings.lifecycle.plan)
+    return {label.name: label.target for stage in sheet.stages for label in stage.kpis if label.target is not None}
+
+
 def rules_with(settings: Settings, plan: Plan) -> Rules:
     """The rules of a deployment, with another plan."""
     return Rules(

@@ -11,6 +11,7 @@ from lifestage.moments import iso
 from lifestage.partition import Partition
 from lifestage.profile import Kin, Profile
 from streams.batches import BatchConsumer
+from streams.kpi_families import PartitionSums
 from streams.profiles import ProfilesTable
 from streams.read_buffer import REREAD, Pending
 from streams.read_store import AliasView, CustomerView, IdView, View
@@ -137,6 +138,17 @@ class WorkerView:
     def kept(self) -> Mapping[int, int]:
         """Records kept by log partition, as of the last flush."""
         return {partition.number: len(partition.stored) for partition in self._owned()}
+
+    def kpis(self) -> list[PartitionSums | None]:
+        """The KPI sums of each owned partition, None of one whose KPIs are not counted."""
+        if not self._profiles.rules.window:
+            return []
+        found: list[PartitionSums | None] = []
+        for partition in self._owned():
+            kpis = partition.kpis
+            # the day first: sums of the day after it, by a turn in between, are corrected with the next scrape
+            found.append(None if kpis is None else PartitionSums(kpis.days.day, kpis.days.window, kpis.days.totals()))
+        return found
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Records that are not durable yet, by (topic, partition)."""

@@ -15,6 +15,7 @@ import yaml
 from lifestage.identity import OUTCOMES
 from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
+from streams.kpi_families import PartitionSums
 from tests.company import WORKERS, kpis, recount
 from tests.core.histories import CLM5
 from tests.dashboard_rules import panels
@@ -54,6 +55,10 @@ class OwnedPartitions:
     def kept(self) -> Mapping[int, int]:
         """Records of two partitions."""
         return {0: 2_500, 1: 3_100}
+
+    def kpis(self) -> list[PartitionSums | None]:
+        """None: what KPIs come to is told by `company`."""
+        return []
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Some waiting records."""
