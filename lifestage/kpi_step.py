@@ -22,6 +22,7 @@ from lifestage.facts import (
     SubscriptionStarted,
 )
 from lifestage.kpi_days import Entries, day_of
+from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Group, Hot, Now
 from lifestage.kpi_live_company import company
 from lifestage.kpi_live_orders import customers, order_money, orders_money
@@ -54,6 +55,14 @@ def everything(key: str, profile: Profile, now: Now) -> Entries:
     return [entry for group in (*GROUPS, path) for entry in group(key, profile, now)]
 
 
+def _touched(profile: Profile, fact: Fact) -> tuple[Group, ...]:
+    """The groups that a fact may change which is about to be noted."""
+    groups = TOUCHED.get(type(fact), ())
+    if brings(profile, fact):
+        groups = (*groups, *(group for group in BY_CHANNEL if group not in groups))
+    return groups
+
+
 class Counting:
     """What the persons of a partition add, followed record by record."""
 
@@ -63,6 +72,10 @@ class Counting:
         self._was: Walked | None = None
         """The path as it was, of the profile at hand, once it is about to change."""
         self._worth: Worth | None = None
+        self._groups: tuple[Group, ...] = ()
+        """Those that the fact at hand may change."""
+        self._kept: Kept | None = None
+        """What is kept of the profile at hand."""
 
     def turn(self, time: int) -> None:
         """The clock has come to an instant, ms."""
@@ -90,14 +103,21 @@ class Counting:
     def before(self, key: str, profile: Profile, fact: Fact) -> Entries | None:
         """What a fact may change that is about to be taken, as far as it cannot be asked after that; to be handed to `taken`."""
         kind = type(fact)
+        self._kept = profile.kpi
         if kind in ORDERS:
-            self._worth = worth_before(profile, self.at)
+            self._worth, self._groups = worth_before(profile, self.at), _touched(profile, fact)
             return self._of_order(key, profile, cast("OrderFact", fact))
-        return self._of(TOUCHED.get(kind, ()), key, profile) if kind in ACTS else None
+        if kind in ACTS:
+            self._groups = _touched(profile, fact)
+            return self._of(self._groups, key, profile)
+        return None
 
     def taken(self, key: str, profile: Profile, fact: Fact, before: Entries | None) -> None:
         """A fact was accepted, or amends what there was."""
         kind = type(fact)
+        if profile.kpi is not self._kept:
+            # a visitor was forgotten by it, whom nothing is taken back of: who comes now is another
+            before = []
         if kind in ORDERS:
             note(profile, fact, self.at)
             self._differ(before or [], self._of_order(key, profile, cast("OrderFact", fact)))
@@ -106,21 +126,19 @@ class Counting:
             return
         if kind in ACTS:
             note(profile, fact, self.at)
-            self._differ(before or [], self._of(TOUCHED.get(kind, ()), key, profile))
+            self._differ(before or [], self._of(self._groups, key, profile))
             return
         hot = HOT.get(kind)
         if hot is not None and hot(key, profile, fact, self.at, self.days):
             return
-        groups = TOUCHED.get(kind, ())
-        if brings(profile, fact):
-            groups = (*groups, *(group for group in BY_CHANNEL if group not in groups))
+        groups = _touched(profile, fact)
         before = self._of(groups, key, profile)
         note(profile, fact, self.at)
         self._differ(before, self._of(groups, key, profile))
 
     def _of_order(self, key: str, profile: Profile, fact: OrderFact) -> Entries:
         order = find_order(profile, number(fact.source, fact.order_id, self.at.rules.id_key))
-        found = self._of(TOUCHED[type(fact)], key, profile)
+        found = self._of(self._groups, key, profile)
         return found if order is None else order_money(order, self.at) + found
 
     # -- what happens to ids ---------------------------------------------------------------------------

@@ -1,0 +1,177 @@
+"""Whose facts are whose, by the log alone: a partition that is folded again and tells of each accepted fact whom it belongs to.
+
+Facts travel between partitions as sets, not one by one. So each id's facts at a profile are a *stretch*, which ends when its
+set is sent away; whoever takes the set in then has the stretch. What is told: facts by stretch, which sets were sent, and
+which were taken in. `owners` puts that together for all partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from lifestage import log
+from lifestage.cause import Rules
+from lifestage.fact import Fact
+from lifestage.keys import ANONYMOUS
+from lifestage.messages import Message, Restore, Unite, decode_message
+from lifestage.partition import Partition
+from lifestage.profile import Profile
+
+Sent = tuple[int, int, int, str]
+"""A set on its way: the partition, the offset of the record that sent it, which message of that it was, and the set's id."""
+Stretch = tuple[bytes, str, int, bool]
+"""The facts of an id at a profile: the person (`person_of`), the id, how many of its sets were sent before, and whether they came
+after the state that is recounted."""
+Person = tuple[int, bytes]
+"""The partition of a profile and its name there: as `person_of` gives it."""
+Hear = Callable[[Stretch, Fact], None]
+
+
+def person_of(key: bytes, life: int) -> bytes:
+    """A profile's name; a visitor who was forgotten and came back is another person."""
+    return b"%b\1%d" % (key, life)
+
+
+def key_of_person(person: bytes) -> str:
+    """The key of a person's profile."""
+    return person[: person.rindex(b"\1")].decode()
+
+
+class Whole(NamedTuple):
+    """The stretches that a set was made of when it was sent: its own, and those of sets that had been taken in."""
+
+    own: tuple[Stretch, ...]
+    taken: tuple[Sent, ...]
+
+
+class Holding(NamedTuple):
+    """Who has which stretches in a partition, as of some offset."""
+
+    sent: frozenset[Stretch]
+    """Those that are gone from where they came."""
+    taken: Mapping[bytes, tuple[Sent, ...]]
+    """By person the sets that were taken in, and have not been sent on."""
+
+
+class Recount(Partition):
+    """A partition folded again. `hear` is told of each fact that was accepted, and `sets` of each that was sent."""
+
+    def __init__(self, rules: Rules, topic: str, number: int, hear: Hear, sets: dict[Sent, Whole]) -> None:
+        super().__init__(rules, topic, number)
+        self._hear, self._sets = hear, sets
+        self._after = False
+        self._key = b""
+        self._coming: tuple[int, int, int] | None = None
+        """Of the record at hand, if it brings sets: who sent it."""
+        self._going: set[str] = set()
+        """The sets that the record at hand has sent away."""
+        self._sent: set[Stretch] = set()
+        self._counts: dict[tuple[bytes, str], int] = {}
+        self._lives: dict[bytes, int] = {}
+        self._lived: set[int] = set()
+        self._taken: dict[bytes, dict[str, tuple[Sent, ...]]] = {}
+
+    def mark(self) -> Holding:
+        """Who has what now: what comes after it is told apart."""
+        self._after = True
+        taken = {
+            person: tuple(one for sets in theirs.values() for one in sets) for person, theirs in self._taken.items()
+        }
+        return Holding(frozenset(self._sent), {person: sets for person, sets in taken.items() if sets})
+
+    def _take(self, profile: Profile, name: str, via: str, fact: Fact, offset: int) -> bool:
+        new, forgotten = profile.newest is None, self.forgotten
+        if not super()._take(profile, name, via, fact, offset):
+            return False
+        key = name.encode()
+        if name.startswith(ANONYMOUS):
+            self._born(key, new=new or self.forgotten > forgotten)
+        self._hear(self._stretch(key, via), fact)
+        return True
+
+    def _born(self, key: bytes, *, new: bool) -> None:
+        if new:
+            if hash(key) in self._lived:
+                self._lives[key] = self._lives.get(key, 0) + 1
+            self._lived.add(hash(key))
+
+    def _stretch(self, key: bytes, name: str) -> Stretch:
+        count = self._counts.get((key, name), 0) if self._counts else 0
+        return person_of(key, self._lives.get(key, 0)), name, count, self._after
+
+    def post(self, message: Message) -> None:
+        """Part of the desk: a message to send, which may take sets along."""
+        at, n = self._at, self._n
+        super().post(message)
+        if isinstance(message, Unite | Restore):
+            for member in message.members:
+                self._sets[self.number, at, n, member.key] = self._whole(member.key)
+                self._going.add(member.key)
+
+    def _whole(self, name: str) -> Whole:
+        if self._coming is not None:
+            return Whole((), ((*self._coming, name),))
+        person, _, count, _ = self._stretch(self._key, name)
+        own = (person, name, count, False), (person, name, count, True)
+        return Whole(own, self._taken.get(person, {}).get(name, ()))
+
+    def _message(self, offset: int, key: bytes | None, value: bytes) -> None:
+        assert key is not None
+        message = decode_message(value[log.HEADER_SIZE :])
+        self._key, self._going = key, set()
+        if not isinstance(message, Unite | Restore):
+            super()._message(offset, key, value)
+            self._let_go(key)
+            return
+        _, _, _, partition, at, n, _, _ = log.unpack_header(value)
+        kin = (self.dirty.get(key) or self._load(key)).kin
+        passes_on = kin is not None and kin.alias is not None
+        self._coming = partition, at, n
+        super()._message(offset, key, value)
+        self._coming = None
+        if passes_on:
+            return
+        theirs = self._taken.setdefault(self._stretch(key, "")[0], {})
+        for member in message.members:
+            if member.facts and member.key not in self._going:
+                theirs[member.key] = (*theirs.get(member.key, ()), (partition, at, n, member.key))
+
+    def _let_go(self, key: bytes) -> None:
+        """Whatever sets the record at hand has sent, are here no more."""
+        for name in self._going:
+            person, _, count, _ = self._stretch(key, name)
+            self._sent.add((person, name, count, False))
+            self._counts[key, name] = count + 1
+            self._taken.get(person, {}).pop(name, None)
+
+
+def owners(holdings: Mapping[int, Holding], sets: Mapping[Sent, Whole]) -> dict[Stretch, list[Person]]:
+    """Whom stretches belong to that were sent, of all partitions; the others belong to the person that they name, unless
+    they came after what is recounted."""
+    known: dict[Sent, frozenset[Stretch]] = {}
+    found: dict[Stretch, set[Person]] = {}
+    for number, holding in holdings.items():
+        for person, taken in holding.taken.items():
+            for sent in taken:
+                for stretch in _resolved(sent, sets, known):
+                    found.setdefault(stretch, set()).add((number, person))
+    return {stretch: sorted(persons) for stretch, persons in found.items()}
+
+
+def _resolved(sent: Sent, sets: Mapping[Sent, Whole], known: dict[Sent, frozenset[Stretch]]) -> frozenset[Stretch]:
+    """The stretches of a set and of all that it was made of. No set is made of itself, however far that goes."""
+    waiting = [sent]
+    while waiting:
+        one = waiting[-1]
+        if one in known:
+            waiting.pop()
+            continue
+        whole = sets.get(one, Whole((), ()))
+        lacking = [other for other in whole.taken if other not in known]
+        if lacking:
+            waiting += lacking
+        else:
+            known[one] = frozenset(whole.own).union(*(known[other] for other in whole.taken))
+            waiting.pop()
+    return known[sent]
