@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 
@@ -84,13 +85,109 @@ def _changing_money(order: Order, placed: int, now: Now) -> Entries:
     return found
 
 
+_CUSTOMERS, _ACTIVE, _NEW_ACTIVE = level(("customers",)), level(("active",)), level(("new_active",))
+_ACTIVE_BEFORE, _RETAINED, _REACTIVATED = level(("active_before",)), level(("retained",)), level(("reactivated",))
+
+
 # -- customers -----------------------------------------------------------------------------------
 
 
 def customers(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001
     """Whether and since when a person is a customer, an active, a new, a returning one."""
-    if not profile.orders:
+    orders = profile.orders
+    if not orders:
         return []
+    times = _plain_times(orders, now)
+    return _changing_customers(profile, now) if times is None else _plain_customers(profile, times, now)
+
+
+def _plain_times(orders: list[Order], now: Now) -> list[int] | None:
+    """When the orders were placed, in order, where all stand for good and none is of a day to come; None where not."""
+    if now.rules.plan.terms.min_net is not None:
+        return None
+    times = []
+    for order in orders:
+        if order.time is None or order.refunds or order.later or order.cancelled_at is not None:
+            return None
+        times.append(order.time)
+    times.sort()
+    return times if times[-1] // DAY_MS <= now.day else None
+
+
+def _plain_customers(profile: Profile, times: list[int], now: Now) -> Entries:
+    """Of orders that stand for good: from the present day on the first of them and the last few say all."""
+    today, window, zone = now.day, now.window, now.rules.plan.terms.day_zone
+    first, last, gone = times[0] // DAY_MS, times[-1] // DAY_MS, today - window
+    found: Entries = [(_CUSTOMERS, today, 1)]
+    if first > gone:
+        found.append((("new_customers",), first, 1))
+        touch = profile.kpi.touch if profile.kpi is not None else None
+        if touch is not None and touch[0] // DAY_MS > today:
+            _by_channel(found, profile, [(first, first + window)])
+        else:
+            found.append((("new_customers" + BY_CHANNEL, DIRECT if touch is None else touch[3]), first, 1))
+    if last > gone:
+        found.append((("buyers",), last, 1))
+        if last > first:
+            found.append((("returning_customers",), last, 1))
+            if first > gone:
+                found.append((("returning_customers",), first, -1))
+        if len(times) > 1 and (before := times[-2] // DAY_MS) > gone:
+            found.append((("repeat_buyers_by_orders",), before, 1))
+            _repeat(found, times, zone, gone)
+    if last + ACTIVE_DAYS > gone:
+        _plain_active(found, times, first, last + ACTIVE_DAYS, now)
+    return found
+
+
+def _repeat(found: Entries, times: list[int], zone: int, gone: int) -> None:
+    """Two order-days in the window: as long as the latest order of an earlier day than the last is in it."""
+    last = (times[-1] + zone) // DAY_MS
+    for n in range(len(times) - 2, -1, -1):
+        placed = times[n] // DAY_MS
+        if placed <= gone:
+            return
+        if (times[n] + zone) // DAY_MS != last:
+            found.append((("repeat_buyers",), placed, 1))
+            return
+
+
+def _plain_active(found: Entries, times: list[int], first: int, end: int, now: Now) -> None:
+    """Active up to `end`, and before the window, which shows as long as it lasted."""
+    today, window = now.day, now.window
+    if end > today:
+        found += ((_ACTIVE, today, 1), (_ACTIVE, end, -1))
+        new = min(end, first + window)
+        if new > today:
+            found += ((_NEW_ACTIVE, today, 1), (_NEW_ACTIVE, new, -1))
+    at = max(today, first + window)
+    for begin, until in _was_active(times, now):
+        found += ((_ACTIVE_BEFORE, begin, 1), (_ACTIVE_BEFORE, until, -1))
+        if begin < end:
+            found += ((_RETAINED, begin, 1), (_RETAINED, min(until, end), -1))
+        if at < (gap := min(begin, end)):
+            found += ((_REACTIVATED, at, 1), (_REACTIVATED, gap, -1))
+        at = max(at, until)
+    if at < end:
+        found += ((_REACTIVATED, at, 1), (_REACTIVATED, end, -1))
+
+
+def _was_active(times: list[int], now: Now) -> Intervals:
+    """From the present day on the days on which the person was active a window before."""
+    today, window = now.day, now.window
+    found: Intervals = []
+    for n in range(bisect_left(times, (today - window - ACTIVE_DAYS + 1) * DAY_MS), len(times)):
+        begin = times[n] // DAY_MS + window
+        until = begin + ACTIVE_DAYS
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], until
+        else:
+            found.append((max(begin, today), until))
+    return found
+
+
+def _changing_customers(profile: Profile, now: Now) -> Entries:
+    """The same whatever becomes of orders, and when."""
     window, terms = now.window, now.rules.plan.terms
     found: Entries = []
     ever: list[tuple[int, int]] = []
