@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from lifestage.announce import is_hidden
@@ -26,13 +27,13 @@ from lifestage.profile import Move, Profile
 COHORT_FIRST, COHORT_RANKED = "cohort_first", "cohort_ranked"
 """Persons by the month of their first move; by how many more of these stand in a ranked stage at the end of a month than at
 its begin. `cohorts` makes the sums of the definitions of them."""
+_STANDING, _FUNNEL = LEVEL + "stage_counts", LEVEL + "funnel"
+_NONE: dict[str, tuple[int, int, int]] = {}
 
 
 class Walked(NamedTuple):
     """A person's path as it is before a record changes it."""
 
-    counts: bool
-    """Whether it is a person's, not that of an id which belongs to another."""
     fallen: int
     """How many moves had fallen out of those that may be corrected."""
     moves: list[Move]
@@ -40,37 +41,89 @@ class Walked(NamedTuple):
 
 
 def path_before(profile: Profile) -> Walked:
-    """Note the path of a profile, for `path_after`: before a move of it changes, and before ids join or leave."""
-    return Walked(_counts(profile), len(profile.walked), profile.moves.copy(), profile.before.copy())
+    """Note the path of a profile, for `path_after`, before a move of it changes."""
+    return Walked(len(profile.walked), profile.moves.copy(), profile.before.copy() if profile.before else _NONE)
 
 
 def path_after(was: Walked, key: str, profile: Profile, now: Now) -> Entries:
-    """What a record that was folded since has changed of the sums of a path.
+    """What a fact or a timer that was folded since has changed of the sums of a path.
 
     What is too old to be asked for any more is not kept any longer.
     """
-    walked, rules, counts = profile.walked, now.rules, _counts(profile)
+    walked, moves, plan = profile.walked, profile.moves, now.rules.plan
+    hidden, count = is_hidden(key, now.rules), len(was.moves)
+    if len(walked) == was.fallen and len(moves) > count and _goes_on(was.moves, profile):
+        return _added(was, moves[count:], hidden, plan)
     # where others have fallen out before it, the first of the moves never changes
     known = min(was.fallen, len(walked))
-    begin = known if was.counts and counts else 0
-    found: Entries = []
-    if was.counts:
-        found += _negative(_said(walked[begin:known], was.moves, was.before, is_hidden(key, rules), rules.plan))
-    if counts:
-        found += _said(walked[begin:], profile.moves, profile.before, is_hidden(key, rules), rules.plan)
+    found = _negative(_said([], was.moves, was.before, hidden, plan))
+    found += _said(walked[known:], moves, profile.before, hidden, plan)
     _cut(profile, now.window, now.day)
     return settled(found)
 
 
+def _goes_on(was: list[Move], profile: Profile) -> bool:
+    """Whether a path is what it was and moves behind it."""
+    moves = profile.moves
+    if not was:
+        return not profile.before
+    last = moves[len(was) - 1]
+    return moves[0] is was[0] and last is was[-1] and moves[len(was)].at > last.at
+
+
+def _added(was: Walked, moves: Sequence[Move], hidden: bool, plan: Compiled) -> Entries:
+    """What moves add behind a path."""
+    found: Entries = []
+    before, rank, cohort = was.moves[-1] if was.moves else None, plan.rank, ""
+    if hidden:
+        high = _rank(before.stage, plan) if before is not None else 0
+    else:
+        high = max((_rank(stage, plan) for stage in (*was.before, *(one.stage for one in was.moves))), default=0)
+        first = (was.moves or moves)[0].at
+        first_day = min((at for at, _, _ in was.before.values()), default=first) // DAY_MS
+        cohort = _month_name(first_day)
+        if before is None and not was.before:
+            found.append(((LEVEL + COHORT_FIRST, cohort), first_day, 1))
+    for move in moves:
+        at, stage, day = move.at, move.stage, move.at // DAY_MS
+        came_from = before.stage if before is not None else None
+        if came_from is not None:
+            found.append(((_STANDING, came_from), day, -1))
+        if stage is not None:
+            found.append(((_STANDING, stage), day, 1))
+        now = _rank(stage, plan)
+        for one in plan.ladder if now > high or (hidden and now < high) else ():
+            place = rank[one] or 0
+            if (high < place) is not (now < place):
+                found.append(((_FUNNEL, one), day, 1 if now > high else -1))
+        if hidden:
+            high = now
+        else:
+            high = max(high, now)
+            found.append((("transitions", came_from or NONE, stage or NONE), day, 1))
+            if before is not None and came_from is not None:
+                found += spread("time_in_stage", (came_from,), at - before.at, day)
+            ranked = _is_ranked(stage, plan) - _is_ranked(came_from, plan)
+            if ranked:
+                found.append(((LEVEL + COHORT_RANKED, cohort, _month_name(day)), day, ranked))
+        before = move
+    return found
+
+
+def _rank(stage: str | None, plan: Compiled) -> int:
+    return (plan.rank[stage] or 0) if stage else 0
+
+
+@lru_cache(4096)
+def _month_name(day: int) -> str:
+    return name_of(month_of(day * DAY_MS))
+
+
 def path(key: str, profile: Profile, now: Now) -> Entries:
     """All that a person's path adds to the sums."""
-    if not _counts(profile):
+    if profile.kin is not None and profile.kin.alias is not None:
         return []
     return settled(_said(profile.walked, profile.moves, profile.before, is_hidden(key, now.rules), now.rules.plan))
-
-
-def _counts(profile: Profile) -> bool:
-    return profile.kin is None or profile.kin.alias is None
 
 
 def _said(
@@ -159,9 +212,9 @@ def _tail(steps: Sequence[Step], cohort: tuple[str, int] | None, hidden: bool, p
         came_from = pred[1] if pred is not None else None
         day = day_of(at)
         if came_from is not None:
-            found.append(((LEVEL + "stage_counts", came_from), day, -1))
+            found.append(((_STANDING, came_from), day, -1))
         if stage is not None:
-            found.append(((LEVEL + "stage_counts", stage), day, 1))
+            found.append(((_STANDING, stage), day, 1))
         if not hidden:
             found.append((("transitions", came_from or NONE, stage or NONE), day, 1))
             if pred is not None and came_from is not None:
@@ -185,7 +238,7 @@ def _funnel(before: Mapping[str, tuple[int, int, int]], moves: Sequence[Move], h
         for one in plan.ladder:
             reached = [at for rank, at in firsts if rank >= (plan.rank[one] or 0)]
             if reached:
-                found.append(((LEVEL + "funnel", one), day_of(min(reached)), 1))
+                found.append(((_FUNNEL, one), day_of(min(reached)), 1))
         return found
     found, rank = [], 0
     for at, stage in _steps(moves):
@@ -193,7 +246,7 @@ def _funnel(before: Mapping[str, tuple[int, int, int]], moves: Sequence[Move], h
         for one in plan.ladder:
             stood, stands = ((plan.rank[one] or 0) <= of for of in (rank, now))
             if stood != stands:
-                found.append(((LEVEL + "funnel", one), day_of(at), stands - stood))
+                found.append(((_FUNNEL, one), day_of(at), stands - stood))
         rank = now
     return found
 
