@@ -19,7 +19,7 @@ from lifestage.facts import OrderCancelled, OrderCompleted, OrderRefunded, Order
 from lifestage.kpi_days import LEVEL, Entries, day_of, end_of_day
 from lifestage.kpi_kept import Goods
 from lifestage.kpi_live import Now
-from lifestage.kpi_spread import spread
+from lifestage.kpi_spread import BUCKET, COUNT, SUM, bound_of
 from lifestage.ledger import amounts_at, fell_at, find_order, net_at, number, order_instants, versions
 from lifestage.look import Terms
 from lifestage.profile import Order, Profile
@@ -40,11 +40,15 @@ class Bought(NamedTuple):
 
     def plus(self, other: Bought) -> Bought:
         """Both together."""
-        return Bought(*map(int.__add__, self, other))
+        return Bought(
+            self[0] + other[0], self[1] + other[1], self[2] + other[2], self[3] + other[3]
+        )  # fmt: skip
 
     def minus(self, other: Bought) -> Bought:
         """This without the other."""
-        return Bought(*map(int.__sub__, self, other))
+        return Bought(
+            self[0] - other[0], self[1] - other[1], self[2] - other[2], self[3] - other[3]
+        )  # fmt: skip
 
 
 NOTHING = Bought()
@@ -68,7 +72,7 @@ class Worth:
             for place, change in theirs.items():
                 together[place] = together[place].plus(change)
         for place, change in sorted(together.items()):
-            self._add(place, change)
+            self._add(place, change, [])
 
     def turn(self, day: int) -> None:
         """It is this day."""
@@ -81,70 +85,79 @@ class Worth:
 
     def change(self, order: Order, goods: list[Goods], terms: Terms) -> Entries:
         """An order is different: what changes by it."""
-        was, now = self.of_order.get(order.id, {}), changes(order, goods, self.day, terms)
+        was, now = self.of_order.get(order.id), changes(order, goods, self.day, terms)
         self.of_order[order.id] = now
-        differs: defaultdict[tuple[int, str], Bought] = defaultdict(Bought)
-        for place, change in now.items():
-            differs[place] = change
-        for (day, currency), change in was.items():
-            place = max(day, self.day), currency
-            differs[place] = differs[place].minus(change)
+        differs = now
+        if was:
+            differs = defaultdict(Bought, now)
+            for (day, currency), change in was.items():
+                place = max(day, self.day), currency
+                differs[place] = differs[place].minus(change)
         found: Entries = []
-        for place, change in sorted(differs.items()):
+        for place, change in sorted(differs.items()) if len(differs) > 1 else differs.items():
             if change != NOTHING:
-                found += self._told(place, -1)
-                self._add(place, change)
-                found += self._told(place, 1)
+                self._add(place, change, found)
         return found
 
     def told(self) -> Entries:
         """All that they add."""
-        currencies = sorted(self.base.keys() | self.later.keys())
-        return [entry for currency in currencies for entry in self._told((self.day, currency), 1)]
-
-    def _add(self, place: tuple[int, str], change: Bought) -> None:
-        """From a day on this much more stands."""
-        day, currency = place
-        days, stands = self.later.setdefault(currency, ([], []))
-        at = bisect_left(days, day)
-        if day <= self.day:
-            self.base[currency] = self.base.get(currency, NOTHING).plus(change)
-        elif at == len(days) or days[at] != day:
-            days.insert(at, day)
-            stands.insert(at, stands[at - 1] if at else self.base.get(currency, NOTHING))
-        for n in range(at, len(days)):
-            stands[n] = stands[n].plus(change)
-
-    def _told(self, place: tuple[int, str], sign: int) -> Entries:
-        """What is said of a currency from a day on."""
-        day, currency = place
-        days, stands = self.later.get(currency, ([], []))
-        at = bisect_left(days, day)
-        last = self.base.get(currency, NOTHING) if day > self.day else NOTHING
         found: Entries = []
-        if at and day > self.day:
-            last = stands[at - 1]
-        turns = [*zip(days[at:], stands[at:], strict=True)]
-        if day <= self.day:
-            turns.insert(0, (self.day, self.base.get(currency, NOTHING)))
-        for turn, stand in turns:
-            found += _said(currency, last, turn, -sign)
-            found += _said(currency, stand, turn, sign)
-            last = stand
+        for currency in sorted(self.base.keys() | self.later.keys()):
+            last = self.base.get(currency, NOTHING)
+            _tell(found, currency, self.day, NOTHING, last)
+            for day, stands in zip(*self.later.get(currency, ((), ())), strict=True):
+                _tell(found, currency, day, last, stands)
+                last = stands
         return found
 
+    def _add(self, place: tuple[int, str], change: Bought, found: Entries) -> None:
+        """From a day on this much more stands: say what comes of it."""
+        day, currency = place
+        later = self.later.get(currency)
+        if later is None:
+            later = self.later[currency] = [], []
+        days, stands = later
+        at = 0
+        last = self.base.get(currency, NOTHING)
+        if day <= self.day:
+            last, before = last.plus(change), last
+            self.base[currency] = last
+            _tell(found, currency, self.day, before, last)
+        else:
+            at = bisect_left(days, day)
+            before = last = stands[at - 1] if at else last
+            if at == len(days) or days[at] != day:
+                days.insert(at, day)
+                stands.insert(at, last)
+        for n in range(at, len(days)):
+            # from this day on it is told of what stood then, no longer of what stood before
+            then = stands[n]
+            stands[n] = then.plus(change)
+            _tell(found, currency, days[n], last, before)
+            _tell(found, currency, days[n], then, stands[n])
+            before, last = then, stands[n]
 
-def _said(currency: str, bought: Bought, day: int, sign: int) -> Entries:
-    """What a customer adds who has bought this much; nothing of who has no standing order."""
-    if not bought.orders:
-        return []
-    labels = (currency,)
-    found = spread(LEVEL + "clv_1", labels, bought.net, day, sign)
-    found += spread(LEVEL + "clv_orders", labels, bought.orders, day, sign)
-    for name, minor in ((KNOWN_NET, bought.known_net), (GOODS, bought.goods)):
-        if minor:
-            found.append(((LEVEL + name, currency), day, sign * minor))
-    return found
+
+def _tell(found: Entries, currency: str, day: int, was: Bought, now: Bought) -> None:
+    """Of a customer who had bought this much it is said from a day on that it is that much; nothing without a standing order."""
+    if was == now:
+        return
+    for name, before, after in (("clv_1", was.net, now.net), ("clv_orders", was.orders, now.orders)):
+        low = bound_of(name, before) if was.orders else None
+        high = bound_of(name, after) if now.orders else None
+        if low != high:
+            if low is not None:
+                found.append(((LEVEL + name + BUCKET, currency, low), day, -1))
+            if high is not None:
+                found.append(((LEVEL + name + BUCKET, currency, high), day, 1))
+            if (low is None) is not (high is None):
+                found.append(((LEVEL + name + COUNT, currency), day, 1 if low is None else -1))
+        if before != after:
+            found.append(((LEVEL + name + SUM, currency), day, after - before))
+    if was.known_net != now.known_net:
+        found.append(((LEVEL + KNOWN_NET, currency), day, now.known_net - was.known_net))
+    if was.goods != now.goods:
+        found.append(((LEVEL + GOODS, currency), day, now.goods - was.goods))
 
 
 def changes(order: Order, goods: list[Goods], today: int, terms: Terms) -> Changes:
