@@ -179,13 +179,14 @@ class Gather:
 
 def came_by(fact: Fact) -> str | None:
     """The channel that a fact says somebody came by: the ad's, else the medium, else the source."""
-    if isinstance(fact, AdClick) and _said(fact.channel):
+    if isinstance(fact, AdClick) and was_said(fact.channel):
         return fact.channel
     context = fact.context
-    return None if context is None else _said(context.medium) or _said(context.source)
+    return None if context is None else was_said(context.medium) or was_said(context.source)
 
 
-def _said(text: str | None) -> str | None:
+def was_said(text: str | None) -> str | None:
+    """A source, medium or referrer, but None for what is written where there is none."""
     return None if text is None or text.strip().lower() in _UNSAID else text
 
 
@@ -197,12 +198,12 @@ def _host(url: str) -> str:
 def origin_of(visit: WebVisit) -> tuple[str, str] | None:
     """Source and medium of a visit; None for one with neither, and without a referrer from elsewhere."""
     context = visit.context
-    referrer = _said(visit.referrer)
+    referrer = was_said(visit.referrer)
     if context is not None:
-        source, medium = _said(context.source), _said(context.medium)
-        if source or medium or _said(context.campaign):
+        source, medium = was_said(context.source), was_said(context.medium)
+        if source or medium or was_said(context.campaign):
             return label_of(source or NONE), label_of(medium or NONE)
-        referrer = referrer or _said(context.referrer)
+        referrer = referrer or was_said(context.referrer)
     if referrer is None:
         return None
     host = _host(referrer.strip())

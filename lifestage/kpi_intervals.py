@@ -125,11 +125,17 @@ def active_days(profile: Profile, terms: Terms, since: int) -> Intervals:
     """On which days, as far as they are not before `since`, the person is active: with an order that stands and was placed in
     the 90 days up to then."""
     found: Intervals = []
+    least = terms.min_net
     for order in profile.orders:
-        if order.time is None:
+        time = order.time
+        if time is None:
             continue
-        first = order.time // DAY_MS
-        if first + ACTIVE_DAYS > since:
+        first = time // DAY_MS
+        if first + ACTIVE_DAYS <= since:
+            continue
+        if least is None and order.cancelled_at is None and not order.refunds:
+            found.append((first, first + ACTIVE_DAYS))
+        else:
             found += within(standing_days(order, terms), first, first + ACTIVE_DAYS)
     return found if len(found) < 2 else union(found)
 

@@ -56,9 +56,11 @@ class Lead(msgspec.Struct, array_like=True):
 
 
 class Trial(msgspec.Struct, array_like=True):
-    """One trial: its first start as (time, event, begins, planned end), its first end, and the first that was a purchase."""
+    """One trial: its first start as (time, event, begins, planned end), its first end, and the first that was a purchase.
 
-    last: int
+    None is let go, as in the ledger: it may begin long after all that is said of it.
+    """
+
     start: tuple[int, str, int, int | None] | None = None
     ended: int | None = None
     converted: int | None = None
@@ -128,6 +130,8 @@ class Kept(msgspec.Struct, array_like=True):
     """Days."""
     looked: int = 0
     """The day of the horizon as of which it was looked last for what can go."""
+    left: int = 0
+    """How many sessions and messages were left then."""
     visits: list[int] = []
     """Runs of days with visits: first, last, first, last …; those no further apart than the window are one."""
     touch: tuple[int, str, str, str] | None = None

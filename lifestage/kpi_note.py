@@ -34,7 +34,7 @@ from lifestage.facts import (
     TrialStarted,
     WebVisit,
 )
-from lifestage.kpi_gather import NONE, came_by, label_of, origin_of, step_of
+from lifestage.kpi_gather import NONE, came_by, label_of, origin_of, step_of, was_said
 from lifestage.kpi_kept import (
     HAPPENINGS,
     PLACES,
@@ -53,7 +53,7 @@ from lifestage.kpi_kept import (
     last_of_each_day,
 )
 from lifestage.kpi_live import Now
-from lifestage.kpi_unite import cut
+from lifestage.kpi_unite import SPARE_DAYS, cut
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
@@ -62,8 +62,9 @@ from lifestage.signals import SCORES
 
 ACTS, IMPRESSIONS, AD_CLICKS, SOCIAL = "acts", "impressions", "ad_clicks", "social/"
 """The names under which amounts are kept; social acts are by kind."""
-CUT_EVERY = 7
-"""Days after which it is looked again for what may be forgotten: looking at each fact would cost more."""
+CUT_EVERY, CUT_NEW = 7, 8
+"""So many days and new sessions and messages are waited for, and half as many new ones as there were, before it is looked again
+for what may be forgotten: looking at each fact would cost more."""
 _id_of = Struct(">I").unpack_from
 
 
@@ -87,8 +88,11 @@ def kept_of(profile: Profile, now: Now) -> Kept:
     if kept is None:
         # nothing is there to be looked at
         kept = profile.kpi = Kept(now.window, _horizon(now))
-    elif now.day >= kept.looked + CUT_EVERY and _horizon(now) >= kept.looked + CUT_EVERY:
-        cut(kept, _horizon(now))
+    elif now.day >= kept.looked + CUT_EVERY:
+        waited = _horizon(now) - kept.looked
+        new = len(kept.sessions) + len(kept.messages) - kept.left
+        if (waited >= CUT_EVERY and new >= CUT_NEW + kept.left // 2) or waited >= now.window + SPARE_DAYS:
+            cut(kept, _horizon(now))
     return kept
 
 
@@ -163,8 +167,28 @@ def note_visit(kept: Kept, fact: WebVisit, event: int, key: bytes) -> None:
 
 def origin_text(visit: WebVisit) -> str | None:
     """Source and medium of a visit with a tab between them, None without."""
+    context = visit.context
+    if context is None:
+        if visit.referrer is None:
+            return None
+    elif context.source is not None and context.medium is not None and (context.source, context.medium) in _ORIGINS:
+        return _ORIGINS[context.source, context.medium]
     origin = origin_of(visit)
-    return None if origin is None else f"{origin[0]}\t{origin[1]}"
+    if origin is None:
+        return None
+    text = f"{origin[0]}\t{origin[1]}"
+    if context is not None and context.source is not None and context.medium is not None:
+        said = context.source, context.medium
+        if (was_said(said[0]) or was_said(said[1])) and len(said[0]) + len(said[1]) <= SAID_MAX:
+            if len(_ORIGINS) >= ORIGINS_MAX:
+                _ORIGINS.clear()
+            _ORIGINS[said] = text
+    return text
+
+
+SAID_MAX, ORIGINS_MAX = 100, 2_000
+"""Origins are worked out once for so many pairs of source and medium of so many letters: it takes as long as all else of a visit."""
+_ORIGINS: dict[tuple[str, str], str] = {}
 
 
 def _note_email(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
@@ -222,11 +246,10 @@ def _lead(kept: Kept, fact: LeadCaptured, _event: int, key: bytes) -> None:
 
 
 def _trial(kept: Kept, fact: TrialStarted | TrialEnded, _event: int, key: bytes) -> None:
-    trials, id, day = _rest(kept).trials, number(fact.source, fact.trial_id, key), fact.time // DAY_MS
+    trials, id = _rest(kept).trials, number(fact.source, fact.trial_id, key)
     trial = trials.get(id)
     if trial is None:
-        trial = trials[id] = Trial(day)
-    trial.last = max(trial.last, day)
+        trial = trials[id] = Trial()
     if isinstance(fact, TrialStarted):
         if trial.start is None or (fact.time, fact.id) < trial.start[:2]:
             trial.start = fact.time, fact.id, max(fact.time, fact.starts_at or 0), fact.ends_at

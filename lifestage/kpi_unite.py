@@ -49,6 +49,7 @@ def unite(a: Kept, b: Kept) -> Kept:
     return Kept(
         window,
         min(a.looked, b.looked),
+        0,
         joined(runs, window),
         _least(a.touch, b.touch),
         _things(a.sessions, b.sessions, _session),
@@ -144,7 +145,7 @@ def _lead(a: Lead, b: Lead) -> Lead:
 
 def _trial(a: Trial, b: Trial) -> Trial:
     start = min((one.start for one in (a, b) if one.start is not None), key=lambda start: start[:2], default=None)
-    return Trial(max(a.last, b.last), start, _first(a.ended, b.ended), _first(a.converted, b.converted))
+    return Trial(start, _first(a.ended, b.ended), _first(a.converted, b.converted))
 
 
 def _cart(a: Cart, b: Cart) -> Cart:
@@ -174,6 +175,7 @@ def cut(kept: Kept, day: int) -> None:
         kept.visits = [end for n in range(0, len(runs), 2) if runs[n + 1] > oldest for end in runs[n : n + 2]]
     _cut_sessions(kept, window, day)
     _cut_messages(kept, window, day)
+    kept.left = len(kept.sessions) + len(kept.messages)
     rest = kept.rest
     if rest is not None:
         _cut_rest(rest, window, day)
@@ -236,7 +238,6 @@ def _cut_rest(rest: Rest, window: int, day: int) -> None:
         if not counts:
             del rest.counts[name]
     rest.leads = {id: lead for id, lead in rest.leads.items() if lead.last >= since}
-    rest.trials = {id: trial for id, trial in rest.trials.items() if _trial_last(trial) >= since}
     rest.carts = {id: cart for id, cart in rest.carts.items() if cart.acts[-1] // DAY_MS >= since}
     for cart in rest.carts.values():
         until = (cart.first // DAY_MS + window) * DAY_MS
@@ -252,7 +253,3 @@ def _cut_rest(rest: Rest, window: int, day: int) -> None:
     rest.praise = [at for at in rest.praise if at > oldest]
     rest.won = [at for at in rest.won if at > oldest]
     rest.asked = [at for at in rest.asked if at // DAY_MS > oldest - HELP_DAYS]
-
-
-def _trial_last(trial: Trial) -> int:
-    return trial.last if trial.start is None else max(trial.last, trial.start[2] // DAY_MS)

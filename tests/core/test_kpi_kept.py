@@ -87,7 +87,7 @@ def test_what_no_window_asks_for_is_let_go() -> None:
         visit(0, 1, 1),
         mail(0, 2, 1, "clicked"),
         f.LeadCaptured(lead_id="l", form="f", **common(0, 3)),
-        f.TrialStarted(trial_id="t", **common(0, 4)),
+        f.CommunityActivity(**common(0, 4)),
         f.CheckoutStep(cart_id="k", step="1", **common(0, 5)),
         f.TicketCreated(ticket_id="i", **common(0, 6)),
         f.FeedbackReceived(survey_id="q", metric="nps", score=9.0, scale_min=0, scale_max=10, **common(0, 7)),

@@ -15,7 +15,7 @@ from lifestage.kpi_live import Now
 from lifestage.kpi_live_persons import GROUPS, HOT, TOUCHED
 from lifestage.kpi_live_visits import leads
 from lifestage.kpi_note import brings, note
-from lifestage.kpi_unite import all_united, unite
+from lifestage.kpi_unite import all_united, cut, unite
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile, decode, encode
 from tests.core.effort import effort
@@ -127,9 +127,12 @@ def test_what_is_let_go_is_not_missed(seed: int, window: int, lateness: int) -> 
         days.turn(day)
         now = Now(day, window, rules)
         step(profile, fact, now, days)
-        for side in (sides[draw.randrange(2)],):
-            if accept(side, fact, rules):
-                note(side, fact, now)
+        side = sides[draw.randrange(2)]
+        if accept(side, fact, rules):
+            note(side, fact, now)
+        for one in (profile, *sides):
+            if one.kpi is not None and draw.random() < 0.3:
+                cut(one.kpi, day - lateness)
     now = Now(day, window, rules)
     entries = all_of(profile, now)
     joint = Profile(
