@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ def run(
     refreshed; where that goes to no terminal, a line a look.
     """
     settings = settings_of(config)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it repeats what is said here, in the middle of the screen
     try:
         _show(settings, every if watch else None, as_json=as_json)
     except KeyboardInterrupt:

@@ -18,10 +18,11 @@ from config.settings import Settings
 from config.wording import redacted
 
 Level = Literal["ok", "warn", "FAIL"]
-REACH_S = 4.0
-"""What one attempt to reach a server may take."""
 LIMIT_S = 13.0
 """When every check has ended or is said to have given no answer."""
+SHARE = 0.3
+"""Of that time what one attempt to reach a server may take: one after the other is tried, and then there are questions."""
+REACH_S = LIMIT_S * SHARE
 ALIKE = 3
 """Findings that mean the same and are told one by one."""
 RANK: dict[Level, int] = {"ok": 0, "warn": 1, "FAIL": 2}
@@ -46,6 +47,8 @@ class Ground:
     bootstrap: str
     redis_url: str
     now: Callable[[], float] = time.time
+    reach_s: float = REACH_S
+    """What one attempt to reach a server may take."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What one check has learnt and those that need it go by."""
 
@@ -55,8 +58,8 @@ class Ground:
         kafka, redis = self.settings.kafka, self.settings.redis
         return msgspec.structs.replace(
             self.settings,
-            kafka=msgspec.structs.replace(kafka, request_timeout_s=min(kafka.request_timeout_s, REACH_S)),
-            redis=msgspec.structs.replace(redis, timeout_s=min(redis.timeout_s, REACH_S / 2)),
+            kafka=msgspec.structs.replace(kafka, request_timeout_s=min(kafka.request_timeout_s, self.reach_s)),
+            redis=msgspec.structs.replace(redis, timeout_s=min(redis.timeout_s, self.reach_s / 2)),
         )
 
     def clean(self, text: str) -> str:
@@ -150,9 +153,15 @@ def broken(check: str, error: BaseException) -> Finding:
     """What an error says, with what to do about it where its message ends with that, as ours do."""
     text = " ".join(str(error).split()) or type(error).__name__
     found, colon, fix = text.rpartition(": ")
-    if not colon:
+    if not colon or fix.count(")") > fix.count("("):  # the colon is one of a library's own words
         found, fix = text, ""
-    return Finding(check, "FAIL", found, "", fix)
+    return Finding(
+        check,
+        "FAIL",
+        found,
+        "this could not be checked",
+        fix or "run it again; where it stays, look at the servers' logs",
+    )
 
 
 def worst(findings: Iterable[Finding]) -> Level:

@@ -10,7 +10,7 @@ from typing import Any
 from config.settings import Settings
 from streams.connections import CREATE_TOPICS, aiokafka
 from streams.dead_letters import VALUE_MAX
-from streams.doctor import REACH_S, Finding, Ground, Look
+from streams.doctor import Finding, Ground, Look
 from streams.provision_plan import Action, Existing, ProvisionError, decide
 from streams.reachability import FAILURES, UnreachableError, ask_kafka, host_and_port, kafka_problem, quiet
 from streams.running import bootstrap_of
@@ -58,7 +58,7 @@ def with_a_real_broker(name: str, look: Look) -> Look:
 
 def reach(ground: Ground) -> Iterator[Finding]:
     """Each address of `kafka.bootstrap`, and each that the brokers tell clients to use."""
-    options = {**aiokafka(ground.settings), "request_timeout_ms": int(REACH_S * 1000)}
+    options = {**aiokafka(ground.settings), "request_timeout_ms": int(ground.hasty.kafka.request_timeout_s * 1000)}
     servers = [part for part in (part.strip() for part in ground.bootstrap.split(",")) if part]
     if not servers:
         bootstrap_of(ground.settings)  # says what to set

@@ -22,7 +22,7 @@ from lifestage.moments import MAX_MS, iso
 from lifestage.refusal import Refusal
 from streams import lenient
 from streams.connections import aiokafka
-from streams.doctor import REACH_S, Finding, Ground
+from streams.doctor import Finding, Ground
 from streams.doctor_kafka import PROVISION, survey
 from streams.doorway import decoder_of
 from streams.reachability import quiet
@@ -70,7 +70,7 @@ async def _newest(ground: Ground, partitions: list[TopicPartition]) -> list[Newe
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        request_timeout_ms=int(REACH_S * 1000),
+        request_timeout_ms=int(ground.reach_s * 1000),
         max_partition_fetch_bytes=65_536,
     )
     await consumer.start()
@@ -82,7 +82,7 @@ async def _newest(ground: Ground, partitions: list[TopicPartition]) -> list[Newe
         consumer.assign(filled)
         for tp in filled:
             consumer.seek(tp, ends[tp] - 1)
-        until = time.monotonic() + REACH_S
+        until = time.monotonic() + ground.reach_s
         found = [await _one(consumer, tp, ends[tp] - 1, until) for tp in filled]
         return [one for one in found if one is not None]
     finally:
@@ -101,7 +101,7 @@ async def _one(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int, unti
             return Newest(place, record.timestamp, record.value, tuple(record.headers), "")
         if await consumer.position(tp) > offset:
             return None
-    return Newest(place, 0, None, (), f"not there within {REACH_S:g} s")
+    return Newest(place, 0, None, (), "it did not come in time")
 
 
 def _unreadable(newest: list[Newest]) -> Iterator[Finding]:

@@ -10,8 +10,9 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from lifestage.moments import iso
 from streams.connections import UnreachableError, check_redis
 from streams.survey import Member, Survey
 
-ANSWER_S = 2.0
+ANSWER_S = 5.0
 RECENT = 10
 WIDE = ("0.0.0.0", "[::]", "::")  # noqa: S104  # compared, not bound
 LOCAL = ("127.", "localhost", "[::1]")
@@ -123,7 +124,7 @@ def look(asked: Survey, settings: Settings, redis_url: str, now: float) -> Overv
         _clock(settings, read, ours, markers, now, max((now - at / 1000 for at in since.values()), default=0.0)),
         _events(markers.values()),
         _stages(markers.values()),
-        tuple(msgspec.json.decode(value, type=Change) for value in asked.newest(topics.changes.name, RECENT)),
+        tuple(_changes(asked.newest(topics.changes.name, RECENT))),
         sum(one.end for one in known if one.topic == topics.changes.name),
         _redis(settings, redis_url),
         next((tail.problem for tail in tails if tail.problem), ""),
@@ -188,6 +189,12 @@ def _stages(markers: Iterable[Marker]) -> dict[str, int]:
         for stage, count in marker.population.items():
             counted[stage] = counted.get(stage, 0) + count
     return {stage: count for stage, count in sorted(counted.items(), key=lambda one: (-one[1], one[0])) if count}
+
+
+def _changes(values: Iterable[bytes]) -> Iterator[Change]:
+    for value in values:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # somebody else's record: no change of ours
+            yield msgspec.json.decode(value, type=Change)
 
 
 def _redis(settings: Settings, url: str) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.protocol.producer import ProduceRequest
 
 from config.settings import Settings
 from lifestage.clock import Source
@@ -24,6 +23,7 @@ from lifestage.state import StateError, read_marker, read_page, read_profile
 from streams.closing import Closing
 from streams.connections import UnreachableError, kafka_python
 from streams.provision_plan import Existing
+from streams.raw_requests import came, fetch, produce, refusal
 from streams.topics import topics_of
 
 __all__ = ["Commit", "Group", "Member", "Survey", "Tail", "TopicPartition"]
@@ -32,6 +32,11 @@ LATEST, EARLIEST = -1, -2
 LOOK_BACK = (64, 2_048, 65_536)
 """Records before the end of a changelog partition among which its marker is looked for: a flush ends with one."""
 POLL_MS = 200
+NOT_YET = (
+    kafka_errors.CoordinatorNotAvailableError,
+    kafka_errors.CoordinatorLoadInProgressError,
+    kafka_errors.NotCoordinatorError,
+)
 _URL = re.compile(r'"url": ?"([^"]*)"')
 
 
@@ -85,9 +90,16 @@ class Survey(Closing):
     def _asking(self, what: str) -> Iterator[None]:
         try:
             yield
+        except kafka_errors.AuthorizationError as error:
+            raise UnreachableError(
+                f"Kafka at {self.bootstrap}: asking for {what} was refused ({type(error).__name__}): "
+                "give kafka.username the rights Describe and DescribeConfigs, or ask as somebody who has them"
+            ) from error
         except kafka_errors.KafkaError as error:
-            told = str(error) or type(error).__name__
-            raise UnreachableError(f"Kafka at {self.bootstrap}: asking for {what} failed ({told})") from error
+            raise UnreachableError(
+                f"Kafka at {self.bootstrap}: asking for {what} failed ({str(error) or type(error).__name__}): "
+                "try again, and look at the broker's log if it stays"
+            ) from error
 
     def close(self) -> None:
         """Disconnect."""
@@ -134,21 +146,9 @@ class Survey(Closing):
 
     def refused(self, topic: str, leader: int, batch: bytes) -> str:
         """What the leader of partition 0 of a topic says to a batch that it cannot take: all its words."""
-        data = ProduceRequest.TopicProduceData
-        partition = data.PartitionProduceData(index=0, records=batch)
         timeout = int(self.settings.kafka.request_timeout_s * 1000)
-        asked = ProduceRequest(
-            transactional_id=None,
-            acks=-1,
-            timeout_ms=timeout,
-            topic_data=[data(name=topic, partition_data=[partition])],
-            max_version=9,  # later ones name topics by id
-        )
         with self._asking(f"a refusal of {topic}"):
-            answer = self.admin._manager.run(self._send, asked, leader)
-        told = answer.responses[0].partition_responses[0]
-        why = [one.batch_index_error_message for one in told.record_errors or ()]
-        return "; ".join(filter(None, [kafka_errors.for_code(told.error_code).__name__, told.error_message, *why]))
+            return refusal(self.admin._manager.run(self._send, produce(topic, batch, timeout), leader))
 
     async def _send(self, request: Any, node: int) -> Any:
         return await self.admin._manager.send(request, node_id=node)
@@ -158,15 +158,26 @@ class Survey(Closing):
     def group(self, name: str) -> Group:
         """A group and its members, by host and id."""
         with self._asking(f"group {name!r}"):
-            found = self.admin.describe_groups([name])[name]
+            found = self._of_coordinator(lambda: self.admin.describe_groups([name]))[name]
         members = sorted(map(_member, found["members"]), key=lambda one: (one.host, one.url, one.id))
         return Group(name, found["group_state"], tuple(members))
+
+    def _of_coordinator(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """An answer about a group. A broker that is new, or has just taken a group over, has none for a second or so."""
+        until = time.monotonic() + self.settings.kafka.request_timeout_s
+        while True:
+            try:
+                return ask()
+            except NOT_YET:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def commits(self, name: str) -> dict[TopicPartition, Commit]:
         """All that a group has committed; empty for one that is not there."""
         with self._asking(f"commits of group {name!r}"):
             try:
-                found = self.admin.list_group_offsets(name)[name]
+                found = self._of_coordinator(lambda: self.admin.list_group_offsets(name))[name]
             except kafka_errors.GroupIdNotFoundError:
                 return {}
         return {tp: Commit(at.offset, _time(at.metadata)) for tp, at in found.items() if at.offset >= 0}
@@ -211,22 +222,26 @@ class Survey(Closing):
                 consumer.close()
 
     def waiting_since(self, waiting: Iterable[Source]) -> dict[TopicPartition, int]:
-        """When the oldest unread record of each partition came, ms, as its timestamp says; of those that answer in time."""
+        """When the oldest unread record of each partition came, ms: as its batch says, which is not unpacked for it."""
         wanted = {TopicPartition(one.topic, one.partition): one.committed for one in waiting if one.committed < one.end}
+        described = self.described({tp.topic for tp in wanted})
+        leaders = {
+            TopicPartition(topic, one["partition_index"]): one["leader_id"]
+            for topic, on in described.items()
+            for one in on
+        }
         since: dict[TopicPartition, int] = {}
-        if not wanted:
-            return since
-        with self._consumer(max_poll_records=500, max_partition_fetch_bytes=65_536) as consumer:
-            consumer.assign(list(wanted))
-            for tp, offset in wanted.items():
-                consumer.seek(tp, offset)
-            until = time.monotonic() + self.settings.kafka.request_timeout_s
-            while len(since) < len(wanted) and time.monotonic() < until:
-                for tp, records in consumer.poll(timeout_ms=POLL_MS).items():
-                    if records and tp not in since:
-                        since[tp] = records[0].timestamp
-                        consumer.pause(tp)
+        for leader in set(leaders.values()) - {-1}:
+            led = {tp: offset for tp, offset in wanted.items() if leaders.get(tp) == leader}
+            # Of one partition the broker gives a whole batch, however large; what of others is too large is asked for again.
+            while led and (found := self._first_batches(leader, led)):
+                since |= found
+                led = {tp: offset for tp, offset in led.items() if tp not in found}
         return since
+
+    def _first_batches(self, leader: int, wanted: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        with self._asking("what waits"):
+            return came(self.admin._manager.run(self._send, fetch(wanted, POLL_MS), leader))
 
     def newest(self, topic: str, n: int) -> list[bytes]:
         """The values of the newest `n` records of a topic, by their timestamps, the newest first."""
@@ -279,7 +294,10 @@ class Survey(Closing):
             if found:
                 until = time.monotonic() + self.settings.kafka.request_timeout_s
             elif time.monotonic() > until:
-                raise UnreachableError(f"Kafka at {self.bootstrap}: no more of {tp.topic}[{tp.partition}] came")
+                raise UnreachableError(
+                    f"Kafka at {self.bootstrap}: no more of {tp.topic}[{tp.partition}] came: "
+                    "try again, and look at the broker's log if it stays"
+                )
 
 
 def _read(key: bytes, value: bytes | None, tp: TopicPartition) -> Marker | None:

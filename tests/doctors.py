@@ -20,13 +20,13 @@ from tests.pipeline import Deployment
 def ground(made: Deployment, settings: Settings | None = None, now: Callable[[], float] = time.time) -> Ground:
     """What is examined of a deployment."""
     settings = settings or made.settings
-    return Ground(settings, made.bootstrap, settings.redis.url, now)
+    return Ground(settings, made.bootstrap, settings.redis.url, now, reach_s=30)
 
 
 def found(look: Look, on: Ground, name: str = "it") -> list[Finding]:
     """What one check finds, after the one of the brokers."""
     checks = [Check("kafka", doctor_kafka.reach), Check(name, look, needs="kafka")]
-    return [finding for finding in examine(checks, on, 30) if finding.check != "kafka"]
+    return [finding for finding in examine(checks, on, 120) if finding.check != "kafka"]
 
 
 def amiss(look: Look, on: Ground) -> Finding:

@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
+from commands.doctor import configuration
 from config.settings import Settings
 from streams import doctor_machine, doctor_state
 from streams.doctor import RANK, Check, Finding, Ground, examine, worst
+from streams.doctor_redis import judge_redis
 from streams.doctor_redis import redis as redis_check
 from streams.embedded.kafka import KafkaServer
 from streams.embedded.redis import EmbeddedRedis
@@ -29,13 +32,15 @@ from tests.workers import Worker, environment_of
 pytestmark = pytest.mark.broker
 
 PASSWORD = "pa55-in-no-line"
+PATIENT = ("--within", "120")
+"""The machine may be busy."""
 
 
 def doctor(made_of: dict[str, str], home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The command, as a person types it."""
     command = [sys.executable, "-P", "-m", "commands", "doctor", *words]
     return subprocess.run(
-        command, env=environment_of(made_of, home), capture_output=True, text=True, check=False, timeout=90
+        command, env=environment_of(made_of, home), capture_output=True, text=True, check=False, timeout=180
     )
 
 
@@ -61,7 +66,7 @@ def test_of_a_deployment_at_work_every_line_is_ok(live: tuple[Deployment, Worker
     # the log and its state go on by ticks of the worker
     names = [topic.name for topic in made.topics.all() if topic not in (made.topics.log, made.topics.changelog)]
     before = made.ends(names)
-    done = doctor({**made.given, "metrics.port": "0"}, tmp_path)
+    done = doctor({**made.given, "metrics.port": "0"}, tmp_path, *PATIENT)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[:-1]] == ["ok"] * 15
@@ -83,8 +88,8 @@ def test_as_json_it_is_one_document(live: tuple[Deployment, Worker], tmp_path: P
     produce(made.bootstrap, made.prefix + "emails", [(b"x", b"no json")], partition=2)
     made.wait_done()
     settings = {**made.given, "metrics.port": "0"}
-    assert doctor(settings, tmp_path).returncode == 0
-    done = doctor(settings, tmp_path, "--json", "--strict")
+    assert doctor(settings, tmp_path, *PATIENT).returncode == 0
+    done = doctor(settings, tmp_path, *PATIENT, "--json", "--strict")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert (document["ok"], document["warn"], document["FAIL"]) == (15, 1, 0)
@@ -104,8 +109,10 @@ def test_where_nothing_answers_every_check_ends(tmp_path: Path) -> None:
             "redis.url": f"redis://:{PASSWORD}@{silent}/0",
             "identity.secret": PASSWORD,
             "metrics.port": "0",
+            "kafka.request_timeout_s": "2",
+            "redis.timeout_s": "1",
         }
-        done = doctor(settings, tmp_path)
+        done = doctor(settings, tmp_path, *PATIENT)
     assert done.returncode == 1
     assert PASSWORD not in done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -165,7 +172,7 @@ def test_what_is_wrong_with_redis(server: EmbeddedRedis) -> None:
     settings = with_(Settings(), "redis", url=server.url)
 
     def told() -> tuple[str, str]:
-        said = examine([Check("redis", redis_check)], Ground(settings, "", server.url), 30)
+        said = examine([Check("redis", redis_check)], Ground(settings, "", server.url), 120)
         one = max(said, key=lambda one: RANK[one.level])
         return one.level, f"{one.found} -> {one.fix}"
 
@@ -193,6 +200,27 @@ def test_what_is_wrong_with_redis(server: EmbeddedRedis) -> None:
     assert told() == ("ok", "off (redis.enabled = false): no customer can be looked up -> ")
 
 
+@pytest.mark.parametrize(
+    ("told", "level", "said"),
+    [
+        ({}, "ok", "Redis 7.2.4; 5 MB used without a limit, noeviction; in memory, filled anew after a restart"),
+        ({"cluster_enabled": 1}, "FAIL", "Redis 7.2.4 is a cluster"),
+        ({"rdb_last_bgsave_status": "err"}, "FAIL", "it could not write a snapshot"),
+        ({"aof_last_write_status": "err"}, "FAIL", "it could not write its append-only file"),
+        ({"redis_version": "5.0.14"}, "warn", "Redis 5.0.14"),
+        ({"loading": 1}, "warn", "it is loading its data"),
+        ({"maxmemory_policy": "volatile-lru"}, "warn", "maxmemory-policy is volatile-lru"),
+    ],
+)
+def test_what_a_redis_says_of_itself(told: dict[str, Any], level: str, said: str) -> None:
+    """What it cannot be used as fails; what will matter only later is warned of, each with what to do."""
+    healthy = {"redis_version": "7.2.4", "role": "master", "maxmemory_policy": "noeviction", "used_memory": 5 << 20}
+    first, *rest = judge_redis(healthy | told)
+    assert (first.level, first.found) == (level, said)
+    assert [one.level for one in rest] == (["ok"] if level == "warn" else [])
+    assert bool(first.fix) == (level != "ok")
+
+
 def test_a_port_that_is_taken_is_told_with_who_holds_it(live: tuple[Deployment, Worker]) -> None:
     """By a worker of ours it may be; by another program it must not, and that one is named."""
     made, worker = live
@@ -218,14 +246,16 @@ def test_a_port_that_is_taken_is_told_with_who_holds_it(live: tuple[Deployment, 
 def test_too_few_open_files_and_a_wrong_setting_are_told(tmp_path: Path) -> None:
     """A settings file that does not load is the first line; what needs no settings is checked all the same."""
     (tmp_path / "wrong.toml").write_text("[kafka]\ngrup = 'x'\n")
-    command = f"ulimit -n 200 && exec {sys.executable} -P -m commands doctor --config {tmp_path / 'wrong.toml'}"
+    command = (
+        f"ulimit -n 200 && exec {sys.executable} -P -m commands doctor --within 120 --config {tmp_path / 'wrong.toml'}"
+    )
     done = subprocess.run(
         ["bash", "-c", command],
         env=environment_of({}, tmp_path),
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=180,
     )
     assert done.returncode == 1
     first, second, *rest = done.stdout.splitlines()
@@ -236,21 +266,15 @@ def test_too_few_open_files_and_a_wrong_setting_are_told(tmp_path: Path) -> None
     assert any("ulimit -n 4096" in line for line in rest)
 
 
-def test_a_plan_that_is_wrong_and_a_secret_that_is_missing_are_told(tmp_path: Path) -> None:
+def test_a_plan_that_is_wrong_and_a_secret_that_is_missing_are_told() -> None:
     """Both stop a worker; each is a line with what to type."""
-    settings = {
-        "lifecycle.plan": "clm6",
-        "kafka.bootstrap": "kafka.invalid:9092",
-        "kafka.allow_plaintext": "true",
-        "redis.enabled": "false",
-        "metrics.port": "0",
-    }
-    lines = doctor(settings, tmp_path).stdout.splitlines()
-    told = [line for line in lines if line.startswith("FAIL  config")]
-    assert len(told) == 2
-    assert "identity.secret" in told[0]
-    assert "lifecycle.plan = 'clm6'" in told[1]
-    assert any(line.strip() == "-> lifestage check clm6" for line in lines)
+    settings = with_(with_(Settings(), "lifecycle", plan="clm6"), "kafka", bootstrap="kafka.example:9092")
+    secret, plan = configuration(Ground(settings, "", ""))
+    assert (secret.level, plan.level) == ("FAIL", "FAIL")
+    assert secret.found.startswith("identity.secret is not set, and Kafka (kafka.example:9092) is not on this machine")
+    assert secret.fix.startswith("set LIFESTAGE_IDENTITY_SECRET to a long random text")
+    assert plan.found.startswith("lifecycle.plan = 'clm6': ")
+    assert plan.fix == "lifestage check clm6"
 
 
 def test_a_full_disk_is_told() -> None:

@@ -148,6 +148,8 @@ def test_a_record_that_no_worker_can_read_is_found(bare: Deployment, codec: str)
     assert one.found == f"{bare.prefix}visits[1]@49 is compressed with {codec}, for which there is no library"
     assert "pip install cramjam" in one.fix
     assert one.fix.endswith("lifestage provision")
+    later = ground(bare, now=lambda: time.time() + 7_200)
+    assert amiss(doctor_state.lag, later).found.startswith("100 records wait, the oldest for 2 h")
 
 
 def visit() -> dict[str, Any]:
