@@ -52,8 +52,8 @@ def folded(given: Sequence[Fact]) -> int:
 
 CODE = 1
 """What the log is known by to itself."""
-RUN, FLUSH = 400, 5_000
-"""Records that are folded at a time, and profiles that are kept at a time, about as a worker does."""
+RUN, FLUSH = 400, 4_000
+"""Records that are folded at a time, and events after which what has changed is kept, about as a worker does every 0.2 s."""
 Records = list[tuple[bytes | None, bytes]]
 
 
@@ -79,7 +79,7 @@ def worked(records: Records, rules: Rules) -> int:
             told += len(waiting)
             if at + RUN < len(records):
                 break  # what came of a run is folded with the next one
-        if partition.unkept >= FLUSH:
+        if at % FLUSH < RUN:
             partition.checkpoint()
     partition.checkpoint()
     return told
