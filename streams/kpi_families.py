@@ -24,6 +24,8 @@ CURRENCIES_MAX: Final = 4
 """Currencies that are told apart by a worker: those with the most orders. Others are left out, as they cannot be added up."""
 _MS: Final = frozenset({"time_in_stage", "response_time", "resolution_time"})
 """Spreads of milliseconds; they are exposed in seconds."""
+_OF_MONEY: Final = frozenset({"orders", "clv_orders" + COUNT, *MONEY})
+"""Sums by currency."""
 Samples = list[tuple[tuple[str, ...], float]]
 
 
@@ -63,8 +65,8 @@ def _currencies(sums: Mapping[tuple[str, ...], int], costs: Iterable[tuple[str, 
     """Those of the most orders and customers; with room left those of costs."""
     weight: Counter[str] = Counter()
     for name, n in sums.items():
-        if name[0] in ("orders", "clv_orders" + COUNT) and name[1] in DIGITS:
-            weight[name[1]] += n
+        if name[0] in _OF_MONEY:  # an order that was cancelled has gross revenue, and stands no more
+            weight[name[1]] += n if name[0] in ("orders", "clv_orders" + COUNT) else 0
     for _, currency, _ in costs:
         weight[currency] += 0
     return {code for _, code in sorted((-n, code) for code, n in weight.items() if code in DIGITS)[:CURRENCIES_MAX]}
