@@ -181,7 +181,8 @@ def told(finding: Finding) -> Iterator[str]:
 def summary(found: Iterable[Finding]) -> str:
     """The last line: how many of each."""
     levels = [finding.level for finding in found]
-    return f"{levels.count('FAIL')} failed, {levels.count('warn')} warnings, {levels.count('ok')} ok"
+    warned = levels.count("warn")
+    return f"{levels.count('FAIL')} failed, {warned} warning{'' if warned == 1 else 's'}, {levels.count('ok')} ok"
 
 
 def document(found: Iterable[Finding]) -> dict[str, object]:

@@ -18,7 +18,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from config.settings import Kafka, Settings, SettingsError
+from commands.doctor import checks
+from config.settings import Kafka, Settings, SettingsError, Topics
 from streams.connections import (
     UnreachableError,
     aiokafka,
@@ -26,16 +27,18 @@ from streams.connections import (
     faust_credentials,
     kafka_python,
 )
-from streams.doctor import Ground
+from streams.doctor import Ground, examine
 from streams.doctor_kafka import reach
 from streams.embedded.kafka import KafkaServer, start_kafka_server
 from streams.embedded.process import free_ports
+from streams.provision import apply, plan
 from tests.certificates import Certificate, encrypt_key, issue, make_authority
 from tests.wire import create_topic
 
 pytestmark = pytest.mark.broker
 
 PASSWORD = "pa55-in-no-log"
+WRONG = "n0-pa55-of-anybody"
 LOGIN = "org.apache.kafka.common.security"
 
 
@@ -242,6 +245,21 @@ def test_an_address_that_does_not_answer_is_told(secured: Secured) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         assert f"Kafka at {address}: timed out" in problem(Settings(kafka=Kafka(request_timeout_s=0.5)), address)
+
+
+@pytest.mark.parametrize("way", ["SCRAM-SHA-512", "SSL"])
+def test_the_doctor_gets_in_and_shows_no_password(secured: Secured, topic_prefix: str, way: str) -> None:
+    """All its clients of Kafka do; with a wrong password the first line says so, and what to correct."""
+    settings, bootstrap = secured.way_in(way)
+    settings = msgspec.structs.replace(settings, topics=Topics(prefix=topic_prefix, partitions=1))
+    apply(settings, bootstrap, plan(settings, bootstrap))
+    kafka = [check for check in checks() if "kafka" in (check.name, check.needs)]
+    found = list(examine(kafka, Ground(settings, bootstrap, "", reach_s=30), 120))
+    assert [one.check for one in found if one.level != "ok"] == ["group"]
+    assert found[0].found.startswith("Kafka 4.")
+    told, *_ = examine(kafka, Ground(secured.settings(password=WRONG), secured.sasl, "", reach_s=30), 120)
+    assert told.fix == "correct kafka.username and kafka.password"
+    assert WRONG not in repr(told)
 
 
 @pytest.mark.usefixtures("real_kafka")
