@@ -1,25 +1,32 @@
 """A company that does not exist, and the parts of KPIs that its two workers would show, at any instant.
 
-It is the same each time: trade by the days of the week, two currencies, three channels, a year of cohorts. Which series
-there are is asked of the definitions.
+It is the same each time: trade by the days of the week, two currencies, three channels, a year of cohorts. Its sums are made
+up; how they are shown is the workers' own way.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from lifestage.kpi_contribute import Sums
+from lifestage.kpi_live_company import COST
+from lifestage.kpi_live_path import COHORT_FIRST, COHORT_RANKED
 from lifestage.kpi_months import month_of, name_of
 from lifestage.kpi_names import BOUNDS
-from lifestage.kpi_parts import COST, LIVE, MONEY, PARTS, Part
-from lifestage.kpi_spread import LADDERS
+from lifestage.kpi_parts import LIVE, MONEY, PARTS, Part
+from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, SUM, bounds_of
 from lifestage.plan import Compiled
+from streams.kpi_families import PartitionSums, families, shown
 from streams.metrics import ordinary_moves
 from tests.core.histories import CLM5
 
 DAY_S = 86_400
+WINDOW = 90
+COHORTS = ("cohort_size", "cohort_kept")
 WORKERS = {"10.0.0.11:9464": 0.55, "10.0.0.12:9464": 0.45}
 """Where each answers, and its share of the customers."""
 STAGES = {
@@ -57,7 +64,7 @@ SUMS = {
     "new_customers_referred": 310, "advocates": 1_120, "acts_of_active": 61_000, "pages": 893_000, "messages_sent": 612_000,
     "messages_delivered_of_sent": 598_000, "messages_delivered": 598_000, "messages_bounced": 9_800, "messages_complained": 410,
     "messages_opened": 151_000, "messages_clicked": 19_400, "messages_unsubscribed": 1_340, "tickets_solved": 2_610,
-    "tickets_solved_by_bot": 820, "stage_counts": 0, "transitions": 0, "funnel": 0, "cohort_size": 900, "cohort_kept": 900,
+    "tickets_solved_by_bot": 820, "stage_counts": 0, "transitions": 0, "funnel": 0,
     "clv_known_net": 1_950_000, "clv_goods": 1_120_000,
 }  # fmt: skip
 """What each sum of the definitions comes to, about, over all; money in major units."""
@@ -92,37 +99,52 @@ class Sample(NamedTuple):
 
 
 def wave(name: str, at: float, width: float = 0.03) -> float:
-    """A week's rise and fall, each name's its own, and a little growth."""
+    """A week's rise and fall, each name's its own."""
     days, turn = at / DAY_S, zlib.crc32(name.encode()) % 100 / 100
     return 1 + width * math.sin(2 * math.pi * (days / 7 + turn)) + 0.3 * width * math.sin(2 * math.pi * (days + turn))
 
 
-def kpis(at: float, share: float = 1.0) -> Iterator[Sample]:
-    """What a worker with this share of the customers shows of KPIs."""
-    for part in PARTS.values():
-        if part.is_spread:
-            yield from _spread(part, at, share)
-        else:
-            for labels, size in _told(part, at):
-                value = SUMS[part.of] * size if size <= 1 else size
-                value *= share * wave(part.of, at)
-                yield Sample(part.metric, labels, round(value, 2) if part.of in MONEY else float(round(value)))
-    for category, size in SHARES["category"].items():
-        for currency, of_it in SHARES["currency"].items():
-            channels = FIRST if category == "marketing" else {"none": 1.0}
-            for channel, part_of_it in channels.items():
-                spent = 160_000 * size * of_it * part_of_it * share * wave(channel, at)
-                labels = {"category": category, "currency": currency, "channel": channel}
-                yield Sample(COST, labels, round(spent, 2))
-    yield Sample("lifestage_kpi_window_seconds", {}, 90 * DAY_S)
-    yield Sample("lifestage_kpi_day_timestamp_seconds", {}, (at // DAY_S + 1) * DAY_S)
+def kpis(at: float, share: float = 1.0, targets: Mapping[str, float] | None = None) -> Iterator[Sample]:
+    """What a worker with this share of the customers shows of KPIs, with a target for each that may have one if none are said."""
+    day = int(at // DAY_S)
+    counted = PartitionSums(day, WINDOW, sums(at, share))
+    for family in families(shown([counted])):
+        for sample in family.samples:
+            yield Sample(sample.name, dict(sample.labels), sample.value)
+    yield Sample("lifestage_kpi_window_seconds", {}, WINDOW * DAY_S)
+    yield Sample("lifestage_kpi_day_timestamp_seconds", {}, (day + 1) * DAY_S)
     yield Sample("lifestage_kpi_complete", {}, 1)
     for one in LIVE:
-        if one.better and one.unit in BOUNDS:
-            yield Sample("lifestage_kpi_target", {"kpi": one.name}, TARGETS.get(one.name, 1))
+        if one.better and one.unit in BOUNDS and (targets is None or one.name in targets):
+            yield Sample("lifestage_kpi_target", {"kpi": one.name}, (targets or {}).get(one.name, 1))
 
 
-def _told(part: Part, at: float) -> Iterator[tuple[dict[str, str], float]]:
+def sums(at: float, share: float) -> Sums:
+    """The sums of such a worker: in minor units, ms and whole numbers."""
+    found: Sums = Counter()
+    for part in PARTS.values():
+        if part.of in COHORTS:
+            continue
+        if part.is_spread:
+            found.update(_spread(part, at, share))
+            continue
+        for labels, size in _told(part):
+            value = SUMS[part.of] * size if size <= 1 else size
+            value *= (
+                share * wave(part.of.split("_")[0], at) * wave(part.of, at, 0.006) * (100 if part.of in MONEY else 1)
+            )
+            found[part.of, *labels.values()] = round(value)
+    found.update(_cohorts(at, share))
+    begin, end = str(int(at - 60 * DAY_S) * 1000), str(int(at + 30 * DAY_S) * 1000)
+    for category, size in SHARES["category"].items():
+        for currency, of_it in SHARES["currency"].items():
+            for channel, part_of_it in (FIRST if category == "marketing" else {"none": 1.0}).items():
+                spent = 24_000_000 * size * of_it * part_of_it * share * wave(channel, at)
+                found[COST, category, currency, channel, begin, end] = round(spent)
+    return found
+
+
+def _told(part: Part) -> Iterator[tuple[dict[str, str], float]]:
     """The label values of a sum, each with its share of it, or with a number above 1 that it comes to."""
     match part.labels:
         case ():
@@ -141,8 +163,6 @@ def _told(part: Part, at: float) -> Iterator[tuple[dict[str, str], float]]:
         case ("from", "to"):
             for (before, stage, _), size in moves().items():
                 yield {"from": before, "to": stage}, size
-        case ("cohort", "months"):
-            yield from _cohorts(part, at)
         case (label,):
             yield from _each(label, SHARES[label])
         case _:
@@ -153,13 +173,19 @@ def _each(label: str, shares: Mapping[str, float]) -> Iterator[tuple[dict[str, s
     return (({label: value}, size) for value, size in shares.items())
 
 
-def _cohorts(part: Part, at: float) -> Iterator[tuple[dict[str, str], float]]:
+def _cohorts(at: float, share: float) -> Sums:
+    """Who came in the months of a year, and by how many more or fewer of them stand in a ranked stage at the end of each later one."""
+    found: Sums = Counter()
     last = month_of(int(at * 1000))
     for first in range(last - 12, last):
+        size = round(900 * share * (1 + 0.05 * (first % 3)))
+        found[COHORT_FIRST, name_of(first)] = size
+        stood = 0
         for months in range(last - first):
-            kept = 0.3 + 0.65 * math.exp(-months / 2.5) - 0.02 * (first % 3)
-            size = 1.0 if part.of == "cohort_size" else kept
-            yield {"cohort": name_of(first), "months": f"{months:02}"}, size
+            stands = round(size * (0.3 + 0.65 * math.exp(-months / 2.5) - 0.02 * (first % 3)))
+            found[COHORT_RANKED, name_of(first), name_of(first + months)] = stands - stood
+            stood = stands
+    return found
 
 
 def moves() -> dict[tuple[str, str, str], float]:
@@ -173,23 +199,21 @@ def moves() -> dict[tuple[str, str, str], float]:
     return found
 
 
-def _spread(part: Part, at: float, share: float) -> Iterator[Sample]:
+def _spread(part: Part, at: float, share: float) -> Sums:
     number, middle, width = SPREADS[part.of]
-    scale = 100 if part.of in MONEY else 1 if part.of == "clv_orders" else 1000
-    told = (
-        [{}]
-        if not part.labels
-        else [{part.labels[0]: value} for value in (STAGES if "stage" in part.labels else SHARES["currency"])]
-    )
-    for at_label, labels in enumerate(told):
-        count = number * share / (1 + at_label) * wave(part.of, at, 0.02)
-        typical = middle * (1 + 0.3 * at_label) * wave(part.of + "size", at)
-        for bound in LADDERS[part.of]:
-            below = count * 0.5 * (1 + math.erf(math.log(bound / typical) / width / math.sqrt(2)))
-            yield Sample(f"{part.metric}_bucket", labels | {"le": f"{bound / scale:g}"}, float(round(below)))
-        yield Sample(f"{part.metric}_bucket", labels | {"le": "+Inf"}, float(round(count)))
-        yield Sample(f"{part.metric}_sum", labels, round(count * typical * math.exp(width**2 / 2) / scale, 2))
-        yield Sample(f"{part.metric}_count", labels, float(round(count)))
+    found: Sums = Counter()
+    values = STAGES if "stage" in part.labels else SHARES["currency"]
+    for number_of, labels in enumerate([(value,) for value in values] if part.labels else [()]):
+        count = round(number * share / (1 + number_of) * wave(part.of, at, 0.02))
+        typical = middle * (1 + 0.3 * number_of) * wave(part.of + "size", at)
+        before = 0
+        for bound, text in zip((*LADDERS[part.of], math.inf), bounds_of(part.of), strict=True):
+            below = round(count * 0.5 * (1 + math.erf(math.log(bound / typical) / width / math.sqrt(2))))
+            found[part.of + BUCKET, *labels, text] = below - before
+            before = below
+        found[part.of + SUM, *labels] = round(count * typical * math.exp(width**2 / 2))
+        found[part.of + COUNT, *labels] = count
+    return found
 
 
 def recount(at: float) -> Iterator[Sample]:

@@ -40,6 +40,8 @@ class Instant:
     def __init__(self, at: float, since: float, share: float, plan: tuple[str, str], version: str = "0.1.0") -> None:
         self.at, self.since, self.share, self.plan, self.version = at, since, share, plan, version
         self.days = (at - since) / DAY_S
+        self.before = since / DAY_S - 20_130
+        """Days of trade before the process began."""
         self.partitions = range(4) if share > 0.5 else range(4, PARTITIONS)
         self.recovers = at - since < 240
         # A backlog of two hours' mail each day at noon, worked off in half an hour.
@@ -49,7 +51,8 @@ class Instant:
     def samples(self) -> Iterator[Sample]:
         """All of them."""
         for metric in METRICS:
-            yield from self._of(metric)
+            if not metric.name.startswith("lifestage_kpi_"):
+                yield from self._of(metric)
         yield Sample("process_resident_memory_bytes", {}, 4.1e8 * (0.8 + 0.2 * self.share) * wave("memory", self.at))
         yield Sample("process_cpu_seconds_total", {}, 0.19 * (self.at - self.since) * self.share + self._swell() * 90)
 
@@ -109,7 +112,7 @@ class Instant:
                 )
 
     def accounted(self) -> Told:
-        """Ever: 400 days more."""
+        """Ever."""
         return (
             (
                 labels,
@@ -123,7 +126,7 @@ class Instant:
     def money(self, size: float) -> Told:
         """By currency."""
         for currency, of_it in SHARES["currency"].items():
-            yield {"currency": currency}, round(size * of_it * self.share * (400 + self._swell()), 2)
+            yield {"currency": currency}, round(size * of_it * self.share * (self.before + self._swell()), 2)
 
     def counts(self, label: str, per_day: dict[str, int]) -> Told:
         """Counters of the process."""

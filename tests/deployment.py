@@ -27,16 +27,12 @@ OF_RECORDED = {OFF_TARGET}
 """What is recorded of what is recorded."""
 OF_PROCESSES = ("process_resident_memory_bytes", "process_cpu_seconds_total")
 """Those of Prometheus' own metrics of a process that are asked for."""
-OF_KPIS: dict[str, set[str]] = {
-    "lifestage_kpi_window_seconds": set(),
-    "lifestage_kpi_day_timestamp_seconds": set(),
-    "lifestage_kpi_complete": set(),
-    "lifestage_kpi_target": {"kpi"},
+OF_RECOUNT: dict[str, set[str]] = {
     "lifestage_reconcile_difference": {"kpi"},
     "lifestage_reconcile_timestamp_seconds": set(),
     "lifestage_reconcile_duration_seconds": set(),
 }
-"""What says how KPIs were counted, and what a recount found, with their labels."""
+"""What a recount found, with its labels."""
 
 
 def interpolated(text: str, environment: Mapping[str, str]) -> str:
@@ -91,7 +87,7 @@ def recorded() -> dict[str, set[str]]:
 def known_metrics() -> dict[str, set[str]]:
     """Each series that a worker or a recount exposes, by the name a query uses, with its labels."""
     known = {metric.name: set(metric.labels) for metric in METRICS if metric.type != "histogram"}
-    known |= known_parts() | OF_KPIS | {name: set() for name in OF_PROCESSES}
+    known |= known_parts() | OF_RECOUNT | {name: set() for name in OF_PROCESSES}
     for metric in METRICS:
         if metric.type == "histogram":
             known[f"{metric.name}_bucket"] = {*metric.labels, "le"}

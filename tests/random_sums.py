@@ -1,29 +1,34 @@
-"""Companies at random, as sums and customers of which KPIs are made, and the same as parts that two workers show."""
+"""Companies at random, as sums of which KPIs are made, and the same as two workers show them."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from fractions import Fraction
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import product
 from random import Random
 from typing import NamedTuple
 
 from lifestage.kpi_contribute import Bought, Sums
-from lifestage.kpi_costs import Shares, spent
+from lifestage.kpi_costs import Shares
+from lifestage.kpi_days import whole_days
 from lifestage.kpi_formulas import Found, Summary, summary
-from lifestage.kpi_gather import NONE, Cost, Span
-from lifestage.kpi_parts import COST, MONEY, PARTS, Part
-from lifestage.kpi_spread import LADDERS, OVER, bound_of
+from lifestage.kpi_gather import NONE, Cost
+from lifestage.kpi_live_company import COST
+from lifestage.kpi_live_path import COHORT_FIRST, COHORT_RANKED, cohorts
+from lifestage.kpi_parts import PARTS, Part
+from lifestage.kpi_spread import spread
 from lifestage.kpi_worth import Worths
-from lifestage.money import DIGITS
+from lifestage.moments import DAY_MS
+from streams.kpi_families import PartitionSums, families, shown
 from tests.company import Sample
 
-SPAN = Span(1_700_000_000_000, 1_707_776_000_000)
+DAY, WINDOW = 19_760, 90
+SPAN = whole_days(DAY, WINDOW)
 VALUES = {
     "currency": ("EUR", "JPY"), "channel": ("ads", "email"), "stage": ("loyalty", "reach"), "kind": ("like",), "source": ("a", "b"), "medium": ("c",),
-    "step": ("1", "2"), "from": ("none", "reach"), "to": ("reach", "loyalty"), "cohort": ("2024-01",), "months": ("00", "01"),
+    "step": ("1", "2"), "from": ("none", "reach"), "to": ("reach", "loyalty"), "cohort": ("2023-12", "2024-01"),
 }  # fmt: skip
-WORKERS = ("a", "b")
+WORKERS = 2
 
 
 class Company(NamedTuple):
@@ -36,70 +41,65 @@ class Company(NamedTuple):
 def company(seed: int) -> Company:
     """One company: numerators, denominators and costs may be missing or 0, on one worker or on both."""
     chance = Random(seed)
-    sums: Sums = Counter()
-    samples: list[Sample] = []
+    theirs: list[Sums] = [Counter() for _ in range(WORKERS)]
     for part in PARTS.values():
-        if not part.is_spread and not part.of.startswith("clv_"):
+        if not part.is_spread and not part.of.startswith(("clv_", "cohort_")):
             for labels in _labels(part, chance):
-                values = [chance.choice((0, chance.randrange(2000))) for _ in range(chance.choice((1, 2)))]
-                sums[part.of, *labels.values()] = sum(values)
-                samples += [_shown(part, labels, n, worker) for worker, n in zip(WORKERS, values, strict=False)]
+                for sums in theirs[: chance.choice((1, 2))]:
+                    sums[part.of, *labels] = chance.choice((0, chance.randrange(2000)))
+    for cohort in VALUES["cohort"]:
+        for sums in theirs[: chance.randrange(3)]:
+            sums[COHORT_FIRST, cohort] = chance.randrange(20, 90)
+            sums[COHORT_RANKED, cohort, cohort] = chance.randrange(20)
     costs = [
-        Cost(chance.choice(("marketing", "sales", "support")), chance.choice(("ads", "email", NONE)), chance.choice(VALUES["currency"]), chance.randrange(1, 9999), SPAN.begin, SPAN.end)
+        Cost(chance.choice(("marketing", "sales", "support")), chance.choice(("ads", "email", NONE)), chance.choice(VALUES["currency"]), chance.randrange(1, 9999), SPAN.begin - chance.randrange(DAY_MS), SPAN.end)
         for _ in range(chance.randrange(5))
     ]  # fmt: skip
     for one in costs:
-        minor = sum(spent([one], frozenset({one.category}), SPAN).values(), Fraction(0))
-        labels = {"category": one.category, "currency": one.currency, "channel": one.channel}
-        samples.append(
-            Sample(COST, labels | {"instance": chance.choice(WORKERS)}, float(minor / 10 ** DIGITS[one.currency]))
-        )
-    spreads: dict[tuple[str, str], Summary] = {}
-    for values_of in (_times(chance), _worths(chance)):
-        for sample, summaries in values_of:
-            samples += sample
-            spreads |= summaries
-    return Company(Found(sums, costs, spreads, SPAN), _added(samples))
+        chance.choice(theirs)[COST, one.category, one.currency, one.channel, str(one.start), str(one.end)] += one.minor
+    spreads = {**_times(chance, theirs), **_worths(chance, theirs)}
+    samples = []
+    for number, sums in enumerate(theirs):
+        for family in families(shown([PartitionSums(DAY, WINDOW, sums)])):
+            samples += [Sample(one.name, {**one.labels, "instance": str(number)}, one.value) for one in family.samples]
+    return Company(Found(_all(theirs), costs, spreads, SPAN), samples)
 
 
-def _added(samples: list[Sample]) -> list[Sample]:
-    """Each series once: what a worker spent twice for the same is one number."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = defaultdict(float)
-    for name, labels, value in samples:
-        found[name, frozenset(labels.items())] += value
-    return [Sample(name, dict(labels), value) for (name, labels), value in found.items()]
+def _all(theirs: Sequence[Sums]) -> Sums:
+    """Both together, with cohorts as the definitions have them; of what is not told apart a worker shows 0, too."""
+    found: Sums = Counter({(part.of,): 0 for part in PARTS.values() if not part.labels and not part.is_spread})
+    for sums in theirs:
+        for part in (sums, cohorts(sums, DAY)):
+            for name, n in part.items():
+                found[name] += n
+    return found
 
 
-def _labels(part: Part, chance: Random) -> Iterator[dict[str, str]]:
-    told: list[dict[str, str]] = [{}]
-    for label in part.labels:
-        told = [before | {label: value} for before in told for value in VALUES[label]]
-    return (labels for labels in told if chance.random() < 0.85)
+def _labels(part: Part, chance: Random) -> Iterator[tuple[str, ...]]:
+    every = product(*(VALUES[label] for label in part.labels))
+    return (labels for labels in every if chance.random() < 0.85)
 
 
-def _shown(part: Part, labels: dict[str, str], n: int, worker: str) -> Sample:
-    scale = 10 ** DIGITS[labels["currency"]] if part.of in MONEY else 1
-    return Sample(part.metric, labels | {"instance": worker}, n / scale)
+Summaries = dict[tuple[str, str], Summary]
 
 
-Made = Iterator[tuple[list[Sample], dict[tuple[str, str], Summary]]]
-
-
-def _times(chance: Random) -> Made:
-    for of, told in (
-        ("response_time", [{}]),
-        ("resolution_time", [{}]),
-        ("time_in_stage", [{"stage": stage} for stage in VALUES["stage"]]),
+def _times(chance: Random, theirs: Sequence[Sums]) -> Summaries:
+    found = {}
+    for of, label in (
+        ("response_time", ""),
+        ("resolution_time", ""),
+        *(("time_in_stage", stage) for stage in VALUES["stage"]),
     ):
-        for labels in told:
-            values = sorted(int(chance.lognormvariate(15, 1.5)) + 10_000 for _ in range(chance.choice((0, 500))))
-            if values:
-                label = labels.get("stage", "")
-                yield _sized(of, labels, values, 1000, chance), {(of, label): summary(values, len(values))}
+        values = sorted(int(chance.lognormvariate(15, 1.5)) + 10_000 for _ in range(chance.choice((0, 500))))
+        if values:
+            _sized(of, (label,) if label else (), values, chance, theirs)
+            found[of, label] = summary(values, len(values))
+    return found
 
 
-def _worths(chance: Random) -> Made:
+def _worths(chance: Random, theirs: Sequence[Sums]) -> Summaries:
     """Customers of which a third have orders of whose goods a cost is known."""
+    found = {}
     for currency in VALUES["currency"]:
         customers = [_customer(currency, number, chance) for number in range(chance.choice((0, 600)))]
         if not customers:
@@ -108,21 +108,17 @@ def _worths(chance: Random) -> Made:
         for one in customers:
             worths.count(one)
         worths.settle()
-        scale = 10 ** DIGITS[currency]
-        labels = {"currency": currency}
-        samples = _sized("clv_1", labels, [one.net_minor for one in customers], scale, chance)
-        samples += _sized("clv_orders", labels, [one.orders for one in customers], 1, chance)
-        for of, n in (
-            ("clv_known_net", sum(one.known_net_minor for one in customers)),
-            ("clv_goods", sum(one.goods_minor for one in customers)),
-        ):
-            samples.append(_shown(PARTS[of], labels, n, chance.choice(WORKERS)))
+        _sized("clv_1", (currency,), [one.net_minor for one in customers], chance, theirs)
+        _sized("clv_orders", (currency,), [one.orders for one in customers], chance, theirs)
+        for one in customers:
+            sums = chance.choice(theirs)
+            sums["clv_known_net", currency] += one.known_net_minor
+            sums["clv_goods", currency] += one.goods_minor
         told = [worths.of(one) for one in customers]
-        found = {}
         for name in ("clv_1", "clv_2", "clv_3"):
             values = sorted(round(each[name]) for each in told)
             found[name, currency] = summary(values, len(values))
-        yield samples, found
+    return found
 
 
 def _customer(currency: str, number: int, chance: Random) -> Bought:
@@ -132,20 +128,9 @@ def _customer(currency: str, number: int, chance: Random) -> Bought:
     return Bought(f"c{number}", currency, orders, net, known, known * 6 // 10, SPAN.begin, "ads", (), is_main=True)
 
 
-def _sized(of: str, labels: dict[str, str], values: list[int], scale: int, chance: Random) -> list[Sample]:
-    """A spread as two workers show it, each of some of the values."""
-    found = []
-    cut = chance.randrange(len(values) + 1)
-    order = chance.sample(values, len(values))
-    metric = PARTS[of].metric
-    for worker, theirs in zip(WORKERS, (order[:cut], order[cut:]), strict=True):
-        here = labels | {"instance": worker}
-        counted = Counter(bound_of(of, value) for value in theirs)
-        below = 0
-        for bound in map(str, LADDERS[of]):
-            below += counted[bound]
-            found.append(Sample(f"{metric}_bucket", here | {"le": f"{float(bound) / scale:g}"}, below))
-        found.append(Sample(f"{metric}_bucket", here | {"le": "+Inf"}, below + counted[OVER]))
-        found.append(Sample(f"{metric}_sum", here, sum(theirs) / scale))
-        found.append(Sample(f"{metric}_count", here, len(theirs)))
-    return found
+def _sized(of: str, labels: tuple[str, ...], values: Sequence[int], chance: Random, theirs: Sequence[Sums]) -> None:
+    """Add single values, each to one of the workers."""
+    for value in values:
+        sums = chance.choice(theirs)
+        for name, _, amount in spread(of, labels, value, DAY):
+            sums[name] += amount

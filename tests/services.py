@@ -56,10 +56,19 @@ class Prometheus:
         self.child = Child(command, directory / "prometheus.log")
         self.child.wait_until(lambda: http_status(f"{self.url}/-/ready") == 200, "Prometheus", 30)
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The result of an instant query: one `{"metric": labels, "value": [time, text]}` a series."""
-        found = self._get("query", query=expression)["result"]
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """The result of an instant query, as of now or of an instant: one `{"metric": labels, "value": [time, text]}` a series."""
+        when = {} if at is None else {"time": f"{at:.3f}"}
+        found = self._get("query", query=expression, **when)["result"]
         assert isinstance(found, list), f"{expression} is a scalar: wrap it in vector()"
+        return found
+
+    def query_range(self, expression: str, begin: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The result of a range query: one `{"metric": labels, "values": [[time, text], …]}` a series."""
+        found = self._get("query_range", query=expression, start=f"{begin:.3f}", end=f"{end:.3f}", step=f"{step}s")[
+            "result"
+        ]
+        assert isinstance(found, list)
         return found
 
     def targets(self) -> list[dict[str, Any]]:

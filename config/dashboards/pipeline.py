@@ -49,6 +49,7 @@ _EVENTS = (
         "What was read from the source topics and what became of it: accepted, duplicate, late, suppressed or rejected. Counted by each process: after a crash some are counted again.",
         "cps",
         _rate("lifestage_events_total", "outcome"),
+        width=7,
         min=0,
     ),
     lines("Events per second by source", "The same by the source that sent them: one whose line ends has gone silent.", "cps", _rate("lifestage_events_total", "source"), min=0),
@@ -59,13 +60,14 @@ _EVENTS = (
         Ask(f"sum by (source, outcome) (lifestage_accounted_events{{{WORKER}}})"),
         row="source",
         column="outcome",
-        width=8,
+        width=10,
     ),
     lines(
         "Dead letters per minute by reason",
         "Records sent to dead-letters, by the reason they carry. Each one names the place of what is wrong.",
         "cpm",
         _rate("lifestage_dead_letters_total", "reason", " * 60"),
+        width=7,
         min=0,
     ),
     lines(
@@ -189,19 +191,20 @@ _STATE = (
         min=0,
     ),
     Row("KPIs"),
-    numbers("KPIs are as of", "The end of the day that the KPIs are as of, of the slowest partition.", "dateTimeAsIso", Ask(f"min(lifestage_kpi_day_timestamp_seconds{{{WORKER}}}) * 1000", "day"), width=6, height=6),
-    numbers("Window", "How long before that day the KPIs look back.", "s", Ask(f"max(lifestage_kpi_window_seconds{{{WORKER}}})", "window"), height=6),
+    numbers("KPIs are as of", "The end of the day that the KPIs are as of, of the slowest partition.", "dateTimeAsIso", Ask(f"min(lifestage_kpi_day_timestamp_seconds{{{WORKER}}}) * 1000", "day"), width=5, height=6),
+    numbers("Window", "How long before that day the KPIs look back.", "s", Ask(f"max(lifestage_kpi_window_seconds{{{WORKER}}})", "window"), width=3, height=6),
     _each("Counts for KPIs", "0 where a worker has partitions whose state is of a release without live KPIs: they are left out.", "lifestage_kpi_complete", "min"),
     bars(
         "Recounted and different",
         "By how much the sums that workers show differ from those that lifestage reconcile counted from the log. All are 0, or there is a defect.",
         "short",
         Ask(f"topk(10, max by (kpi) (abs(lifestage_reconcile_difference{{{RECOUNT}}})))", "{{kpi}}"),
+        width=5,
         height=6,
     ),
     lines("Age of the last recount", "How long ago lifestage reconcile last came to an end, and how long that one took.", "s",
           Ask(f"time() - max by (job) (lifestage_reconcile_timestamp_seconds{{{RECOUNT}}})", "ago"),
-          Ask(f"max by (job) (lifestage_reconcile_duration_seconds{{{RECOUNT}}})", "took"), height=6, width=12, min=0),
+          Ask(f"max by (job) (lifestage_reconcile_duration_seconds{{{RECOUNT}}})", "took"), height=6, width=5, min=0),
 )  # fmt: skip
 
 PIPELINE = Dashboard(

@@ -73,7 +73,7 @@ VALUE = Dashboard(
         bars(
             "Return on acquisition by channel",
             "Mean lifetime gross margin of a customer (CLV 2) less what one of this channel cost, ÷ what one cost. Lifetime values are not told by channel, so "
-            "this takes customers of all channels for equally good. Below 0 the channel costs more than it brings.",
+            "this takes customers of all channels for equally good. Below 0 the channel costs more than it brings. Of costs in several currencies each counts only its own.",
             "percentunit",
             Ask(
                 f'lifestage_kpi_clv_2{{{CURRENCY}, statistic="mean"}}'
@@ -84,7 +84,7 @@ VALUE = Dashboard(
         ),
         lines(
             "Lifetime value ÷ acquisition cost",
-            "Mean lifetime gross margin (CLV 2) ÷ acquisition cost of a customer, over all channels. 3 is a common aim.",
+            "Mean lifetime gross margin (CLV 2) ÷ acquisition cost of a customer, over all channels. 3 is a common aim. Of costs in several currencies each counts only its own.",
             "none",
             Ask(
                 f'lifestage_kpi_clv_2{{{CURRENCY}, statistic="mean"}} / on (job, currency) lifestage_kpi_cac{{{CURRENCY}}}',

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import promql_parser as promql
 import yaml
 
@@ -9,7 +11,9 @@ from lifestage.kpi_formulas import Spread
 from lifestage.kpi_names import BOUNDS, KPIS
 from lifestage.kpi_parts import COST, LIVE, PARTS, PREFIX, metric_of
 from lifestage.kpi_rules import OFF_TARGET, TARGET, record_of, rules, targets, text
+from streams.kpi_families import PartitionSums, families, shown
 from streams.metrics import METRICS
+from tests.company import DAY_S, WINDOW, sums
 from tests.deployment import RULES, known_parts
 from tests.promql import walk
 
@@ -53,6 +57,23 @@ def test_rules_ask_only_for_parts_and_leave_none_out() -> None:
     asked = {selector.name for rule in rules() for selector, _ in walk(promql.parse(" ".join(rule.lines)))}
     assert asked == set(known_parts())
     assert COST in asked
+
+
+def test_workers_expose_the_parts_and_nothing_else() -> None:
+    """What a worker shows of a company that has everything has the names and labels of the parts that rules ask for."""
+    day = 20_530
+    counted = PartitionSums(day, WINDOW, sums(day * DAY_S, 1.0))
+    found = {sample.name: set(sample.labels) for family in families(shown([counted])) for sample in family.samples}
+    assert found == known_parts()
+
+
+def test_a_currency_is_shown_of_which_no_order_stands_any_more() -> None:
+    """What was paid for a cancelled order is gross revenue, also where it is all there is in that currency."""
+    counted = PartitionSums(20_530, WINDOW, Counter({("gross_revenue", "JPY"): 1838}))
+    found = [sample for family in families(shown([counted])) for sample in family.samples if sample.labels]
+    assert [(one.name, one.labels, one.value) for one in found] == [
+        ("lifestage_kpi_part_gross_revenue", {"currency": "JPY"}, 1838)
+    ]
 
 
 def test_names_of_parts_and_kpis_never_clash() -> None:
