@@ -36,6 +36,7 @@ COMMANDS = {
     "backtest": "Compare two plans: who would stand elsewhere.",
     "whatif": "Change windows of a plan and see who would stand elsewhere.",
     "kpis": "Compute the KPIs of files of events as of an instant.",
+    "reconcile": "Compute the live KPIs anew from the log, and compare.",
     "explain": "Show why a customer is where they are, and why not further.",
     "customer": "Show where one customer stands, and what silence will bring.",
     "identity": "See which ids are one customer, join them, or split them.",

@@ -18,6 +18,7 @@ from kafka import errors as kafka_errors
 from config.errors import UserFacingError
 from config.settings import Settings
 from lifestage.cause import Rules
+from lifestage.kpi_pages import OWNER as KPIS
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker
 from lifestage.pages import is_page, owner
 from lifestage.partition import Partition
@@ -136,6 +137,18 @@ class KeptReader(Closing):
     def horizon(self) -> int:
         """Events since then are known one by one, ms: the lateness before the newest clock that was read."""
         return max(marker.clock for marker in self.markers()) - self._rules.lateness
+
+    def sums(self, number: int) -> Partition:
+        """A partition's marker and KPI sums, without its profiles. Raises `UserFacingError` where they cannot be read."""
+        reading = Reading(Partition(self._rules, self._log, number), {KPIS})
+        self._readings[number] = reading
+        self._read(number)
+        try:
+            reading.state.recovered()
+        except StateError as error:
+            raise UserFacingError(str(error)) from None
+        del self._readings[number]
+        return reading.state
 
     def chain(self, key: str) -> tuple[str, ...]:
         """An id, the one that it belongs to, and so on; whose profile it is comes last. Empty for one that is not known."""

@@ -86,8 +86,8 @@ class Difference(NamedTuple):
 class Recounted(NamedTuple):
     """What came of a reconciliation."""
 
-    sums: int
-    """That were compared and are not 0 on both sides."""
+    sums: Counter[str]
+    """How many were compared that are not 0 on both sides, by name."""
     records: int
     persons: int
     differences: list[Difference]
@@ -108,14 +108,14 @@ class Reconciliation:
 
     def run(self) -> Recounted:
         """Do it. Raises `UserFacingError` for a record that this version cannot read."""
-        for number in sorted(self._kept):
+        for number in sorted(self._logs.ends):
             self._fold(number)
         self._count(self._by_person())
-        compared, differences = 0, list[Difference]()
+        compared, differences = Counter[str](), list[Difference]()
         for number, kept in sorted(self._kept.items()):
             live, right = shown(kept.days), self._right(number)
             keys = sorted(live.keys() | right.keys())
-            compared += len(keys)
+            compared.update(key[0] for key in keys)
             both = ((key, live.get(key, 0), right.get(key, 0)) for key in keys)
             differences += [
                 Difference(number, key[0], key[1:], ours, theirs) for key, ours, theirs in both if ours != theirs
@@ -126,7 +126,7 @@ class Reconciliation:
 
     def _fold(self, number: int) -> None:
         """Fold a partition to where it was kept, and on: what it sent later may be part of what others had when they were."""
-        until = self._kept[number].offset
+        until = self._kept[number].offset if number in self._kept else -1
 
         def hear(stretch: Stretch, fact: Fact) -> None:
             self._facts.add(fact_record(_written(number, stretch), fact))
@@ -156,6 +156,8 @@ class Reconciliation:
         if number in self._holdings:
             return
         self._holdings[number] = partition.mark()
+        if number not in self._kept:
+            return
         sums, span = self._sums[number], self._spans[number]
         for raw in {**partition.stored, **partition.dirty}:
             key, profile = raw.decode(), partition.profile(raw)
