@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from lifestage.cause import Rules
 from lifestage.keys import COMPANY
 from lifestage.kpi_contribute import Sums, company, contribute
 from lifestage.kpi_days import Days, day_of, whole_days
@@ -26,7 +27,9 @@ WORTH = ("clv_",)
 
 def wrong_kpis(world: World, end: int) -> list[str]:
     """Everything that is wrong with the KPI sums of a world whose last tick was `end`."""
-    found = [*wrong_everything(world)]
+    found = [*wrong_everything(world.folds, world.rules)]
+    if any(fold.kpis is None for fold in world.folds):
+        return found
     strict = [*wrong_persons(world, Family(world.logs), end)]
     return [*found, *(strict and wrong_persons(world, Family(world.logs, lenient=True), end))]
 
@@ -40,18 +43,18 @@ def kept_days(fold: Partition, day: int) -> Days:
     return days
 
 
-def wrong_everything(world: World) -> Iterator[str]:
+def wrong_everything(folds: Iterable[Partition], rules: Rules) -> Iterator[str]:
     """In each partition, the sums are what its profiles add, today and on all days to come."""
-    for fold in world.folds:
+    for fold in folds:
         if fold.kpis is None:
             yield f"partition {fold.number} counts no KPIs: {fold.uncounted}"
             continue
-        today, window = fold.kpis.days.day, world.rules.window
+        today, window = fold.kpis.days.day, rules.window
         right = Days(window, today, is_past)
         for key in [*fold.keys()]:
             profile = fold.profile(key)
             assert profile is not None
-            right.add(everything(key.decode(), profile, Now(today, window, world.rules)))
+            right.add(everything(key.decode(), profile, Now(today, window, rules)))
         if fold.kpis.days.totals() != kept_days(fold, today).totals():
             yield f"partition {fold.number} has kept other sums than it has"
         for later in LATER:
