@@ -28,6 +28,11 @@ Made from the definitions in `lifestage/kpis.py` by `lifestage kpis --page`: cha
 Whoever is *active* has a standing order in (t − 90 d, t], whatever W is; a *customer* has a standing order; *new* is whose first standing order is in the
 window. An order stands at t unless it was cancelled or refunded in full by then; one that a plan says is too small counts for nothing.
 
+**Live.** Workers with `kpis.live` keep what KPIs are made of with the state, and [recording rules](metrics.md#kpis) make the KPIs of it. Their window is
+whole UTC days (`kpis.window`, 90 by default), the present day included: as of the end of that day, of which events to come are not known yet. What has to wait
+for its time to pass, a cart, a trial, a lead, is open until that is over for certain. Otherwise a live KPI and `lifestage kpis` agree to the minor unit: with
+`--at` the last millisecond of a day and `--window` in days. CLV 4 is told of files only, and medians and `p90` are read from counts by size, at most 25 % off.
+
 **Values.** Ratios are 0–1, times seconds, money major units, computed in whole minor units and rounded half to even when it is divided. Where there is no
 denominator there is no value; a count is 0 where there are some among whom none is found, and has no value where there is nobody. Currencies are never mixed: money is told by currency. A statistic is `mean`, `median` (of an even number the mean of the two in
 the middle) or `p90` (the least that nine in ten do not exceed). Lifetime values are rounded to the minor unit for each customer first.

@@ -91,12 +91,12 @@ class Counting:
         if self._was is None:
             self._was = path_before(profile)
 
-    def ended(self, key: str, profile: Profile) -> None:
+    def ended(self, key: bytes, profile: Profile) -> None:
         """The record is folded."""
         was = self._was
         if was is not None:
             self._was = None
-            self.days.add(path_after(was, key, profile, self.at))
+            self.days.add(path_after(was, key.decode(), profile, self.at))
 
     # -- facts ---------------------------------------------------------------------------------------
 

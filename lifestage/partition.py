@@ -172,7 +172,7 @@ class Partition(Reported):
         profile.applied = offset
         if self.kpis is not None:
             profile.format = COUNTED
-            self.kpis.ended(key.decode(), profile)
+            self.kpis.ended(key, profile)
         elif profile.kin is not None:
             profile.format = max(profile.format, UNITED)
         self.dirty[key] = profile
@@ -267,7 +267,7 @@ class Partition(Reported):
                     self._count(fact, "suppressed")
                 fire(profile, name, cause, self.clock, self.rules, self)
                 if self.kpis is not None:
-                    self.kpis.ended(name, profile)
+                    self.kpis.ended(key, profile)
                 profile.applied = offset
             self.dirty[key] = profile
             if profile.due is not None:
