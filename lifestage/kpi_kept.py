@@ -3,7 +3,8 @@
 It is a set of facts: noted in any order (`lifestage.kpi_note`), or in two that are then united, they give the same. Things go
 by a 64-bit hash of their source and id. Days are counted since 1970, instants are ms UTC. What must not count twice where two
 fact sets have it stands with 32 bits of its event's id as long as the event could come again; later as a number for its day.
-Of who only visits and reads messages there is no `Rest`. The encoding is an array; fields are only appended.
+Of who only visits and reads messages there is no `Rest`. The encoding is an array; fields are only appended. Nothing here refers to
+what refers to it, so that the collector of garbage need not look at any of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 from lifestage.moments import DAY_MS
 
-Counts = list[int]
+Counts = tuple[int, ...]
 """Day, amount, 32 bits of the event's id (0: of several events, or of one that cannot come again); and again."""
 
 
@@ -25,7 +26,7 @@ SENT, DELIVERED = 0, 1
 PLACES = {name: place for place, name in enumerate(HAPPENINGS)}
 
 
-class Session(msgspec.Struct, array_like=True):
+class Session(msgspec.Struct, array_like=True, gc=False):
     """One session, by its first visit: of several in one instant that with the smallest id."""
 
     began: int
@@ -37,17 +38,17 @@ class Session(msgspec.Struct, array_like=True):
     """The pages that were seen."""
 
 
-class Message(msgspec.Struct, array_like=True):
+class Message(msgspec.Struct, array_like=True, gc=False):
     """One message, by the first that happened to it."""
 
     first: int
     event: str
     channel: str
-    days: list[int]
+    days: tuple[int, ...]
     """Of each of `HAPPENINGS` the first day on which it happened, -1 where it did not; and the last day of all."""
 
 
-class Lead(msgspec.Struct, array_like=True):
+class Lead(msgspec.Struct, array_like=True, gc=False):
     """One lead: when it was captured first, and what was said of it: (time, event, qualified), the last of each day."""
 
     captured: int
@@ -55,7 +56,7 @@ class Lead(msgspec.Struct, array_like=True):
     said: list[tuple[int, str, bool]] = []
 
 
-class Trial(msgspec.Struct, array_like=True):
+class Trial(msgspec.Struct, array_like=True, gc=False):
     """One trial: its first start as (time, event, begins, planned end), its first end, and the first that was a purchase.
 
     None is let go, as in the ledger: it may begin long after all that is said of it.
@@ -66,7 +67,7 @@ class Trial(msgspec.Struct, array_like=True):
     converted: int | None = None
 
 
-class Cart(msgspec.Struct, array_like=True):
+class Cart(msgspec.Struct, array_like=True, gc=False):
     """One cart: its first act, the last one of each day, and on which days which step of the checkout was the furthest."""
 
     first: int
@@ -77,7 +78,7 @@ class Cart(msgspec.Struct, array_like=True):
     """The day of the first step of the checkout."""
 
 
-class Ticket(msgspec.Struct, array_like=True):
+class Ticket(msgspec.Struct, array_like=True, gc=False):
     """One ticket: its creation, replies by agents and first solution as (time, event); a solution says whether a bot's it was."""
 
     last: int
@@ -101,7 +102,7 @@ Answer = tuple[int, str, str, int]
 """Time, source, event, score in thousandths; by the first three."""
 
 
-class Rest(msgspec.Struct, array_like=True):
+class Rest(msgspec.Struct, array_like=True, gc=False):
     """What few have."""
 
     counts: dict[str, Counts] = {}
@@ -123,7 +124,7 @@ class Rest(msgspec.Struct, array_like=True):
     goods: list[Goods] = []
 
 
-class Kept(msgspec.Struct, array_like=True):
+class Kept(msgspec.Struct, array_like=True, gc=False):
     """What is kept of one person."""
 
     window: int

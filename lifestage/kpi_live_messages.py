@@ -8,7 +8,7 @@ from lifestage.kpi_intervals import stretch
 from lifestage.kpi_kept import DELIVERED, HAPPENINGS, PLACES, SENT, Kept, Message
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_visits import add_acts
-from lifestage.kpi_note import ACTS, count, event_of, kept_of, note_message, touch_told
+from lifestage.kpi_note import ACTS, NOTHING, count, event_of, kept_of, note_message, set_day, touch_told
 from lifestage.kpi_spread import spread
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
@@ -74,14 +74,14 @@ def _note(found: Entries, kept: Kept, fact: EmailEvent, now: Now) -> None:
     id, time = number(fact.source, fact.message_id, now.rules.id_key), fact.time
     known, day, place = kept.messages.get(id), time // DAY_MS, PLACES.get(fact.event, -1)
     if known is None:
-        known = kept.messages[id] = Message(time, fact.id, fact.channel, [*_NONE, day])
+        known = kept.messages[id] = Message(time, fact.id, fact.channel, (*NOTHING, day))
         if place >= 0:
             _happened(found, known, place, day, now.window)
     elif time > known.first and (place < 0 or known.days[place] < 0 or known.days[place] <= day):
         if place >= 0 and known.days[place] < 0:
             _happened(found, known, place, day, now.window)
         if day > known.days[-1]:
-            known.days[-1] = day
+            set_day(known, len(HAPPENINGS), day)
     else:
         # it comes late
         _message(found, known, now.window, -1)
@@ -89,13 +89,10 @@ def _note(found: Entries, kept: Kept, fact: EmailEvent, now: Now) -> None:
         _message(found, known, now.window)
 
 
-_NONE = (-1,) * len(HAPPENINGS)
-
-
 def _happened(found: Entries, known: Message, place: int, day: int, window: int) -> None:
     """Something happened to a message for the first time."""
+    set_day(known, place, day)
     days, channel = known.days, known.channel
-    days[place] = day
     part = _PART_OF.get(place)
     if part is not None and days[part[0]] >= 0:
         sent = days[part[0]]

@@ -95,7 +95,7 @@ def visit(key: str, profile: Profile, fact: WebVisit, now: Now, days: Days) -> b
         session = kept.sessions.get(id)
         if session is None:
             session = kept.sessions[id] = Session(
-                time, fact.id, origin_text(fact), [day, fact.pages, event_of(profile)]
+                time, fact.id, origin_text(fact), (day, fact.pages, event_of(profile))
             )
             _new_session(found, session.origin, day)
             found.append((_PAGES, day, fact.pages))
@@ -152,7 +152,7 @@ def acts(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as
         day = session.began // DAY_MS
         if day > oldest:
             by_day[day] = by_day.get(day, 0) + 1
-    counts = kept.rest.counts.get(ACTS, []) if kept.rest is not None else []
+    counts = kept.rest.counts.get(ACTS, ()) if kept.rest is not None else ()
     for n in range(0, len(counts), 3):
         if counts[n] > oldest:
             by_day[counts[n]] = by_day.get(counts[n], 0) + counts[n + 1]

@@ -65,6 +65,8 @@ ACTS, IMPRESSIONS, AD_CLICKS, SOCIAL = "acts", "impressions", "ad_clicks", "soci
 CUT_EVERY, CUT_NEW = 7, 8
 """So many days and new sessions and messages are waited for, and half as many new ones as there were, before it is looked again
 for what may be forgotten: looking at each fact would cost more."""
+NOTHING = (-1,) * len(HAPPENINGS)
+"""The days of a message to which nothing happened that counts."""
 _id_of = Struct(">I").unpack_from
 
 
@@ -135,9 +137,7 @@ def _rest(kept: Kept) -> Rest:
 def count(kept: Kept, name: str, time: int, amount: int, event: int) -> None:
     """Note an amount under a name."""
     counts = _rest(kept).counts
-    if name not in counts:
-        counts[name] = []
-    counts[name] += (time // DAY_MS, amount, event)
+    counts[name] = (*counts.get(name, ()), time // DAY_MS, amount, event)
 
 
 def _add(found: list[int], new: int) -> None:
@@ -159,7 +159,7 @@ def note_visit(kept: Kept, fact: WebVisit, event: int, key: bytes) -> None:
     id = number(fact.source, fact.session_id, key)
     session = kept.sessions.get(id)
     if session is None:
-        kept.sessions[id] = session = Session(fact.time, fact.id, origin_text(fact), [])
+        kept.sessions[id] = session = Session(fact.time, fact.id, origin_text(fact), ())
     elif (fact.time, fact.id) < (session.began, session.event):
         session.began, session.event, session.origin = fact.time, fact.id, origin_text(fact)
     session.visits += (day, fact.pages, event)
@@ -204,15 +204,20 @@ def note_message(kept: Kept, fact: EmailEvent, key: bytes) -> None:
     day = fact.time // DAY_MS
     message = kept.messages.get(id)
     if message is None:
-        kept.messages[id] = message = Message(fact.time, fact.id, fact.channel, [-1] * len(HAPPENINGS) + [day])
+        kept.messages[id] = message = Message(fact.time, fact.id, fact.channel, (*NOTHING, day))
     elif (fact.time, fact.id) < (message.first, message.event):
         message.first, message.event, message.channel = fact.time, fact.id, fact.channel
-    days = message.days
     place = PLACES.get(fact.event)
-    if place is not None and (days[place] < 0 or day < days[place]):
-        days[place] = day
-    if day > days[-1]:
-        days[-1] = day
+    if place is not None and (message.days[place] < 0 or day < message.days[place]):
+        set_day(message, place, day)
+    if day > message.days[-1]:
+        set_day(message, len(HAPPENINGS), day)
+
+
+def set_day(message: Message, place: int, day: int) -> None:
+    """Something happened to a message on a day, or it was the last of all."""
+    days = message.days
+    message.days = (*days[:place], day, *days[place + 1 :])
 
 
 # -- the others ----------------------------------------------------------------------------------

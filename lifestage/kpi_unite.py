@@ -88,7 +88,7 @@ def _things(
 def _rest(a: Rest, b: Rest) -> Rest:
     return Rest(
         counts={
-            name: united_counts(a.counts.get(name, []), b.counts.get(name, []))
+            name: united_counts(a.counts.get(name, ()), b.counts.get(name, ()))
             for name in sorted(a.counts.keys() | b.counts.keys())
         },
         leads=_things(a.leads, b.leads, _lead),
@@ -110,7 +110,7 @@ def _rest(a: Rest, b: Rest) -> Rest:
 def united_counts(a: Counts, b: Counts) -> Counts:
     """Amounts by day, those of one event once."""
     if a is b:
-        b = []
+        b = ()
     events: dict[tuple[int, int], int] = {}
     days: dict[int, int] = {}
     for counts in (a, b):
@@ -121,7 +121,7 @@ def united_counts(a: Counts, b: Counts) -> Counts:
                 days[day] = days.get(day, 0) + amount
     told = [(day, event, amount) for (day, event), amount in events.items()]
     told += [(day, 0, amount) for day, amount in days.items()]
-    return [number for day, event, amount in sorted(told) for number in (day, amount, event)]
+    return tuple([number for day, event, amount in sorted(told) for number in (day, amount, event)])
 
 
 def _threes(counts: Counts) -> Iterable[tuple[int, int, int]]:
@@ -130,13 +130,13 @@ def _threes(counts: Counts) -> Iterable[tuple[int, int, int]]:
 
 def _session(a: Session, b: Session) -> Session:
     first = a if (a.began, a.event) <= (b.began, b.event) else b
-    return Session(first.began, first.event, first.origin, united_counts(a.visits, b.visits if a is not b else []))
+    return Session(first.began, first.event, first.origin, united_counts(a.visits, b.visits if a is not b else ()))
 
 
 def _message(a: Message, b: Message) -> Message:
     first = a if (a.first, a.event) <= (b.first, b.event) else b
     days = [max(x, y) if x < 0 or y < 0 else min(x, y) for x, y in zip(a.days[:-1], b.days[:-1], strict=True)]
-    return Message(first.first, first.event, first.channel, [*days, max(a.days[-1], b.days[-1])])
+    return Message(first.first, first.event, first.channel, (*days, max(a.days[-1], b.days[-1])))
 
 
 def _lead(a: Lead, b: Lead) -> Lead:
@@ -198,9 +198,8 @@ def _cut_sessions(kept: Kept, window: int, day: int) -> None:
         session.visits = _folded(session.visits, day)
         if last >= (until := session.began // DAY_MS + window):
             # pages of then are in no window of the session; that it was heard of is
-            session.visits = [
-                number for one in _threes(session.visits) if one[0] < until or one[0] == last for number in one
-            ]
+            left = [one for one in _threes(session.visits) if one[0] < until or one[0] == last]
+            session.visits = tuple([number for one in left for number in one])
     for id in gone:
         del kept.sessions[id]
 
@@ -221,19 +220,19 @@ def _folded(counts: Counts, day: int) -> Counts:
     if all(event == 0 or at >= day for at, event in zip(counts[::3], counts[2::3], strict=True)):
         return counts
     by_day: dict[int, int] = {}
-    recent: Counts = []
+    recent: list[int] = []
     for at, amount, event in _threes(counts):
         if at < day:
             by_day[at] = by_day.get(at, 0) + amount
         else:
             recent += (at, amount, event)
-    return [number for at in sorted(by_day) for number in (at, by_day[at], 0)] + recent
+    return (*[number for at in sorted(by_day) for number in (at, by_day[at], 0)], *recent)
 
 
 def _cut_rest(rest: Rest, window: int, day: int) -> None:
     oldest, since = day - window, day - window - SPARE_DAYS
     for name in [*rest.counts]:
-        counts = [number for one in _threes(rest.counts[name]) if one[0] > oldest for number in one]
+        counts = tuple([number for one in _threes(rest.counts[name]) if one[0] > oldest for number in one])
         rest.counts[name] = _folded(counts, day)
         if not counts:
             del rest.counts[name]
