@@ -177,7 +177,8 @@ def _chain(reader: KeptReader, settings: Settings, given: str) -> tuple[str, ...
 
 def _is_root(reader: KeptReader, key: str) -> str:
     profile = reader.profile(key)
-    members = sorted(profile.kin.members) if profile is not None and profile.kin is not None else []
+    kin = None if profile is None else profile.kin
+    members = [] if kin is None else sorted(id for id, belongs in kin.members.items() if not belongs.past)
     if not members:
         return f"{key} belongs to nobody else: there is nothing to split"
     return f"{key} belongs to nobody else; what can be split off is what belongs to it: {', '.join(members[:10])}" + (

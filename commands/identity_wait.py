@@ -10,7 +10,7 @@ import msgspec
 from lifestage.announce import forget_at
 from lifestage.facts import IdentityMerged, IdentitySplit
 from lifestage.keys import MERGES
-from lifestage.members import decode_part
+from lifestage.loads import decode_part
 from lifestage.moments import iso
 from lifestage.seen import has_seen, id_hash
 

@@ -87,18 +87,20 @@ def person_of(reader: KeptReader, chain: tuple[str, ...]) -> Person:
 
 
 def _own(key: str, profile: Profile, kin: Kin, horizon: int) -> OneId:
-    from lifestage.members import OWN, decode_part
+    from lifestage.loads import decode_part
+    from lifestage.members import OWN
 
     return _id(key, None, decode_part(kin.parts.get(OWN)) if kin.parts else profile, horizon)
 
 
 def _member(reader: KeptReader, name: str, kin: Kin) -> OneId:
-    from lifestage.members import decode_part
+    from lifestage.loads import decode_part
+    from lifestage.stays import id_of
 
-    belongs = kin.members[name]
-    occasion = _occasion(reader, name, belongs)
+    belongs, id = kin.members[name], id_of(name)
+    occasion = _occasion(reader, id, belongs)
     part = decode_part(kin.parts.get(name))
-    return _id(name, belongs.parent, part, reader.horizon, past=belongs.past, occasion=occasion)
+    return _id(id, id_of(belongs.parent), part, reader.horizon, past=belongs.past, occasion=occasion)
 
 
 def _occasion(reader: KeptReader, name: str, belongs: Belongs) -> Occasion | None:

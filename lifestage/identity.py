@@ -7,14 +7,17 @@ that somebody asks for stand under one key, so that they have one order and no r
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from lifestage import announce
 from lifestage.cause import Clock, Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
-from lifestage.members import At, Desk, join, kin_of, knows_nothing, leave, part, release, staying, take_back, take_in
+from lifestage.members import UNANSWERED, At, Desk, close, join, kin_of, knows_nothing, let_go, part, take_back, take_in
 from lifestage.messages import (
     Forwarded,
+    Hop,
     Link,
     Member,
     Message,
@@ -29,6 +32,7 @@ from lifestage.messages import (
 from lifestage.profile import DAY, UNITED, Belongs, Kin, Profile
 from lifestage.profile import encode as encode_profile
 from lifestage.seen import has_seen, id_hash, remember
+from lifestage.stays import astray, bury, follow, inward, is_gone, is_new, next_stay, note, stay, suppose
 
 OUTCOMES = (
     "linked", "merged", "split", "switched", "email_conflict", "alias_limit", "apart", "refused_merge", "void",
@@ -41,8 +45,6 @@ ALIASES_MAX = 100
 ASKED_MAX = 200
 """Ids that are remembered as refused; the oldest are asked for again."""
 
-UNANSWERED = 1 << 40
-"""In place of the day of an event: the id's owner has not answered yet."""
 HELD_MAX = 1_000
 """Facts that wait in the record of one order or ticket: all of them are sent on by one log record."""
 FOR_A_PROFILE = (Unite, Forwarded, Switched, Release, Restore, Refused)
@@ -88,9 +90,9 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
             # what is on its way counts, too: in a backlog nothing comes back before all of it is asked
             desk.count("alias_limit")
             _refuse(kin, lower, day)
-        elif before is None and member is None and lower not in kin.left:
+        elif before is None and member is None and is_new(kin, lower):
             # most ids are heard of for the first time: an answer to each would be a message more for every new customer
-            kin.members[lower] = Belongs(via)
+            suppose(kin, lower, via)
             desk.post(Link(lower, via, occasion_of(fact), silent=True))
         else:
             kin.asked[lower] = UNANSWERED
@@ -108,23 +110,23 @@ def _refuse(kin: Kin, alias: str, day: int) -> None:
         del kin.asked[refused[0]]
 
 
-def _refused(profile: Profile, message: Refused, at: At, desk: Desk) -> None:
+def _refused(profile: Profile, message: Refused, parent: str, at: At, desk: Desk) -> None:
     """Take an id no longer for one's own that was asked for in vain."""
     kin, alias = kin_of(profile), message.alias
     known = kin.members.get(alias)
     if known is not None and known.at < 0 and known.parent == message.target:
-        if alias in kin.parts or any(belongs.parent == alias for belongs in kin.members.values()):
-            # what came under it was meant for another, of whom this was a part
-            release(profile, Release(at.key, alias, message.occasion, message.at), at, desk, split=False)
+        if alias in kin.parts:
+            # what an older release sent did not say by which stay it came
+            let_go(profile, alias, -1, parent, at.by("split", message.occasion), desk)
         else:
             del kin.members[alias]
-            leave(kin, alias, message.at, stays=False)
-    elif known is None and alias not in kin.asked:
-        # it may be on its way back to who has asked and was a part of another meanwhile
-        leave(kin, alias, message.at, stays=False)
+    elif message.silent:
+        # who has asked is on the way here, and with them what they suppose
+        bury(kin, alias, -1, parent)
     elif kin.asked.get(alias) != UNANSWERED:
         return
-    _refuse(kin, alias, message.occasion.time // DAY)
+    if alias not in kin.members:
+        _refuse(kin, alias, message.occasion.time // DAY)
 
 
 def hold(profile: Profile, key: str, fact: Fact, rules: Rules) -> str:
@@ -205,61 +207,83 @@ def hear(message: Link, offset: int, desk: Desk) -> bytes:
 # -- messages --------------------------------------------------------------------------------------------------------
 
 
-def pass_on(message: Message, key: str, kin: Kin, offset: int, desk: Desk) -> None:
-    """Send a message, which stands at `offset`, on to whoever `key` belongs to now."""
+def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
+    """Send a message on to whoever `key` belongs to now."""
     alias = kin.alias
     assert alias is not None
-    if isinstance(message, Forwarded):
-        desk.post(Forwarded(alias, message.via, message.fact))
-    elif isinstance(message, Switched):
-        desk.post(Switched(alias, message.alias, message.occasion, message.at))
-    elif isinstance(message, Release):
-        desk.post(Release(alias, message.alias, message.occasion, message.at))
-    elif isinstance(message, Refused):
-        desk.post(Refused(alias, message.alias, message.occasion, message.target, message.at))
+    assert isinstance(message, FOR_A_PROFILE)
+    if isinstance(message, Forwarded) and message.via == key:
+        to, since = next_stay(kin, message.since) or (alias, kin.since)
+        desk.post(Forwarded(to, key, message.fact, since))
+        return
+    if isinstance(message, Restore):
+        path: tuple[Hop, ...] = (Hop(key, kin.since),)
     else:
-        assert isinstance(message, Unite | Restore)
-        members = staying(key, kin, message.members, message.occasion, desk)
-        if isinstance(message, Restore):
-            # given back to an id that has been joined again since
-            members = [Member(key, alias, m.facts, at=offset) if m.key == key else m for m in members]
+        path = (*inward(message.path, key), Hop(key, kin.since))
+    if isinstance(message, Unite | Restore):
+        members = [
+            _again(member, kin, message.occasion, desk) if member.key == key else member for member in message.members
+        ]
         merge, parted = (message.merge, message.parted) if isinstance(message, Unite) else (False, ())
-        if members or parted:
-            desk.post(Unite(alias, tuple(members), message.occasion, merge, parted))
+        going = tuple(member for member in members if member is not None)
+        if going or parted:
+            desk.post(Unite(alias, going, message.occasion, merge, parted, path))
+    elif isinstance(message, Forwarded) or message.alias != key:
+        desk.post(replace(message, to=alias, path=path))
+
+
+def _again(own: Member, kin: Kin, occasion: Occasion, desk: Desk) -> Member | None:
+    """What is given back to an id that has been joined again since goes where it was joined first after it was split off."""
+    assert kin.alias is not None
+    to = next_stay(kin, own.at)
+    if to is None:
+        return None if own.gone else Member(own.key, kin.alias, own.facts, at=kin.since)
+    desk.post(Unite(to.id, (Member(own.key, to.id, own.facts, True, to.since),), occasion))
+    return None
+
+
+def sends_on(profile: Profile, key: str, message: Forwarded, desk: Desk) -> bool:
+    """Send a forwarded fact on where it is for somebody else by now."""
+    kin, via, since = profile.kin, message.via, message.since
+    if kin is None:
+        return False
+    if via == key:
+        later = next_stay(kin, since)
+        if later is not None:
+            desk.post(Forwarded(later.id, via, message.fact, later.since))
+        return later is not None
+    if kin.ties is None or not kin.ties.gone:
+        return False
+    path = inward(message.path, key)
+    n = astray(kin, path)
+    if n >= 0:
+        desk.post(Forwarded(path[n].id, via, message.fact, since, path[:n]))
+    elif is_gone(kin, via, since):
+        desk.post(Forwarded(via, via, message.fact, since))
+    else:
+        return False
+    return True
 
 
 def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     """Do what a message says, that is for this id itself or for the profile that it is."""
     if isinstance(message, Link):
         _link(profile, message, at, desk)
-    elif isinstance(message, Unite):
-        kin = kin_of(profile)
-        part(kin, message.parted)
-        if message.merge:
-            # with the id that somebody has asked for comes all that belongs to it
-            kin.parted = [id for id in kin.parted if all(id != member.key for member in message.members)]
-        members = staying(at.key, kin, message.members, message.occasion, desk)
-        take_in(profile, members, at.by("merge" if message.merge else "link", message.occasion), desk)
-    elif isinstance(message, Switched):
-        kin = kin_of(profile)
-        known = kin.members.get(message.alias)
-        if known is None:
-            leave(kin, message.alias, message.at, stays=True)
-        elif known.at < message.at:
-            kin.members[message.alias] = Belongs(known.parent, True, known.at)
     elif isinstance(message, Split):
         _split(profile, message, at, desk)
-    elif isinstance(message, Refused):
-        _refused(profile, message, at, desk)
-    elif isinstance(message, Release):
-        if at.key == MERGES:
-            _take_out(kin_of(profile).members, message)
-        else:
-            release(profile, message, at, desk)
+    elif isinstance(message, Restore):
+        take_back(profile, message.members, at.by("split", message.occasion), desk)
+    elif isinstance(message, Release) and at.key == MERGES:
+        _take_out(kin_of(profile).members, message)
     else:
-        assert isinstance(message, Restore)
-        members = staying(at.key, kin_of(profile), message.members, message.occasion, desk)
-        take_back(profile, members, at.by("split", message.occasion), desk)
+        assert isinstance(message, Unite | Switched | Refused | Release)
+        kin, path = kin_of(profile), inward(message.path, at.key)
+        n = astray(kin, path)
+        if n >= 0:
+            desk.post(replace(message, to=path[n].id, path=path[:n]))
+        else:
+            close(profile)
+            _received(profile, message, follow(kin, at.key, path), at, desk)
     if profile.kin is not None and knows_nothing(profile.kin):
         profile.kin = None
     elif profile.newest is None:
@@ -267,28 +291,53 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
         profile.newest = message.occasion.time
 
 
+def _received(profile: Profile, message: Unite | Switched | Refused | Release, parent: str, at: At, desk: Desk) -> None:
+    """Do what a message says that was for `parent` at first, who belongs to the profile, or is it."""
+    kin = kin_of(profile)
+    if isinstance(message, Unite):
+        part(kin, message.parted)
+        if message.merge:
+            # with the id that somebody has asked for comes all that belongs to it
+            came = {member.key for member in message.members if not member.gone}
+            kin.parted = [id for id in kin.parted if id not in came]
+        take_in(profile, message.members, at.by("merge" if message.merge else "link", message.occasion), desk)
+    elif isinstance(message, Switched):
+        stay(kin, message.alias, message.since, parent, past=True)
+    elif isinstance(message, Refused):
+        _refused(profile, message, parent, at, desk)
+    elif message.alias != at.key:
+        part(kin, [message.alias])
+        let_go(profile, message.alias, message.since, parent, at.by("split", message.occasion), desk)
+
+
 def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     """Join an id to the one that asks for it, unless it is another's."""
     kin, target = kin_of(profile), message.target
     if target in (at.key, kin.alias):
         desk.count("void")
+        if message.merge:
+            # by what its events say: it is nothing that a merge has brought about
+            desk.post(Release(MERGES, at.key, message.occasion, message.at))
+        if kin.alias is not None and not message.silent:
+            desk.post(Unite(kin.alias, (Member(at.key, kin.alias, at=kin.since),), message.occasion))
     elif kin.alias is not None:
         if message.merge:
             desk.post(Release(MERGES, at.key, message.occasion, message.at))
             desk.count("refused_merge")
         elif at.key.startswith(ANONYMOUS) and target not in kin.apart:
-            desk.post(Switched(kin.alias, at.key, message.occasion, at.offset))
+            desk.post(Switched(kin.alias, at.key, message.occasion, at.offset, kin.since))
+            note(kin, kin.since, kin.alias)
             kin.alias, kin.since = target, at.offset
             desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
             if message.silent:
                 # whose it is may never have heard so, and both may be one person by now who knows it by the wrong one
-                desk.post(Unite(kin.alias, (Member(at.key, kin.alias, at=at.offset),), message.occasion))
-            desk.post(Refused(target, at.key, message.occasion, target, at.offset))
+                desk.post(Unite(kin.alias, (Member(at.key, kin.alias, at=kin.since),), message.occasion))
+            desk.post(Refused(target, at.key, message.occasion, target, at.offset, silent=message.silent))
             desk.count("apart" if target in kin.apart else "email_conflict")
     elif not message.merge and target in kin.apart:
-        desk.post(Refused(target, at.key, message.occasion, target, at.offset))
+        desk.post(Refused(target, at.key, message.occasion, target, at.offset, silent=message.silent))
         desk.count("apart")
     elif at.key.startswith(HOLDING):
         kin.alias, kin.since, profile.due = target, at.offset, None
@@ -314,7 +363,8 @@ def _split(profile: Profile, message: Split, at: At, desk: Desk) -> None:
     if kin.alias is None:
         desk.count("void")
         return
-    desk.post(Release(kin.alias, at.key, message.occasion, at.offset))
+    desk.post(Release(kin.alias, at.key, message.occasion, at.offset, kin.since))
+    note(kin, at.offset, "")
     if kin.alias not in kin.apart:
         kin.apart.append(kin.alias)
     kin.alias, kin.since = None, -1

@@ -6,31 +6,39 @@ that is joined and go with one that is split off; each time the path is derived 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from lifestage import announce
-from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.fact import Fact
-from lifestage.messages import Link, Member, Message, Occasion, Release, Restore, Unite
+from lifestage.loads import decode_part, encode_part, loads, pieces, taken, told_gone
+from lifestage.messages import Forwarded, Hop, Link, Member, Message, Occasion, Restore, Unite
 from lifestage.profile import Belongs, Kin, Profile, Ties
 from lifestage.standing import ATTRIBUTE
-from lifestage.step import add_to_part
+from lifestage.stays import (
+    bury,
+    ended,
+    follow,
+    inward,
+    is_gone,
+    is_settled,
+    next_stay,
+    stay,
+    suppose,
+    through,
+)
+from lifestage.step import add_again, add_to_part
 from lifestage.union import adopt, facts_of, forget_places, is_empty, sums, united
 
 OPENED = "parts"
 """Where a profile holds the fact sets that were added to since they were encoded."""
 OWN = ""
 """The name of the set of what came under the profile's own id."""
-MESSAGE_BYTES = 300_000
-"""Of fact sets in one message; what is larger travels in several."""
-LEFT_MAX = 200
-"""Ids that are remembered as gone before they came; messages about more of them are not on their way at once."""
 PARTED_MAX = 200
 """Ids that are remembered as split from a profile; of the oldest only their own records know it, by the id they were linked to."""
-ORDERS_IN_PIECE = 500
-"""About 50 KB; 300 KB where each was updated five times."""
+UNANSWERED = 1 << 40
+"""In place of the day of an event: the id's owner has not answered yet."""
 
 
 Sums = dict[str, tuple[int, int, int]]
@@ -89,7 +97,7 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     """Become an alias: the facts and members go to the target, a last change is told, what was told before stays."""
     assert profile.kin is not None
     kin, target, occasion = profile.kin, message.target, message.occasion
-    if is_empty(profile) and not (profile.seq or profile.moves or kin.members):
+    if is_empty(profile) and not (profile.seq or profile.moves or kin.members or kin.gone):
         # most ids are heard of for the first time by the event that links them: nothing goes along
         if not message.silent or profile.newest is not None or not knows_nothing(kin):
             found = (Member(at.key, target, at=at.offset),)
@@ -102,14 +110,13 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         # an order that stands in two sets counted once here; on its way it counts in each, as who takes it in assumes
         _settle_money([sums(profile)], [sums(decode_part(found)) for found in kin.parts.values()], desk)
     own = decode_part(kin.parts.get(OWN)) if kin.parts else facts_of(profile)
-    going = [*_pieces(at.key, Belongs(target, at=at.offset), own)]
-    for name, belongs in kin.members.items():
-        going += _pieces(name, belongs, decode_part(kin.parts.get(name)))
-    for name in sorted(kin.parts.keys() - kin.members.keys() - {OWN}):
-        # a member that has not been given back yet
-        going += _pieces(name, Belongs(at.key), decode_part(kin.parts[name]))
-    for n, members in enumerate(_loads(going)):
-        desk.post(Unite(target, members, occasion, message.merge, () if n else tuple(kin.parted)))
+    names = through(kin.members, at.key)[1:]
+    names += sorted((kin.members.keys() | kin.parts.keys()) - {OWN, *names})
+    going = [*pieces(at.key, Belongs(target, at=at.offset), own), *taken(kin, at.key, names)]
+    going += told_gone(kin, [at.key])
+    path = (Hop(at.key, at.offset),)
+    for n, members in enumerate(loads(going)):
+        desk.post(Unite(target, members, occasion, message.merge, () if n else tuple(kin.parted), path))
     told = at.by("merge" if message.merge else "link", occasion)
     until = max(_reached(profile, at), occasion.time)
     announce.leave(profile, at.key, target, until, told.cause, at.clock, at.rules, desk)
@@ -124,7 +131,7 @@ def _become(profile: Profile, target: str, since: int) -> None:
     """Know no more of ids than an alias of `target` must."""
     kin = kin_of(profile)
     apart = [one for one in kin.apart if one != target]
-    profile.kin = Kin(target, since, ties=Ties(apart=apart, left=kin.left, parted=kin.parted))
+    profile.kin = Kin(target, since, ties=Ties(apart=apart, parted=kin.parted, stays=kin.stays))
 
 
 def part(kin: Kin, ids: Iterable[str]) -> None:
@@ -133,49 +140,70 @@ def part(kin: Kin, ids: Iterable[str]) -> None:
     del kin.parted[:-PARTED_MAX]
 
 
-def leave(kin: Kin, alias: str, at: int, *, stays: bool) -> None:
-    """Note that an id has left by the decision `at`, should it be heard only now that it had come; `stays`: its facts do not
-    leave with it."""
-    known = kin.left.pop(alias, None)
-    kin.left[alias] = (at, stays) if known is None or at > known[0] else known
-    if len(kin.left) > LEFT_MAX:
-        del kin.left[next(iter(kin.left))]
-
-
-def staying(key: str, kin: Kin, members: Iterable[Member], occasion: Occasion, desk: Desk) -> list[Member]:
-    """Of members that come the ones that have not left in the meantime; the others are sent after those who left."""
-    found = []
-    for member in members:
-        at, stays = kin.left.get(member.key, (-1, True))
-        _, with_parent = kin.left.get(member.parent, (-1, True))
-        if member.key == key:
-            found.append(member)
-        elif member.at >= at:
-            kin.left.pop(member.key, None)
-            if with_parent:
-                found.append(member)
-            else:
-                desk.post(Restore(member.parent, (member,), occasion))
-        elif stays:
-            found.append(Member(member.key, member.parent, member.facts, True, member.at))
-        else:
-            desk.post(Restore(member.key, (member,), occasion))
-    return found
-
-
 def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
     """Take in ids with their facts: judge over the union, and announce what is different."""
-    kin, brought = kin_of(profile), []
-    for member in members:
-        own = member.key == at.key  # come home from one that has joined it, whose it was
-        if not own:
-            _know(kin, member)
-        facts = _brought(member)
-        if not is_empty(facts):
-            brought.append((OWN if own else member.key, facts))
+    brought, freed = _arrived(profile, members, at, desk)
     if brought:
         _unite(profile, brought, at, desk)
         _derive(profile, min(_first(facts) for _, facts in brought), at, desk)
+    for member in freed:
+        let_go(profile, member.key, member.at, member.parent, at, desk)
+
+
+def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
+    """Have one's own facts and members again, and tell in one change where one stands."""
+    brought, freed = _arrived(profile, members, at, desk)
+    if brought:
+        _unite(profile, brought, at, desk)
+    for member in freed:
+        let_go(profile, member.key, member.at, member.parent, at, desk)
+    if brought or profile.moves:
+        announce.restate(profile, at.key, at.horizon, _reached(profile, at), at.cause, at.clock, at.rules, desk)
+
+
+def _arrived(
+    profile: Profile, members: Iterable[Member], at: At, desk: Desk
+) -> tuple[list[tuple[str, Profile]], list[Member]]:
+    """Of members that come the facts, by set, and those that are told to have been split off; others are sent after those who
+    have been split off before they came."""
+    close(profile)
+    kin, occasion = kin_of(profile), at.cause.occasion
+    assert occasion is not None
+    brought: list[tuple[str, Profile]] = []
+    freed: list[Member] = []
+    aside: dict[str, str] = {}
+    """Member → after whom it is sent."""
+    after: dict[str, list[Member]] = {}
+    for member in members:
+        name, to = "", aside.get(member.parent)
+        if member.key == at.key:
+            later = next_stay(kin, member.at)
+            if later is None:
+                # come home from one that has joined it, whose it was
+                name = OWN
+            else:
+                found = (Member(at.key, later.id, member.facts, True, later.since),)
+                desk.post(Unite(later.id, found, occasion))
+                continue
+        elif to is not None or is_gone(kin, member.key, member.at):
+            to = member.key if to is None else to
+            after.setdefault(to, []).append(member)
+            aside[ended(member.key, member.at) if member.past else member.key] = to
+            continue
+        elif member.gone:
+            freed.append(member)
+            continue
+        elif member.at >= 0 or member.facts:
+            name = stay(kin, member.key, member.at, member.parent, past=member.past)
+        else:
+            suppose(kin, member.key, member.parent)
+        facts = _brought(member)
+        if not is_empty(facts):
+            brought.append((name, facts))
+    for to, sent in after.items():
+        for load in loads(sent):
+            desk.post(Restore(to, load, occasion))
+    return brought, freed
 
 
 def _brought(member: Member) -> Profile:
@@ -185,69 +213,50 @@ def _brought(member: Member) -> Profile:
     return facts
 
 
-def _know(kin: Kin, member: Member) -> None:
-    """An id belongs to the profile, unless more has been heard of it since."""
-    kin.asked.pop(member.key, None)
-    known = kin.members.get(member.key)
-    if known is None or member.at >= known.at:
-        kin.members[member.key] = Belongs(member.parent, member.past, member.at)
-
-
-def release(profile: Profile, message: Release, at: At, desk: Desk, *, split: bool = True) -> None:
-    """Let an id go with all that came through it, and judge over what is left; `split`: since somebody has asked for it."""
-    kin, occasion, alias = kin_of(profile), message.occasion, message.alias
-    before = [sums(profile)]
-    gone: list[Profile] = []
-    going: list[Member] = []
-    if alias == at.key:
-        # its own, which is here
-        return
-    known = kin.members.get(alias)
-    if known is not None and not known.past:
-        if known.at > message.at:
-            # it came by another way since
-            return
-        names = _through(kin.members, alias)
+def let_go(profile: Profile, id: str, since: int, parent: str, at: At, desk: Desk) -> None:
+    """Let an id go that was split off, with all that came through it, and judge over what is left."""
+    close(profile)
+    kin = kin_of(profile)
+    known = kin.members.get(id)
+    if known is not None and not known.past and (known.at in (since, -1) or since < 0):
+        names = through(kin.members, id)
     else:
-        # what came through one that is on its way here goes with it
-        names = _through(kin.members, alias) if known is None else []
-        if len(names) < 2 and alias not in kin.parts:
-            names = []
-    leave(kin, alias, message.at, stays=False)
-    if split:
-        part(kin, [alias])
-    if names:
-        close(profile)
-    for name in names:
-        belongs = kin.members.pop(name, Belongs(at.key))
-        facts = decode_part(kin.parts.pop(name, None))
-        if not is_empty(facts):
-            gone.append(facts)
-        going += _pieces(name, belongs, facts)
-    for members in _loads(going):
-        desk.post(Restore(alias, members, occasion))
+        names = [name for name in (ended(id, since),) if name in kin.members]
+    bury(kin, id, since, parent)
+    _give_back(profile, id, names, at, desk)
+
+
+def _give_back(profile: Profile, id: str, names: Sequence[str], at: At, desk: Desk) -> None:
+    kin, occasion = kin_of(profile), at.cause.occasion
+    assert occasion is not None
+    if not names:
+        return
+    before = [sums(profile)]
+    gone = [facts for name in names if not is_empty(facts := decode_part(kin.parts.get(name)))]
+    going = taken(kin, at.key, names)
+    # who has asked for an id in their name hears of it, or asks again
+    kin.asked = {asked: day for asked, day in kin.asked.items() if day < UNANSWERED}
+    for members in loads(going):
+        desk.post(Restore(id, members, occasion))
     if gone:
         newest = profile.newest
         _reunite(profile, at)
         if profile.newest is None:
             profile.newest = newest
         _settle_money(before, [sums(profile), *map(sums, gone)], desk)
-        _derive(profile, min(map(_first, gone)), at.by("split", occasion), desk)
+        _derive(profile, min(map(_first, gone)), at, desk)
 
 
-def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
-    """Have one's own facts and members again, and tell in one change where one stands."""
-    kin, brought = kin_of(profile), []
-    for member in members:
-        facts = _brought(member)
-        if not is_empty(facts):
-            brought.append((OWN if member.key == at.key else member.key, facts))
-        if member.key != at.key:
-            _know(kin, member)
-    if brought:
-        _unite(profile, brought, at, desk)
-    if brought or profile.moves:
-        announce.restate(profile, at.key, at.horizon, _reached(profile, at), at.cause, at.clock, at.rules, desk)
+def place(profile: Profile, key: str, message: Forwarded) -> str:
+    """The name of the set that a forwarded fact is for: its stay's, which the profile knows of from now on, or the own key."""
+    via, since = message.via, message.since
+    if via == key:
+        return key
+    path, kin = inward(message.path, key), kin_of(profile)
+    if is_settled(kin, via, since, path):
+        return via
+    close(profile)
+    return stay(kin, via, since, follow(kin, key, path))
 
 
 def before_another(profile: Profile, key: str, via: str) -> bytes | None:
@@ -283,6 +292,33 @@ def enter(
         return
     name = OWN if via == key else via
     add_to_part(_opened(kin_of(profile), profile, name), fact, offset, clock.time - rules.lateness, rules)
+
+
+def enter_again(
+    profile: Profile,
+    key: str,
+    message: Forwarded | None,
+    own: bytes | None,
+    fact: Fact,
+    offset: int,
+    at: Clock,
+    rules: Rules,
+) -> bool:
+    """Enter a fact that the profile has from another of its ids in the set of the one that it came under now, too: so a split
+    gives each what came under it. False where that changes nothing."""
+    if own is None and not _has_parts(profile):
+        return False
+    kin = kin_of(profile)
+    settled = (
+        message is None or message.via == key or is_settled(kin, message.via, message.since, inward(message.path, key))
+    )
+    name = key if message is None else place(profile, key, message)
+    if own:
+        kin.parts[OWN] = own
+    added = add_again(
+        _opened(kin, profile, OWN if name == key else name), fact, offset, at.time - rules.lateness, rules
+    )
+    return added or not settled or bool(own)
 
 
 def _opened(kin: Kin, profile: Profile, name: str) -> Profile:
@@ -373,50 +409,3 @@ def _derive(profile: Profile, since: int, at: At, desk: Desk) -> None:
     announce.correct_from(profile, at.key, since, reached, at.cause, at.clock, at.rules, desk, present_only=late)
     # what was counted for the first instants of the path is of little use for the present
     profile.__dict__.pop(ATTRIBUTE, None)
-
-
-def _through(members: dict[str, Belongs], id: str) -> list[str]:
-    """An id that is a member, and all that were linked to it, to these, and so on."""
-    found, rest = [id], sorted(members)
-    for one in found:
-        found += [name for name in rest if members[name].parent == one and name not in found]
-    return found
-
-
-# -- fact sets as bytes ----------------------------------------------------------------------------------------------
-
-
-def decode_part(part: bytes | None) -> Profile:
-    """A member's fact set; an empty one for nothing."""
-    return profiles.decode(part) if part else Profile()
-
-
-def encode_part(facts: Profile) -> bytes:
-    """The bytes of a fact set; none for an empty one."""
-    return b"" if is_empty(facts) else profiles.encode(facts)
-
-
-def _pieces(key: str, belongs: Belongs, facts: Profile) -> Iterator[Member]:
-    """A member, with its facts in as many pieces as fit a message each."""
-    parent, past, at = belongs
-    orders = facts.orders
-    facts.orders = orders[:ORDERS_IN_PIECE]
-    first = encode_part(facts)
-    facts.orders = orders
-    yield Member(key, parent, first, past, at)
-    for n in range(ORDERS_IN_PIECE, len(orders), ORDERS_IN_PIECE):
-        further = Profile(newest=facts.newest, first_seen=facts.first_seen, orders=orders[n : n + ORDERS_IN_PIECE])
-        yield Member(key, parent, encode_part(further), past, at)
-
-
-def _loads(members: Iterable[Member]) -> Iterator[tuple[Member, ...]]:
-    """Members as they travel: as many in a message as fit."""
-    load: list[Member] = []
-    size = 0
-    for member in members:
-        if load and size + len(member.facts) > MESSAGE_BYTES:
-            yield tuple(load)
-            load, size = [], 0
-        load.append(member)
-        size += len(member.facts)
-    yield tuple(load)

@@ -12,6 +12,13 @@ from typing import NamedTuple
 import msgspec
 
 
+class Hop(NamedTuple):
+    """On a message's way: an id that it came by, and since when that belonged to the next (as `Kin.since`)."""
+
+    id: str
+    since: int
+
+
 class Occasion(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The event that a message goes back to."""
 
@@ -33,6 +40,8 @@ class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """It has gone to another profile since; its facts stay."""
     at: int = -1
     """As in `lifestage.profile.Belongs`."""
+    gone: bool = False
+    """It has been split off: what of it comes later is its own."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -60,6 +69,8 @@ class Unite(Message, frozen=True, array_like=True, gc=False, tag=2):
     merge: bool = False
     parted: tuple[str, ...] = ()
     """As in `lifestage.profile.Kin`, of the id that was linked."""
+    path: tuple[Hop, ...] = ()
+    """The ids that it came by, the first first: so that it finds its way where one of them is split off meanwhile."""
 
 
 class Switched(Message, frozen=True, array_like=True, gc=False, tag=3):
@@ -68,6 +79,9 @@ class Switched(Message, frozen=True, array_like=True, gc=False, tag=3):
     alias: str
     occasion: Occasion
     at: int = -1
+    since: int = -1
+    """Since when it has belonged there, as `Kin.since`."""
+    path: tuple[Hop, ...] = ()
 
 
 class Forwarded(Message, frozen=True, array_like=True, gc=False, tag=4):
@@ -75,6 +89,9 @@ class Forwarded(Message, frozen=True, array_like=True, gc=False, tag=4):
 
     via: str
     fact: bytes
+    since: int = -1
+    """Since when `via` has belonged to whom it was sent to, as `Kin.since`; -1: it is on its way to `via` itself."""
+    path: tuple[Hop, ...] = ()
 
 
 class Split(Message, frozen=True, array_like=True, gc=False, tag=5):
@@ -89,6 +106,9 @@ class Release(Message, frozen=True, array_like=True, gc=False, tag=6):
     alias: str
     occasion: Occasion
     at: int = -1
+    since: int = -1
+    """Since when it has belonged there, as `Kin.since`."""
+    path: tuple[Hop, ...] = ()
 
 
 class Restore(Message, frozen=True, array_like=True, gc=False, tag=7):
@@ -106,6 +126,9 @@ class Refused(Message, frozen=True, array_like=True, gc=False, tag=8):
     target: str = ""
     """The id that it was asked to belong to."""
     at: int = -1
+    path: tuple[Hop, ...] = ()
+    silent: bool = False
+    """As in `Link`: whoever asked supposes it."""
 
 
 AnyMessage = Link | Unite | Switched | Forwarded | Split | Release | Restore | Refused

@@ -130,8 +130,8 @@ class Partition(Reported):
             return
         due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
         if kin is not None and kin.alias is not None:
-            via = kin.alias if name.startswith(identity.HOLDING) else name
-            self.post(Forwarded(kin.alias, via, encode_fact(fact)))
+            via, since = (kin.alias, -1) if name.startswith(identity.HOLDING) else (name, kin.since)
+            self.post(Forwarded(kin.alias, via, encode_fact(fact), since))
             self.count("forwarded")
         elif type(fact) in _OF_IDS:
             self._count(fact, identity.decide(profile, fact, offset, self.clock, self.rules, self))
@@ -142,22 +142,26 @@ class Partition(Reported):
         elif profile.newest is None and self._sheds(profile, name, fact, offset):
             self._count(fact, "suppressed")
             return
-        elif not self._take(profile, name, name, fact, offset):
+        elif not self._take(profile, name, fact, offset):
             return
         self._folded(key, profile, offset, due)
 
-    def _take(self, profile: Profile, name: str, via: str, fact: Fact, offset: int) -> bool:
-        """Fold a fact that came under the id `via` of a profile. False where that has changed nothing."""
+    def _take(self, profile: Profile, name: str, fact: Fact, offset: int, message: Forwarded | None = None) -> bool:
+        """Fold a fact that came under a profile's own key, or in a `message`. False where that has changed nothing."""
         cause, kpis = Cause(fact, self.topic, self.number, offset), self.kpis
+        via = name if message is None else message.via
         own = members.before_another(profile, name, via)
         before = None if kpis is None else kpis.before(name, profile, fact)
         outcome = take(profile, name, fact, cause, self.clock, self.rules, self)
         self._count(fact, "duplicate" if outcome == AMENDED else outcome)
+        if outcome == "duplicate":
+            return members.enter_again(profile, name, message, own, fact, offset, self.clock, self.rules)
         if outcome not in _TAKEN:
             return False
         if kpis is not None:
             kpis.taken(name, profile, fact, before)
-        members.enter(profile, name, via, own, fact, offset, self.clock, self.rules)
+        place = name if message is None else members.place(profile, name, message)
+        members.enter(profile, name, place, own, fact, offset, self.clock, self.rules)
         if self.rules.link:
             identity.ask(profile, via, fact, outcome == "accepted", self)
         return True
@@ -193,13 +197,14 @@ class Partition(Reported):
             return
         due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
         if kin is not None and kin.alias is not None and isinstance(message, identity.FOR_A_PROFILE):
-            identity.pass_on(message, name, kin, offset, self)
+            identity.pass_on(message, name, kin, self)
         elif isinstance(message, Forwarded):
-            fact = decode(message.fact)
-            if fact.time > self.marker.newest:
-                self.marker.newest = fact.time
-            if not self._take(profile, name, message.via, fact, offset):
-                return
+            if not identity.sends_on(profile, name, message, self):
+                fact = decode(message.fact)
+                if fact.time > self.marker.newest:
+                    self.marker.newest = fact.time
+                if not self._take(profile, name, fact, offset, message):
+                    return
         else:
             at = members.At(name, Cause(None, self.topic, self.number, offset), self.clock, self.rules)
             added = None if self.kpis is None else self.kpis.all_of(name, profile)

@@ -24,6 +24,7 @@ from lifestage.pages import is_page
 from lifestage.partition import Partition
 from lifestage.profile import Profile
 from lifestage.seen import ENTRY, united_ids
+from lifestage.stays import id_of
 from lifestage.union import sums
 
 STEPS_MAX = 100_000
@@ -96,7 +97,7 @@ def side_of(key: str, profile: Profile, clock: Clock, rules: Rules) -> Side:
     why = [one for one in verdicts(rules.plan, profile, at) if one.stage == profile.stage]
     return Side(
         id=key,
-        members=0 if profile.kin is None else len(profile.kin.members),
+        members=0 if profile.kin is None else len({*map(id_of, profile.kin.members)}),
         stage=profile.stage,
         since=iso(profile.moves[-1].at) if profile.moves else None,
         because=tuple(line for one in why for line in because(one)),

@@ -161,17 +161,17 @@ class Belongs(NamedTuple):
     past: bool = False
     """It has gone to another profile since; its facts stay."""
     at: int = -1
-    """Offset of the record, in the log partition of the id's owner, by which that was decided: what comes late by another way
-    does not undo what was decided since."""
+    """Offset of the record, in the log partition of the id's owner, by which that was decided; -1: whoever asked for it has not
+    heard of it yet, and supposes so."""
 
 
 class Ties(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """What most profiles need not know of ids, each part of it under its name in `Kin`."""
 
     members: dict[str, Belongs] = {}
-    """The ids that belong to this profile, or did."""
+    """The ids that belong to this profile, and stays of such that have left facts here (`lifestage.stays`)."""
     parts: dict[str, bytes] = {}
-    """Where facts came under several ids: id → its own fact set (`lifestage.union`), encoded; "" is the profile's own id.
+    """Where facts came under several ids: member → its own fact set (`lifestage.union`), encoded; "" is the profile's own id.
     The profile holds their union. Empty while all facts came under one id."""
     asked: dict[str, int] = {}
     """Ids that were asked to belong here: the day since 1970 of the event that asked in vain, or `identity.UNANSWERED`."""
@@ -180,10 +180,13 @@ class Ties(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     held: list[bytes] = []
     """Facts of an order or ticket of which nobody knows yet whose it is, encoded."""
     left: dict[str, tuple[int, bool]] = {}
-    """Ids that have left, for when it is heard only later that they had come: id → (offset of that decision, whether what
-    came with them stays)."""
+    """What an older release noted in place of `gone`; not looked at any more."""
     parted: list[str] = []
     """Ids that were split from this profile, or from one that has joined it: its events do not ask for them again."""
+    gone: dict[str, str] = {}
+    """Stays that were ended by a split, for when more is heard of them later: name → whom the id belonged to."""
+    stays: list[tuple[int, str]] = []
+    """Of an id that was ever split off: its stays that have ended since, by when they began: with whom; "": home."""
 
 
 class Kin(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
@@ -217,6 +220,8 @@ class Kin(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
         ties = self.ties
         if ties is None or ties.parts or ties.asked or ties.apart or ties.held or ties.left or ties.parted:
             return
+        if ties.gone or ties.stays:
+            return
         if ties.members:
             parent = next(iter(ties.members.values())).parent
             plain = Belongs(parent)
@@ -239,6 +244,10 @@ class Kin(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     def asked(self) -> dict[str, int]:
         """As in `Ties`."""
         return self.opened().asked
+
+    @asked.setter
+    def asked(self, ids: dict[str, int]) -> None:
+        self.opened().asked = ids
 
     @property
     def apart(self) -> list[str]:
@@ -267,6 +276,16 @@ class Kin(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     @parted.setter
     def parted(self, ids: list[str]) -> None:
         self.opened().parted = ids
+
+    @property
+    def gone(self) -> dict[str, str]:
+        """As in `Ties`."""
+        return self.opened().gone
+
+    @property
+    def stays(self) -> list[tuple[int, str]]:
+        """As in `Ties`."""
+        return self.opened().stays
 
 
 class Profile(msgspec.Struct, array_like=True, omit_defaults=True, dict=True):

@@ -14,7 +14,7 @@ from lifestage import log
 from lifestage.cause import Rules
 from lifestage.fact import Fact
 from lifestage.keys import ANONYMOUS
-from lifestage.messages import Message, Restore, Unite, decode_message
+from lifestage.messages import Forwarded, Member, Message, Restore, Unite, decode_message
 from lifestage.partition import Partition
 from lifestage.profile import Profile
 
@@ -36,6 +36,15 @@ def person_of(key: bytes, life: int) -> bytes:
 def key_of_person(person: bytes) -> str:
     """The key of a person's profile."""
     return person[: person.rindex(b"\1")].decode()
+
+
+def _stay(member: Member) -> str:
+    """What a member's facts go by."""
+    return _named(member.key, member.at)
+
+
+def _named(id: str, since: int) -> str:
+    return f"{id}\2{since}"
 
 
 class Whole(NamedTuple):
@@ -66,6 +75,10 @@ class Recount(Partition):
         """Of the record at hand, if it brings sets: who sent it."""
         self._going: set[str] = set()
         """The sets that the record at hand has sent away."""
+        self._going_on: set[Sent] = set()
+        """Of the sets that it brings those that go on to somebody else."""
+        self._came: dict[str, set[str]] = {}
+        """By id, the sets that it brings."""
         self._sent: set[Stretch] = set()
         self._counts: dict[tuple[bytes, str], int] = {}
         self._lives: dict[bytes, int] = {}
@@ -80,14 +93,15 @@ class Recount(Partition):
         }
         return Holding(frozenset(self._sent), {person: sets for person, sets in taken.items() if sets})
 
-    def _take(self, profile: Profile, name: str, via: str, fact: Fact, offset: int) -> bool:
+    def _take(self, profile: Profile, name: str, fact: Fact, offset: int, message: Forwarded | None = None) -> bool:
         new, forgotten = profile.newest is None, self.forgotten
-        if not super()._take(profile, name, via, fact, offset):
+        if not super()._take(profile, name, fact, offset, message):
             return False
         key = name.encode()
         if name.startswith(ANONYMOUS):
             self._born(key, new=new or self.forgotten > forgotten)
-        self._hear(self._stretch(key, via), fact)
+        stay = name if message is None or message.via == name else _named(message.via, message.since)
+        self._hear(self._stretch(key, stay), fact)
         return True
 
     def _born(self, key: bytes, *, new: bool) -> None:
@@ -106,36 +120,48 @@ class Recount(Partition):
         super().post(message)
         if isinstance(message, Unite | Restore):
             for member in message.members:
-                self._sets[self.number, at, n, member.key] = self._whole(member.key)
-                self._going.add(member.key)
+                self._sets[self.number, at, n, _stay(member)] = self._whole(member)
 
-    def _whole(self, name: str) -> Whole:
-        if self._coming is not None:
-            return Whole((), ((*self._coming, name),))
+    def _whole(self, member: Member) -> Whole:
+        """What goes as a member's set: what has just come as that, and what was here, unless that is the profile's own."""
+        coming, name, came = self._coming, _stay(member), self._came.get(member.key, set())
+        if member.key == self._key.decode():
+            if coming is not None:
+                # handed on, to where it was joined since
+                handed = tuple((*coming, one) for one in sorted(came))
+                self._going_on.update(handed)
+                return Whole((), handed)
+            name = member.key
+        self._going.add(name)
         person, _, count, _ = self._stretch(self._key, name)
         own = (person, name, count, False), (person, name, count, True)
-        return Whole(own, self._taken.get(person, {}).get(name, ()))
+        taken = self._taken.get(person, {}).get(name, ())
+        return Whole(own, (*taken, (*coming, name)) if coming is not None and name in came else taken)
 
     def _message(self, offset: int, key: bytes | None, value: bytes) -> None:
         assert key is not None
         message = decode_message(value[log.HEADER_SIZE :])
-        self._key, self._going = key, set()
+        self._key, self._going, self._going_on, self._came = key, set(), set(), {}
         if not isinstance(message, Unite | Restore):
             super()._message(offset, key, value)
             self._let_go(key)
             return
         _, _, _, partition, at, n, _, _ = log.unpack_header(value)
         kin = (self.dirty.get(key) or self._load(key)).kin
-        passes_on = kin is not None and kin.alias is not None
+        passes_on, name = kin is not None and kin.alias is not None, key.decode()
+        for member in message.members:
+            self._came.setdefault(member.key, set()).add(_stay(member))
         self._coming = partition, at, n
         super()._message(offset, key, value)
         self._coming = None
+        self._let_go(key)
         if passes_on:
             return
         theirs = self._taken.setdefault(self._stretch(key, "")[0], {})
         for member in message.members:
-            if member.facts and member.key not in self._going:
-                theirs[member.key] = (*theirs.get(member.key, ()), (partition, at, n, member.key))
+            here, sent = name if member.key == name else _stay(member), (partition, at, n, _stay(member))
+            if member.facts and here not in self._going and sent not in self._going_on:
+                theirs[here] = (*theirs.get(here, ()), sent)
 
     def _let_go(self, key: bytes) -> None:
         """Whatever sets the record at hand has sent, are here no more."""

@@ -128,8 +128,8 @@ class Resolver:
         if len(roots) > 1 and class_of(into) >= max(map(class_of, roots)):
             for id in sorted(roots - {into}):
                 self._forest[id] = into
-                if not self._link(id, into, order_of(fact), merge=True) and self._to.get(id) != into:
-                    del self._forest[id]  # it is another's, by what its events say
+                if not self._link(id, into, order_of(fact), merge=True):
+                    del self._forest[id]  # it is somebody's, by what its events say
         return True
 
     def _survivor(self, id: str) -> str:
@@ -153,7 +153,6 @@ class Resolver:
             if merge or not id.startswith(ANONYMOUS):
                 return False
             self._past.setdefault(id, []).append((order, now, self._since[id]))
-            self._gather(id, self.root(now))
             # what came so far stays: the id is counted there and here
             self._count(now, -self._below[id])
         elif id in self._apart:
@@ -162,7 +161,6 @@ class Resolver:
         self._asked.pop(id, None)
         self._count(target, 1 + self._below[id])
         root = self.root(target)
-        self._gather(id, root)
         if id in self._parted or (merge and root in self._parted):
             parted = self._parted.get(root, set()) | self._parted.get(id, set())
             self._parted[root] = {one for one in parted if not merge or self.root(one) != root}
@@ -176,31 +174,13 @@ class Resolver:
         else:
             self._began.pop(id, None)
 
-    def _gather(self, id: str, root: str) -> None:
-        """An id's facts within one profile are together: where it is now, else where it was last."""
-        past = self._past.get(id, [])
-        here = [n for n, (_, to, _) in enumerate(past) if to != id and self.root(to) == root]
-        if here:
-            target = self._to.get(id, id) if self.root(id) == root else past[here[-1]][1]
-            last = None if self.root(id) == root else here[-1]
-            for n in here:
-                if n != last:
-                    until, to, since = past[n]
-                    past[n] = until, target, since
-                    self._count(to, -1)
-
     def _split(self, id: str) -> None:
         target = self._to.get(id)
         if target is None:
             return
-        root = self.root(id)
-        for one in self._past:
-            self._gather(one, root)
-        if id in self._past:
-            self._past[id] = [(u, id if self.root(to) == root else to, s) for u, to, s in self._past[id]]
+        self._parted.setdefault(self.root(id), set()).add(id)
         del self._to[id]
         self._apart.setdefault(id, set()).add(target)
-        self._parted.setdefault(root, set()).add(id)
         self._count(target, -1 - self._below[id])
 
     def _count(self, id: str | None, more: int) -> None:
@@ -224,8 +204,7 @@ class Resolver:
             target = self._to.get(id)
             for until, before, _ in self._past.get(id, ()):
                 if order < until:
-                    # given back to the id itself by a split, it is where the id is
-                    target = before if before != id else target
+                    target = before
                     break
             if target is None:
                 return id
@@ -270,7 +249,7 @@ class Resolver:
         found = [Kept(id, self._since[id]) for id in self._to if not id.startswith(HOLDING) and self.root(id) == root]
         now = {kept.id for kept in found}
         for id, past in self._past.items():
-            left = [since for _, to, since in past if to != id and self.root(to) == root]
+            left = [since for _, to, since in past if self.root(to) == root]
             if left and id not in now:
                 found.append(Kept(id, left[0], past=True))
         return sorted(found)

@@ -80,7 +80,7 @@ def take(profile: Profile, key: str, fact: Fact, cause: Cause, clock: Clock, rul
                 advance(profile, key, time, cause, clock, rules, tally)
             timed = _timed(profile, time, rules)
         # a first fact that gives no stage still starts the time after which a visitor without a name is forgotten
-        first = profile.newest is None
+        first = profile.first_seen is None
         touched = _add(profile, fact, hashed, cause.offset, horizon, horizon, rules, tally)
         if first or timed != NOTHING_DUE or _calls_for_judgement(profile, touched, rules):
             _judge(profile, key, time, cause, clock, rules, tally, timed)
@@ -169,6 +169,16 @@ def add_to_part(part: Profile, fact: Fact, offset: int, horizon: int, rules: Rul
         note(part, fact, Now((horizon + rules.lateness) // DAY, rules.window, rules))
     if part.newest is None or fact.time > part.newest:
         part.newest = fact.time
+
+
+def add_again(part: Profile, fact: Fact, offset: int, horizon: int, rules: Rules) -> bool:
+    """Add a fact that a profile has from another of its ids to the set of the one under which it came, too; False where that
+    has it."""
+    hashed = id_hash(fact.source, fact.id, rules.id_key)
+    if _known(part, fact, hashed, horizon, rules) == KNOWN:
+        return False
+    add_to_part(part, fact, offset, horizon, rules)
+    return True
 
 
 def _calls_for_judgement(profile: Profile, touched: int, rules: Rules) -> bool:

@@ -93,7 +93,8 @@ class Decided(Family):
             for lower in [id for id in ids_of(fact)[1:] if not self.same(key, id)]:
                 self.ask(key, lower, fact.time // DAY, apart=lower in parted)
             if (thing := thing_of(fact)) is not None:
-                held = self.id(thing).facts.pop(None, [])
+                held = self.id(thing).facts if self.id(thing).now is None else []
+                self.id(thing).facts = [fact for fact in self.id(thing).facts if fact not in held]
                 self.id(thing).link(key)
                 for one in held:
                     self.enter(thing, one)
@@ -109,7 +110,7 @@ class Decided(Family):
         return any(
             (fact.source, fact.id) == (had.source, had.id) or is_told_again(had, fact)
             for key, one in [*self.ids.items()]
-            for target, facts in one.facts.items()
+            for target, facts in [*one.past, (one.now, one.facts)]
             if self.root(key if target is None else target) == root
             for had in facts
         )
@@ -162,11 +163,13 @@ class Connected(Family):
     Whose ids were ever seen together is one person, in whatever order.
     """
 
+    hands_on = False
+
     def __init__(self, facts: Iterable[Fact]) -> None:
         super().__init__()
         for fact in chain.from_iterable(map(facts_from, facts)):
             key = key_in_log(fact)
-            self.id(key).facts[None].append(fact)
+            self.id(key).facts.append(fact)
             for other in [*ids_of(fact)[1:], *([] if (thing := thing_of(fact)) is None else [thing])]:
                 one, two = sorted((self.root(key), self.root(other)), key=precedence)
                 if one != two:

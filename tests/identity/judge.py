@@ -22,8 +22,7 @@ def wrong(world: World, end: int) -> list[str]:
     found = [*wrong_accounts(world), *wrong_changes(heard, profiles), *wrong_places(world), *wrong_replays(world)]
     if world.shape.orderly:
         return [*found, *wrong_people(world, Decided(world.facts), end)]
-    strict = wrong_people(world, Family(world.logs), end)
-    return [*found, *(strict and wrong_people(world, Family(world.logs, lenient=True), end))]
+    return [*found, *wrong_people(world, Family(world.logs), end)]
 
 
 def wrong_people(world: World, family: Family, end: int) -> list[str]:

@@ -30,8 +30,7 @@ def wrong_kpis(world: World, end: int) -> list[str]:
     found = [*wrong_everything(world.folds, world.rules)]
     if any(fold.kpis is None for fold in world.folds):
         return found
-    strict = [*wrong_persons(world, Family(world.logs), end)]
-    return [*found, *(strict and wrong_persons(world, Family(world.logs, lenient=True), end))]
+    return [*found, *wrong_persons(world, Family(world.logs), end)]
 
 
 def kept_days(fold: Partition, day: int) -> Days:

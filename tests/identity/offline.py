@@ -7,7 +7,7 @@ it: by the order of what it is told there, between its own facts. Each fact is i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lifestage import log
@@ -66,11 +66,13 @@ def read(records: Iterable[Record]) -> list[tuple[str, Told]]:
 class Id:
     """One id: to whom it belongs, and where the facts went that came under it."""
 
-    def __init__(self, key: str, same: Callable[[str, str], bool]) -> None:
-        self.key, self.same = key, same
+    def __init__(self, key: str) -> None:
+        self.key = key
         self.now: str | None = None
-        self.facts: dict[str | None, list[Fact]] = defaultdict(list)
-        """By the id that they belong to through this one; None: this one's own."""
+        self.facts: list[Fact] = []
+        """What came under it and is where it is."""
+        self.past: list[tuple[str, list[Fact]]] = []
+        """What stays with those whose it was before it went to somebody else."""
         self.apart: set[str] = set()
         """From whom it was split."""
 
@@ -81,48 +83,37 @@ class Id:
         elif isinstance(told, Split):
             self.split()
         else:
-            self.facts[self.now].append(told)
+            self.facts.append(told)
 
     def link(self, target: str, *, merge: bool = False) -> None:
         """A free id goes where it is wanted; of those that are not free only an anonymous one goes to somebody else."""
-        if target == self.key or (target in self.apart and not merge):
+        if target in (self.key, self.now) or (target in self.apart and not merge):
             return
         if self.now is None:
             self.apart.discard(target)
-            self.facts[target] += self.facts.pop(None, [])
             self.now = target
         elif self.key.startswith(ANONYMOUS) and not merge:
-            if self.same(self.now, target):
-                # only by which of a person's ids it is that person's is new
-                self.facts[target] += self.facts.pop(self.now, [])
-            self.now = target
+            self.past.append((self.now, self.facts))
+            self.now, self.facts = target, []
 
     def split(self) -> None:
         """It is its own again, with what came under it since it was linked; what came before it was switched stays."""
         if self.now is not None:
             self.apart.add(self.now)
-            self.facts[None] += self.facts.pop(self.now, [])
             self.now = None
 
 
 class Family:
-    """All ids of a deployment, as their logs have it.
+    """All ids of a deployment, as their logs have it."""
 
-    What came before an id was switched stays with whom it left. Where those two prove to be one person, who was not known to
-    be when the id was switched, it may as well have gone along (`lenient`): that is decided by what comes first.
-    """
+    hands_on = True
+    """Whether what waited for a visitor is told again as that one's."""
 
-    def __init__(self, logs: Iterable[Iterable[Record]] = (), *, lenient: bool = False) -> None:
-        told = [one for records in logs for one in read(records)]
+    def __init__(self, logs: Iterable[Iterable[Record]] = ()) -> None:
         self.ids: dict[str, Id] = {}
         self.asked: list[IdentityMerged | IdentitySplit] = []
-        self.roots: dict[str, str] = {}
-        # whose an id is in the end depends on no facts; whether two ids are one person's, on whose all of them are
-        for _ in range(2 if lenient else 1):
-            self.roots = {key: self.root(key) for key in [*self.ids]}
-            self.ids, self.asked = {}, []
-            for key, one in told:
-                self.take(key, one)
+        for key, one in [one for records in logs for one in read(records)]:
+            self.take(key, one)
 
     def take(self, key: str, told: Told) -> None:
         """What the log of an id tells it."""
@@ -135,12 +126,8 @@ class Family:
     def id(self, key: str) -> Id:
         """One id."""
         if key not in self.ids:
-            self.ids[key] = Id(key, self.same)
+            self.ids[key] = Id(key)
         return self.ids[key]
-
-    def same(self, one: str, other: str) -> bool:
-        """Whether two ids are found to be one person's."""
-        return one in self.roots and self.roots[one] == self.roots.get(other)
 
     def root(self, key: str) -> str:
         """The profile that an id belongs to in the end. Raises `AssertionError` where ids belong to each other."""
@@ -154,8 +141,8 @@ class Family:
         """The facts of each profile, distinct and in order."""
         found: dict[str, list[Fact]] = defaultdict(list)
         for key, one in list(self.ids.items()):
-            for target, facts in one.facts.items():
-                handed_on = is_held(key) and target is not None and target.startswith(ANONYMOUS)
+            for target, facts in [*one.past, (one.now, one.facts)]:
+                handed_on = self.hands_on and is_held(key) and target is not None and target.startswith(ANONYMOUS)
                 if facts and not handed_on:
                     found[self.root(key if target is None else target)] += facts
         return {root: distinct(facts) for root, facts in found.items()}

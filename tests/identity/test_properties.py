@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifestage import members
+from lifestage import loads
 from lifestage.facts import IdentityLinked
 from tests.core.effort import effort
 from tests.identity.decided import Connected
@@ -70,8 +70,8 @@ def test_customers_that_are_merged_are_one(shape: Shape, seed: int, count: int, 
 def test_facts_may_travel_in_pieces(shape: Shape, seed: int, count: int, quiet: bool) -> None:
     """What is too large for one message comes in several, each of which may be the last before a process ends."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(members, "MESSAGE_BYTES", 50)
-        patched.setattr(members, "ORDERS_IN_PIECE", 1)
+        patched.setattr(loads, "MESSAGE_BYTES", 50)
+        patched.setattr(loads, "ORDERS_IN_PIECE", 1)
         assert not wrong(lived(Mix(crossed=0.1, merges=0.2, wide=0.3), shape, seed, count, quiet), END)
 
 

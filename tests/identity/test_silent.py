@@ -61,6 +61,7 @@ IN_BETWEEN = [
     Told().order("c2 @1", "o2").order("c1 @1", "o1").merged("c1", "c2").mail("@1").split("c2").mail("@1"),
     Told().order("c3 @1", "o3").order("c2 @1", "o2").order("c1 @1", "o1").merged("c1", "c2").mail("@1").split("c2"),
     Told().merged("c1", "c2").order("c1 @1", "o1").order("c2 @1", "o2").merged("c0", "c1").split("c1").mail("@1"),
+    Told().order("c2 @1", "o2").order("c1 @1", "o1").merged("c1", "c2"),
 ]
 """Two ask for one address, and are merged or split before they have an answer."""
 

@@ -161,8 +161,8 @@ def test_places_in_another_log_are_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_one_who_left_and_is_not_noted_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes between a split and the facts that it gives back is not forgotten."""
-    monkeypatch.setattr(members, "leave", _dropped)
-    monkeypatch.setattr(identity, "leave", _dropped)
+    monkeypatch.setattr(members, "bury", _dropped)
+    monkeypatch.setattr(identity, "bury", _dropped)
     assert found(Mix(persons=2, merges=0.3, splits=0.3))
 
 

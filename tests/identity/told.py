@@ -27,6 +27,11 @@ from tests.identity.lives import END, RULES, address
 from tests.identity.world import Shape, World
 
 
+def key(id: str) -> str:
+    """The key of an id as stories name it: @1 an address, v1 a visitor's, all else as it is."""
+    return address(id[1:]) if id.startswith("@") else f"anon:{id}" if id[0] == "v" and id[1:].isdigit() else id
+
+
 class Told:
     """A story: each thing that happens has a later day and an id of its own."""
 
@@ -91,12 +96,12 @@ class Told:
 
     def merged(self, *ids: str, into: str | None = None) -> Told:
         """Somebody says that these are one person."""
-        self.facts.append(IdentityMerged(ids=ids, into=into, **self.common("")))
+        self.facts.append(IdentityMerged(ids=tuple(map(key, ids)), into=into, **self.common("")))
         return self
 
     def split(self, *ids: str) -> Told:
         """Somebody says that these are persons of their own."""
-        self.facts.append(IdentitySplit(ids=ids, **self.common("")))
+        self.facts.append(IdentitySplit(ids=tuple(map(key, ids)), **self.common("")))
         return self
 
 
