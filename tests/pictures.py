@@ -19,6 +19,7 @@ from tests.company_pipeline import Instant
 from tests.dashboard_rules import Json
 from tests.deployment import dashboard, dashboards
 from tests.drawing import COLUMN, Drawn, Series, page
+from tests.png import smaller
 from tests.promql import without_macros
 from tests.services import Prometheus
 
@@ -128,6 +129,7 @@ def photograph(html: str, height: int, picture: Path) -> None:
             f"--user-data-dir={folder}/profile", f"--window-size={24 * COLUMN + 12},{height}", f"--screenshot={picture}", file.as_uri(),
         ]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True, timeout=120)
+    picture.write_bytes(smaller(picture.read_bytes()))
 
 
 def main(folder: Path) -> None:

@@ -193,7 +193,7 @@ _STATE = (
     Row("KPIs"),
     numbers("KPIs are as of", "The end of the day that the KPIs are as of, of the slowest partition.", "dateTimeAsIso", Ask(f"min(lifestage_kpi_day_timestamp_seconds{{{WORKER}}}) * 1000", "day"), width=5, height=6),
     numbers("Window", "How long before that day the KPIs look back.", "s", Ask(f"max(lifestage_kpi_window_seconds{{{WORKER}}})", "window"), width=3, height=6),
-    _each("Counts for KPIs", "0 where a worker has partitions whose state is of a release without live KPIs: they are left out.", "lifestage_kpi_complete", "min"),
+    _each("Counts for KPIs", "0 where a worker has partitions whose state was kept without KPIs: they are left out.", "lifestage_kpi_complete", "min"),
     bars(
         "Recounted and different",
         "By how much the sums that workers show differ from those that lifestage reconcile counted from the log. All are 0, or there is a defect.",

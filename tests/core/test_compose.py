@@ -111,6 +111,12 @@ def test_plaintext_is_allowed_by_name_and_not_otherwise(variable: str) -> None:
         load(environment=given)
 
 
+def test_kpis_are_counted_from_the_first_event_on() -> None:
+    """The dashboards have something to show, and the recount reads the state of the worker."""
+    assert settings_of("worker").kpis.live
+    assert settings_of("reconcile") == settings_of("worker")
+
+
 def test_the_demo_shares_nothing_with_the_worker() -> None:
     """Its topics, group and read model are its own, so 1997's customers never stand among a company's."""
     demo, worker = settings_of("demo"), settings_of("worker")
@@ -257,6 +263,10 @@ def test_prometheus_scrapes_services_on_their_ports() -> None:
         assert found["port"] == settings_of(service).metrics.port
         assert found["port"] in listens(service)
         assert settings_of(service).metrics.host == "0.0.0.0"
+    (found,) = jobs["lifestage-reconcile"]["dns_sd_configs"]
+    assert found["names"] == ["reconcile"]
+    assert found["port"] in listens("reconcile")
+    assert f"0.0.0.0:{found['port']}" in SERVICES["reconcile"]["command"]
     assert {int(t.rpartition(":")[2]) for t in jobs["prometheus"]["static_configs"][0]["targets"]} <= listens(
         "prometheus"
     )
