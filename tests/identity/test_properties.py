@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifestage import loads
+from lifestage import loads, pages
 from lifestage.facts import IdentityLinked
 from tests.core.effort import effort
 from tests.identity.decided import Connected
@@ -19,7 +19,13 @@ from tests.identity.world import Shape, World
 thorough = effort(150)
 
 shapes = st.builds(
-    Shape, st.integers(1, 8), st.integers(1, 2), crashes=st.booleans(), ticks=st.booleans(), orderly=st.booleans()
+    Shape,
+    st.integers(1, 8),
+    st.integers(1, 2),
+    crashes=st.booleans(),
+    ticks=st.booleans(),
+    orderly=st.booleans(),
+    workers=st.integers(0, 3),
 )
 seeds, counts = st.integers(0, 1 << 32), st.integers(1, 25)
 
@@ -80,3 +86,22 @@ def test_facts_may_travel_in_pieces(shape: Shape, seed: int, count: int, quiet: 
 def test_what_is_split_is_restored(shape: Shape, seed: int, count: int, quiet: bool) -> None:
     """Merges and splits in between, of customers and of all their ids: each gets back what is its own."""
     assert not wrong(lived(Mix(crossed=0.1, merges=0.15, splits=0.15, wide=0.3), shape, seed, count, quiet), END)
+
+
+@thorough
+@given(shapes, seeds, counts, st.booleans())
+def test_two_who_are_split_and_merged_again_and_again(shape: Shape, seed: int, count: int, quiet: bool) -> None:
+    """Little else than merges, splits and devices that change hands, all on their ways at once: each fact is where it was said."""
+    assert not wrong(
+        lived(Mix(persons=2, crossed=0.3, merges=0.2, splits=0.3, wide=0.3), shape, seed, count, quiet), END
+    )
+
+
+@effort(60)
+@given(shapes, seeds, counts, st.booleans())
+def test_profiles_may_be_kept_in_pages(shape: Shape, seed: int, count: int, quiet: bool) -> None:
+    """Profiles that are too large for one record come from their pages after each end, with all that is known of their ids."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, size in (("ABOVE", 300), ("SMALLEST", 40), ("LARGEST", 120), ("NAMES_MAX", 6)):
+            patched.setattr(pages, name, size)
+        assert not wrong(lived(Mix(crossed=0.2, merges=0.15, splits=0.15, wide=0.3), shape, seed, count, quiet), END)

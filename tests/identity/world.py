@@ -80,6 +80,8 @@ class Shape(NamedTuple):
     ticks: bool = True
     orderly: bool = False
     """Everything comes to rest before the next event comes in."""
+    workers: int = 0
+    """Processes that share the partitions, which go from one to another now and then; 0: each partition has its own."""
 
 
 class World:
@@ -102,6 +104,8 @@ class World:
         self.restless: list[int] = []
         """Times of the facts that came in since everything was at rest last."""
         self.crashes = 0
+        self.holders = [number % max(shape.workers, 1) for number in range(count)]
+        """Of each partition, the worker that folds it."""
         self.folds = [self.born(number) for number in range(count)]
         self.places = [0] * count
         """Of each log, how many records its process has folded."""
@@ -138,7 +142,9 @@ class World:
         elif what < 0.9:
             self.flush(number)
         elif what < 0.96:
-            if self.shape.crashes:
+            if self.shape.workers and self.chance.random() < 0.5:
+                self.share()
+            elif self.shape.crashes:
                 self.crash(number, self.chance.choice((None, None, 0, 1, 2, 5)))
         elif what < 0.98:
             if self.shape.crashes:
@@ -264,6 +270,19 @@ class World:
         self.folds[number] = self.born(number)
         applied = self.folds[number].applied
         self.places[number] = sum(offset <= applied for offset, _, _ in self.logs[number])
+
+    def share(self) -> None:
+        """Partitions go to other workers: each of them goes on from what was kept. The one whose they were has kept it all, or
+        has come to an end, with all that it held."""
+        ended = self.chance.randrange(self.shape.workers) if self.shape.crashes and self.chance.random() < 0.5 else -1
+        for number, holder in enumerate(self.holders):
+            to = self.chance.randrange(self.shape.workers)
+            if holder == ended:
+                self.crash(number, self.chance.choice((None, None, 0, 2)))
+            elif holder != to:
+                self.flush(number)
+                self.crash(number, None)
+            self.holders[number] = to
 
     def born(self, number: int) -> Partition:
         """A new process that has read what was kept of a partition."""
