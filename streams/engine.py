@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import faust
 
@@ -58,9 +58,12 @@ def faust_app(settings: Settings, bootstrap: str, data: Path) -> faust.App:
 
 
 def announce(app: faust.App, host: str, port: int) -> None:
-    """Let the group know where this worker's metrics are: it is among what members tell each other, and whoever asks."""
-    # Faust makes a URL of the text; its annotation says what comes out of it
-    app.conf.canonical_url = cast("Any", f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    """Let the group know where this worker's metrics are: behind an @ in its client id, before it joins.
+
+    Not as Faust's `canonical_url`: a worker that takes a static member's place is given that one's assignment, and refuses
+    one that names another address than its own.
+    """
+    app.conf.broker_client_id += f"@[{host}]:{port}" if ":" in host else f"@{host}:{port}"
 
 
 async def crashed(app: faust.App) -> BaseException | None:

@@ -5,7 +5,6 @@ It joins no group, commits nothing, and reads only the ends of topics, so it cos
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,7 +36,6 @@ NOT_YET = (
     kafka_errors.CoordinatorLoadInProgressError,
     kafka_errors.NotCoordinatorError,
 )
-_URL = re.compile(r'"url": ?"([^"]*)"')
 
 
 class Member(NamedTuple):
@@ -316,12 +314,12 @@ def _read(key: bytes, value: bytes | None, tp: TopicPartition) -> Marker | None:
 def _member(member: Mapping[str, Any]) -> Member:
     assigned = member["member_assignment"]
     topics = assigned["assigned_partitions"] if isinstance(assigned, dict) else []
-    url = _URL.search(str(member["member_metadata"]))
+    client, _, address = member["client_id"].partition("@")
     return Member(
         member["member_id"],
-        member["client_id"],
+        client,
         str(member["client_host"]).lstrip("/"),
-        url[1] if url else "",
+        f"http://{address}" if address else "",
         {one["topic"]: tuple(sorted(one["partitions"])) for one in topics},
     )
 
