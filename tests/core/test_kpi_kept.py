@@ -126,16 +126,17 @@ def test_an_event_under_two_ids_counts_once(days: int) -> None:
     """Pages and acts of one event that both sets have, as long as it could come again; those of others add up."""
     both, own, other = visit(0, 1, 1, pages=5), visit(0, 2, 1, pages=2), visit(0, 3, 1, pages=4)
     clicked, acted = mail(0, 4, 1, "clicked"), f.AdClick(campaign_id="c", count=7, **common(0, 5))
-    sides = noted(both, own, clicked, acted), noted(acted, other, both, clicked)
+    old, long_ago = visit(-20, 6, 2), f.CommunityActivity(**common(-20, 7))
+    sides = noted(both, own, clicked, acted, old, long_ago), noted(acted, other, both, clicked)
     for side in sides:
         cut(kept_of(side), START - 7 + days)
     joint = united(sides, RULES.plan.keep, 0)
     now = Now(START, WINDOW, RULES)
     sums = value_at([entry for group in GROUPS for entry in group("ann", joint, now)], START, WINDOW)
-    assert (sums["sessions",], sums["pages",], sums["ad_clicks",]) == (1, 11, 7)
+    assert (sums["sessions",], sums["pages",], sums["ad_clicks",]) == (2, 12, 7)
     rest = kept_of(joint).rest
     assert rest is not None
-    assert len(rest.counts["acts"]) == 2 * 3
+    assert len(rest.counts["acts"]) == 3 * 3
 
 
 def test_a_union_shares_nothing_with_its_sides() -> None:
