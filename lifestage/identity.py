@@ -69,7 +69,7 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
         if kin is None:
             # most ids are heard of for the first time with the first event of a customer
             profile.kin = kin = Kin(short=f"{via}\0{lower}\0")
-            desk.post(Link(lower, via, occasion_of(fact), silent=True))
+            desk.post(Link(lower, via, occasion_of(fact), silent=True, beside=_beside(fact, lower)))
             continue
         if f"\0{lower}\0" in kin.short:
             continue
@@ -93,12 +93,18 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
         elif before is None and member is None and is_new(kin, lower):
             # most ids are heard of for the first time: an answer to each would be a message more for every new customer
             suppose(kin, lower, via)
-            desk.post(Link(lower, via, occasion_of(fact), silent=True))
+            desk.post(Link(lower, via, occasion_of(fact), silent=True, beside=_beside(fact, lower)))
         else:
             kin.asked[lower] = UNANSWERED
-            desk.post(Link(lower, via, occasion_of(fact)))
+            desk.post(Link(lower, via, occasion_of(fact), beside=_beside(fact, lower)))
     if new and (claim := claims(fact)) is not None:
         desk.post(Link(claim, via, occasion_of(fact), silent=True))
+
+
+def _beside(fact: Fact, lower: str) -> tuple[str, ...]:
+    """The address of a customer's event that names a visitor, too."""
+    email = fact.email
+    return () if email is None or fact.customer_id is None or lower == email else (email,)
 
 
 def _refuse(kin: Kin, alias: str, day: int) -> None:
@@ -313,6 +319,7 @@ def _received(profile: Profile, message: Unite | Switched | Refused | Release, p
 def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     """Join an id to the one that asks for it, unless it is another's."""
     kin, target = kin_of(profile), message.target
+    apart = target in kin.apart or any(id in kin.apart for id in message.beside)
     if target in (at.key, kin.alias):
         desk.count("void")
         if message.merge:
@@ -324,7 +331,7 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         if message.merge:
             desk.post(Release(MERGES, at.key, message.occasion, message.at))
             desk.count("refused_merge")
-        elif at.key.startswith(ANONYMOUS) and target not in kin.apart:
+        elif at.key.startswith(ANONYMOUS) and not apart:
             desk.post(Switched(kin.alias, at.key, message.occasion, at.offset, kin.since))
             note(kin, kin.since, kin.alias)
             kin.alias, kin.since = target, at.offset
@@ -335,8 +342,8 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
                 # whose it is may never have heard so, and both may be one person by now who knows it by the wrong one
                 desk.post(Unite(kin.alias, (Member(at.key, kin.alias, at=kin.since),), message.occasion))
             desk.post(Refused(target, at.key, message.occasion, target, at.offset, silent=message.silent))
-            desk.count("apart" if target in kin.apart else "email_conflict")
-    elif not message.merge and target in kin.apart:
+            desk.count("apart" if apart else "email_conflict")
+    elif not message.merge and apart:
         desk.post(Refused(target, at.key, message.occasion, target, at.offset, silent=message.silent))
         desk.count("apart")
     elif at.key.startswith(HOLDING):

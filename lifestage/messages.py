@@ -59,6 +59,8 @@ class Link(Message, frozen=True, array_like=True, gc=False, tag=1):
     at: int = -1
     silent: bool = False
     """Whoever asks takes the id for its own until it hears otherwise: an id that nobody has heard of need not answer."""
+    beside: tuple[str, ...] = ()
+    """Other ids that the event names: who was split from one of these stays apart from whoever has them with this event."""
 
 
 class Unite(Message, frozen=True, array_like=True, gc=False, tag=2):

@@ -80,7 +80,7 @@ class Resolver:
 
     # -- what has happened -----------------------------------------------------------------------
 
-    def claim(self, order: Order, key: str, lowers: Iterable[str]) -> None:
+    def claim(self, order: Order, key: str, lowers: Sequence[str]) -> None:
         """A fact under `key` names these lower ids, the higher first."""
         root, time = self.root(key), int.from_bytes(order[:8], "big")
         day, asked = time // DAY, self._asked.get(root, {})
@@ -93,7 +93,7 @@ class Resolver:
             else:
                 wanted.append(lower)
         for lower in wanted:
-            if not self._link(lower, key, order):
+            if not self._link(lower, key, order, beside=lowers[: lowers.index(lower)]):
                 self._refused(root, lower, day)
 
     def belongs(self, id: str, customer: str, order: Order) -> None:
@@ -144,10 +144,11 @@ class Resolver:
         if len(asked) > ASKED_MAX:
             del asked[next(iter(asked))]
 
-    def _link(self, id: str, target: str, order: Order, *, merge: bool = False) -> bool:
-        """What the owner of an id does when it is asked to belong to `target`: whether it does."""
+    def _link(self, id: str, target: str, order: Order, *, merge: bool = False, beside: Iterable[str] = ()) -> bool:
+        """What the owner of an id does when it is asked to belong to `target`, by an event that names others `beside`: whether
+        it does."""
         now = self._to.get(id)
-        if target in (id, now) or (not merge and target in self._apart.get(id, ())):
+        if target in (id, now) or (not merge and not self._apart.get(id, set()).isdisjoint((target, *beside))):
             return False
         if now is not None:
             if merge or not id.startswith(ANONYMOUS):

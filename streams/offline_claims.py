@@ -62,8 +62,9 @@ def claims_in(records: Iterable[bytes], asked: Asked) -> Iterator[bytes]:
         for record in of_one:
             fact = fact_in(record, after)
             if wanted:
-                for lower in lower_ids(fact):
-                    if lower in asked.contested:
+                lowers = lower_ids(fact)
+                if not asked.contested.isdisjoint(lowers):
+                    for lower in lowers:
                         yield claim_record(order_in(record, after), key, lower)
             if type(fact) in _CLAIMING and (thing := claims(fact)) in asked.things:
                 assert thing is not None

@@ -91,7 +91,7 @@ class Decided(Family):
         if news:
             parted = {*self.parted[self.root(key)]}
             for lower in [id for id in ids_of(fact)[1:] if not self.same(key, id)]:
-                self.ask(key, lower, fact.time // DAY, apart=lower in parted)
+                self.ask(key, lower, fact.time // DAY, ids_of(fact)[:-1], apart=lower in parted)
             if (thing := thing_of(fact)) is not None:
                 held = self.id(thing).facts if self.id(thing).now is None else []
                 self.id(thing).facts = [fact for fact in self.id(thing).facts if fact not in held]
@@ -115,14 +115,14 @@ class Decided(Family):
             for had in facts
         )
 
-    def ask(self, key: str, lower: str, day: int, *, apart: bool) -> None:
-        """An event says that a lower id is the person's, too; `apart`: from whom it was split."""
+    def ask(self, key: str, lower: str, day: int, others: list[str], *, apart: bool) -> None:
+        """An event that names others says that a lower id is the person's, too; `apart`: from whom it was split."""
         root = self.root(key)
         if day <= self.refused.get((root, lower), day - 1):
             return
         some = sum(self.root(id) == root for id in [*self.ids] if not is_held(id))
         if some <= MOST and not apart:
-            self.id(lower).link(key)
+            self.id(lower).link(key, beside=others)
             if self.root(lower) == root:
                 self.parted[root] |= self.parted[lower]
         if not self.same(key, lower):

@@ -79,15 +79,18 @@ class Id:
     def take(self, told: Told) -> None:
         """What the log tells next."""
         if isinstance(told, Link):
-            self.link(told.target, merge=told.merge)
+            self.link(told.target, merge=told.merge, beside=told.beside)
         elif isinstance(told, Split):
             self.split()
         else:
             self.facts.append(told)
 
-    def link(self, target: str, *, merge: bool = False) -> None:
-        """A free id goes where it is wanted; of those that are not free only an anonymous one goes to somebody else."""
-        if target in (self.key, self.now) or (target in self.apart and not merge):
+    def link(self, target: str, *, merge: bool = False, beside: Iterable[str] = ()) -> None:
+        """A free id goes where it is wanted; of those that are not free only an anonymous one goes to somebody else.
+
+        An event that names one `beside` from whom it was split links it to nobody.
+        """
+        if target in (self.key, self.now) or (not merge and any(id in self.apart for id in (target, *beside))):
             return
         if self.now is None:
             self.apart.discard(target)

@@ -223,3 +223,16 @@ def test_order_of_the_file_does_not_show() -> None:
         assert theirs(facts) == once
         joined += len({key_of(fact) for fact in facts}) - len(once)
     assert joined > 50, "many ids are of somebody who has another"
+
+
+def test_who_was_split_from_an_address_is_not_linked_by_an_event_that_names_it() -> None:
+    """In one event a customer is first seen with an address, and with a device that was split from that."""
+    address = f"email:{'0' * 32}"
+    facts: list[Fact] = [
+        visit(0, "1", anonymous_id="d", email=address),
+        IdentitySplit(id="s", ids=("anon:d",), source="shop", time=START + DAY),
+        visit(2, "2", anonymous_id="d", email=address, customer_id="ann"),
+        visit(3, "3", anonymous_id="d"),
+    ]
+    assert theirs(facts) == {"ann": ["1", "2"], "anon:d": ["3"]}
+    assert not differences(facts, RULES, END)

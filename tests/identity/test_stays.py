@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -10,6 +11,7 @@ import pytest
 from lifestage import identity, members
 from lifestage.facts import Fact
 from lifestage.profile import Profile
+from streams.doorway import partition_of
 from tests.identity.judge import wrong
 from tests.identity.lives import END, RULES, address
 from tests.identity.told import Told, lived, of
@@ -135,6 +137,11 @@ def _nothing(*_: object, **__: object) -> None:
     """Note nothing, find nothing."""
 
 
+def _nowhere(*_: object) -> int:
+    """Find nobody on the way who has been split off."""
+    return -1
+
+
 def _unasked(*_: object) -> bool:
     """Change nothing."""
     return False
@@ -163,3 +170,64 @@ def test_an_event_of_two_ids_that_only_one_keeps_is_found(monkeypatch: pytest.Mo
     told = Told().visit("c0").lead("c1").merged("c0", "c1")
     told.facts.append(Told().visit("c1").facts[0])
     assert all_wrong([told.split("c1")])
+
+
+class Held(World):
+    """What one partition tells another stays on its way until everything else has come to rest, fact by fact."""
+
+    lane: tuple[int, int] | None = None
+
+    def deliver(self, number: int, count: int) -> None:
+        """Of the messages of a partition the next on one lane come in, but those that are held."""
+        if self.lane is None or number != self.lane[0]:
+            super().deliver(number, count)
+            return
+        held = self.lanes[number].pop(self.lane[1], deque())
+        super().deliver(number, count)
+        self.lanes[number][self.lane[1]] = held
+
+    def settle(self) -> None:
+        """All that is not held comes to rest."""
+        for _ in range(40 * self.shape.partitions):
+            for number in range(self.shape.partitions):
+                self.fold(number, 1000)
+                self.deliver(number, 1000)
+
+    def live(self, lane: tuple[int, int], first: int) -> None:
+        """Everything happens, and from a fact on a lane is held until the end."""
+        for n in range(len(self.facts)):
+            self.lane = lane if n >= first else None
+            self.take_in(0, 1)
+            self.settle()
+        self.lane = None
+        self.end(END)
+
+
+def overtaken() -> Held:
+    """A visit that is passed on by four ids arrives when the second of them was split off, and the others have come by another way."""
+    places = {partition_of(id.encode(), 8) for id in ("identity:", address(1))}
+    names: list[str] = []
+    for name in (f"c{n}" for n in range(100)):
+        if (place := partition_of(name.encode(), 8)) not in places and len(names) < 4:
+            names.append(name)
+            places.add(place)
+    a, b, c, d = names
+    told = Told().visit("v1").lead("@1 v1").order(f"{a} @1", "o1").merged(b, a, into=b).merged(c, b, into=c)
+    first = len(told.facts)
+    told.visit("v1").split(b).split("@1").merged(d, b, into=d).merged(c, d, into=c)
+    world = Held(RULES, told.facts, Random(1), Shape(8, 1, crashes=False, ticks=False))
+    world.live((partition_of(b.encode(), 8), partition_of(c.encode(), 8)), first)
+    return world
+
+
+def test_what_is_overtaken_on_a_long_way_follows_who_was_split_off() -> None:
+    """It goes where the id is by then through which it came, although that was split off elsewhere and long before."""
+    world = overtaken()
+    assert wrong(world, END) == []
+    assert visits(of(world, address(1))) == 2
+
+
+def test_without_its_path_it_stays_where_nobody_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that does not ask who of those that it came by has been split off gives the visit to the wrong person."""
+    monkeypatch.setattr(identity, "astray", _nowhere)
+    assert any("visits" in said for said in wrong(overtaken(), END))

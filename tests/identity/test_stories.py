@@ -261,3 +261,14 @@ def test_an_address_takes_along_what_was_split_from_it(seed: int) -> None:
     world = lived(told, seed)
     assert roots(world) == ["anon:v1", "c1"]
     assert counted(world, "apart") == 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_event_with_all_ids_links_no_device_that_was_split_from_its_address(seed: int) -> None:
+    """A customer is seen with an address for the first time, and with a device that was split from the address: that stays apart."""
+    told = Told().visit("v1").lead("@1 v1").split("v1").order("c1 @1 v1", "o1").visit("v1")
+    world = lived(told, seed)
+    assert roots(world) == ["anon:v1", "c1"]
+    assert counted(world, "apart") == 1
+    assert visits(of(world, "anon:v1")) == 2
+    assert roots(lived(told.merged("c1", "v1"), seed)) == ["c1"]
