@@ -217,7 +217,7 @@ def _legend(panel: Drawn, shown: Sequence[Series]) -> str:
     for at, one in enumerate(shown):
         color = _color(one, at)
         items.append(
-            f'<span style="display:inline-block;width:178px;white-space:nowrap;overflow:hidden"><b style="color:{color}">—</b> {escape(one.name)} <span class="small">{written(one.points[-1][1], panel.unit)}</span></span>'
+            f'<span style="display:inline-block;vertical-align:bottom;width:178px;white-space:nowrap;overflow:hidden"><b style="color:{color}">—</b> {escape(one.name)} <span class="small">{written(one.points[-1][1], panel.unit)}</span></span>'
         )
     more = len(panel.series) - len(shown)
     return f'<div style="padding:0 6px;line-height:15px">{"".join(items)}{f"and {more} more" if more > 0 else ""}</div>'

@@ -148,6 +148,7 @@ LIFECYCLE = Dashboard(
             Ask(f'label_replace(max by (kpi) (lifestage_kpi_off_target{{{JOB}}}), "is", "missed", "", "")'),
             row="kpi",
             column="is",
+            width=24,
         ),
     ),
 )  # fmt: skip

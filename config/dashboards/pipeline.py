@@ -52,7 +52,7 @@ _EVENTS = (
         width=7,
         min=0,
     ),
-    lines("Events per second by source", "The same by the source that sent them: one whose line ends has gone silent.", "cps", _rate("lifestage_events_total", "source"), min=0),
+    lines("Events per second by source", "The same by the source that sent them: one whose line ends has gone silent.", "cps", _rate("lifestage_events_total", "source"), width=7, min=0),
     grid(
         "Events accounted for",
         "Every source record counted once, by source and outcome, over the whole life of the log. Kept with the state, so a crash and a second reading change nothing.",
@@ -67,7 +67,6 @@ _EVENTS = (
         "Records sent to dead-letters, by the reason they carry. Each one names the place of what is wrong.",
         "cpm",
         _rate("lifestage_dead_letters_total", "reason", " * 60"),
-        width=7,
         min=0,
     ),
     lines(

@@ -15,6 +15,7 @@ from lifestage.kpi_parts import LIVE
 from lifestage.kpi_rules import record_of
 from tests.dashboard_rules import Json, broken_rules, panels
 from tests.deployment import DASHBOARDS, ROOT, dashboard, dashboards, known_metrics, recorded, rules
+from tests.drawing import COLUMN
 from tests.promql import labels_of, walk
 
 SELECTED = '{job=~"$job", instance=~"$instance"}'
@@ -31,6 +32,17 @@ def test_the_shipped_files_are_those_that_are_built() -> None:
     """`python -m config.dashboards` would write what is there, and nothing else is there."""
     assert FOLDER == DASHBOARDS
     assert {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS.iterdir()} == files()
+
+
+def test_each_dashboard_has_a_picture_in_the_docs() -> None:
+    """Small, as wide as the page that is drawn, and linked from the operations page; there is none of a dashboard that is gone."""
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    pictures = {path.name: path.read_bytes() for path in (ROOT / "docs/pictures").glob("dashboard-*.png")}
+    assert pictures.keys() == {f"dashboard-{name}.png" for name in dashboards()}
+    for name, picture in pictures.items():
+        assert f"](pictures/{name})" in page
+        assert len(picture) < 200_000
+        assert int.from_bytes(picture[16:20], "big") == 24 * COLUMN + 12
 
 
 def test_links_lead_to_the_same_dashboards_after_an_upgrade() -> None:
