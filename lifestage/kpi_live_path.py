@@ -78,7 +78,8 @@ def _added(was: Walked, moves: Sequence[Move], hidden: bool, plan: Compiled) -> 
     if hidden:
         high = _rank(before.stage, plan) if before is not None else 0
     else:
-        high = max((_rank(stage, plan) for stage in (*was.before, *(one.stage for one in was.moves))), default=0)
+        stages = (*was.before, *(stage for _, stage in _steps(was.moves)))
+        high = max((_rank(stage, plan) for stage in stages), default=0)
         first = (was.moves or moves)[0].at
         first_day = min((at for at, _, _ in was.before.values()), default=first) // DAY_MS
         cohort = _month_name(first_day)

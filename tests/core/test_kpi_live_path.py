@@ -20,10 +20,10 @@ from lifestage.kpi_days import LEVEL, day_of, end_of_day, whole_days
 from lifestage.kpi_follow import found_in
 from lifestage.kpi_formulas import summary
 from lifestage.kpi_live import Now
-from lifestage.kpi_live_path import cohorts, path
+from lifestage.kpi_live_path import cohorts, path, path_after, path_before
 from lifestage.kpi_spread import LADDERS, bound_of, bounds_of, spread
 from lifestage.partition import Partition
-from lifestage.profile import Profile, decode
+from lifestage.profile import Move, Profile, decode
 from tests.core.effort import effort
 from tests.core.histories import RULES, START, Tick, arrivals, facts, partition, record, restless, standing_moves
 from tests.core.kpi_live_sums import add_spreads, mean, quantile, value_at, walked, without_zero
@@ -223,3 +223,30 @@ def test_a_move_counts_in_its_day_and_the_stay_at_its_end() -> None:
     assert live["time_in_stage_sum", "conversion"] == 90 * DAY
     assert ("transitions", "none", "conversion") not in live
     assert live["cohort_kept", "2024-02", "02"] == 1
+
+
+STAGES = (None, "reach", "conversion", "loyalty", "at_risk")
+
+
+@effort(300)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(STAGES)), max_size=6),
+    st.integers(0, 6),
+    st.booleans(),
+    st.booleans(),
+)
+def test_what_comes_behind_a_path_is_the_difference(steps: list[tuple[int, str | None]], known: int, older: bool, hidden: bool) -> None:  # fmt: skip
+    """Whatever was before, two moves of one instant included, of which the latter holds: as much as the path says after less before."""
+    at, moves = START, list[Move]()
+    for n, (days, stage) in enumerate(steps):
+        # what comes behind it comes later, and one after the other
+        at += (max(days, 1) if n >= known else days) * 20 * DAY
+        moves.append(Move(at, stage, len(moves), b"" if hidden else b"id"))
+    key, now = "anon:v" if hidden else "ann", Now(day_of(START) + 500, WINDOW, COUNTED)
+    before = {"retention": (START - 40 * DAY, 1, 5)} if older else {}
+    profile = Profile(moves=moves[:known], before=before)
+    told, was = path(key, profile, now), path_before(profile)
+    profile.moves += moves[known:]
+    told += path_after(was, key, profile, now)
+    for day in range(now.day - 500, now.day, 10):
+        assert value_at(told, day, WINDOW) == value_at(path(key, profile, now), day, WINDOW)
