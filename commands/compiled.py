@@ -30,7 +30,7 @@ MODULES = (
     # the fold: 17.8 → 12.3 µs an event
     "partition", "reported", "restored", "step", "seen", "fold", "ledger", "signals", "look", "operands", "plan", "announce", "evidence", "document",
     # what happens to ids
-    "identity", "members",
+    "identity", "members", "stays", "loads",
 )  # fmt: skip
 """What is compiled: modules that run for every event and define no msgspec Struct.
 
