@@ -153,3 +153,31 @@ def test_a_union_shares_nothing_with_its_sides() -> None:
         note(whole, fact, Now(START + 1, WINDOW, RULES))
     assert msgspec.msgpack.encode(profile.kpi) == before
     assert msgspec.msgpack.encode(whole.kpi) != before
+
+
+def test_the_first_of_a_millisecond_is_known_while_others_can_come() -> None:
+    """Looking for what may go does not make a visit the first that is not."""
+    later = f.WebVisit(url="/", session_id="s", context=Context(source="b", medium="b"), **{**common(0, 5), "id": "e2"})
+    first = f.WebVisit(url="/", session_id="s", context=Context(source="a", medium="a"), **{**common(0, 5), "id": "e1"})
+    profile = noted(later)
+    cut(kept_of(profile), START)
+    assert accept(profile, first, RULES)
+    note(profile, first, Now(START, WINDOW, RULES))
+    assert [session.origin for session in kept_of(profile).sessions.values()] == ["a\ta"]
+
+
+def test_acts_of_a_cart_are_let_go_after_its_window_only() -> None:
+    """On the last day of the window the cart was touched a day before, and is not abandoned yet."""
+    acts = [f.CartUpdated(cart_id="k", **common(day, day)) for day in (0, WINDOW - 1, WINDOW + 5, WINDOW + 9)]
+    profile, now = noted(*acts), Now(START, WINDOW, RULES)
+    cut(kept_of(profile), START)
+    rest = kept_of(profile).rest
+    assert rest is not None
+    assert [len(cart.acts) for cart in rest.carts.values()] == [3]
+    entries = [entry for group in GROUPS for entry in group("ann", profile, now)]
+    assert [value_at(entries, START + day, WINDOW)["carts_abandoned",] for day in (1, 2, WINDOW - 2, WINDOW - 1)] == [
+        0,
+        1,
+        1,
+        0,
+    ]
