@@ -10,7 +10,8 @@ import pytest
 
 from lifestage import identity, members
 from lifestage.facts import Fact
-from lifestage.profile import Profile
+from lifestage.profile import Belongs, Kin, Profile, Ties
+from lifestage.stays import ended, stay
 from streams.doorway import partition_of
 from tests.identity.judge import wrong
 from tests.identity.lives import END, RULES, address
@@ -170,6 +171,21 @@ def test_an_event_of_two_ids_that_only_one_keeps_is_found(monkeypatch: pytest.Mo
     told = Told().visit("c0").lead("c1").merged("c0", "c1")
     told.facts.append(Told().visit("c1").facts[0])
     assert all_wrong([told.split("c1")])
+
+
+def test_what_an_older_release_kept_and_sent_is_understood() -> None:
+    """It named what is past by the id alone, and did not say in a message since when an id belonged to somebody."""
+    kin = Kin(
+        ties=Ties({"anon:v": Belongs("c0", past=True, at=5), address(1): Belongs("c0", at=3)}, {"anon:v": b"its"})
+    )
+    assert stay(kin, address(1), -1, "c0") == address(1)
+    assert stay(kin, "anon:v", 9, "c0") == "anon:v"
+    assert kin.members == {
+        address(1): Belongs("c0", at=3),
+        ended("anon:v", 5): Belongs("c0", past=True, at=5),
+        "anon:v": Belongs("c0", at=9),
+    }
+    assert kin.parts == {ended("anon:v", 5): b"its"}
 
 
 class Held(World):
