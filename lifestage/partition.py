@@ -219,7 +219,7 @@ class Partition(Reported):
     def _sheds(self, profile: Profile, name: str, fact: Fact, offset: int) -> bool:
         """Whether an anonymous visitor who is new is one too many for this minute of the source, or, live, for this second.
 
-        To take one in costs three times what it costs to shed one: a minute's share at once would hold up who is known. A
+        Here to take one in costs eight times what it costs to shed one: a minute's share at once would hold up who is known. A
         source that tells no seconds has only its minutes.
         """
         most = self.rules.new_anonymous
