@@ -71,7 +71,7 @@ def read_marker(value: bytes, topic: str, number: int) -> Marker:
         raise _refused(what, found.format, markers.FORMAT, "it names no plan")
     for fresh in found.fresh.values():
         # once only minutes were counted, and no seconds
-        fresh += [-1, 0][len(fresh) - 2 :]
+        fresh.extend([-1, 0][len(fresh) - 2 :])
     return found
 
 
