@@ -1,4 +1,5 @@
-"""Writing the log's clock into the log: a tick per owned partition, when something is due and at most every interval.
+"""Writing the log's clock into the log: a tick per owned partition, when something is due and at most every interval; where
+KPIs are counted also when a day is over.
 
 A tick must overtake no fact, be it in a source or on its way between partitions of the log. So a reading that calls for a
 tick is first settled (`lifestage.clock.Rounds`); while nothing is due, nothing is asked of the log.
@@ -15,6 +16,7 @@ from faust.types import TP
 from config.settings import Settings
 from lifestage import log
 from lifestage.clock import Reading, Rounds, Source, read_clock
+from lifestage.kpi_days import day_of
 from lifestage.partition import Partition
 from streams.batches import BatchConsumer
 from streams.outbox import NO_HEADERS, Outbox, acknowledged
@@ -153,6 +155,8 @@ class Ticker:
             return False
         if time.monotonic() - at < self._settings.tick_interval_s:
             return False
+        if partition.kpis is not None and day_of(now) > day_of(partition.clock.time):
+            return True  # what came today counts once it is today
         due = partition.next_due
         grace = partition.rules.plan.plan.grace
         return (due is not None and due < now - grace) or live != partition.clock.live

@@ -16,7 +16,7 @@ from streams import ticking
 from streams.outbox import OutRecord
 from streams.ticking import Ticker
 from streams.topics import topics_of
-from tests.core.histories import START, order, partition, records
+from tests.core.histories import RULES, START, order, partition, records
 from tests.core.oracle import DAY
 
 SETTINGS = Settings(clock=Clock(mode="wall", poll_interval_s=0.01, tick_interval_s=3600))
@@ -78,6 +78,28 @@ async def test_while_nothing_is_due_nothing_is_asked_of_the_log() -> None:
     await ticker.tick()
     assert broker.asked == ["commits", "ends"]
     assert len(broker.ticks) == 1
+
+
+@pytest.mark.parametrize("window", [0, 90])
+async def test_a_new_day_calls_for_a_tick_where_kpis_are_counted(window: int) -> None:
+    """Nobody is due, but what came today counts for the KPIs once it is today: one tick after midnight, and none in the day."""
+    owned = partition(RULES._replace(window=window))
+    owned.fold(records([order(0, "e0", "o0")]))
+    midnight = START // DAY * DAY + 30 * DAY
+    owned.fold([(1, None, log.pack_tick(log.Tick(midnight - DAY // 2, live=False)))])
+    broker = Broker(midnight - 1)
+    ticker = started(broker, owned)
+    await ticker.tick()
+    assert broker.ticks == []
+    broker.now = midnight + 3_600_000
+    await ticker.tick()
+    assert len(broker.ticks) == (window > 0)
+    if owned.kpis is not None:
+        owned.fold([(2, None, log.pack_tick(log.Tick(broker.ticks[0], live=False)))])
+        assert owned.kpis.at.day == midnight // DAY
+        broker.now = midnight + DAY - 3_600_000
+        await started(broker, owned).tick()
+        assert len(broker.ticks) == 1
 
 
 async def test_a_tick_is_of_the_reading_that_was_settled() -> None:
