@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
+from lifestage.kpi_pages import OWNER as KPIS
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.pages import MissingError, is_page, is_paged, join, named, owner
 from tests.wire import Record
@@ -29,6 +30,9 @@ class Leftovers:
         if key == MARKER_KEY:
             self._flushes[number] += 1
         elif key == PREPARED_KEY:
+            return
+        elif is_page(key) and owner(key) == KPIS:
+            # a late marker of a former owner may name it: the next owner takes it away
             return
         elif not is_page(key):
             self._touched[key] = self._flushes[number]

@@ -25,9 +25,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from config.settings import Settings, load
 from lifestage import log
 from lifestage.change import encode_value, headers
+from lifestage.kpi_pages import OWNER as KPIS
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, decode_marker
 from lifestage.messages import Posted
-from lifestage.pages import is_page
+from lifestage.pages import is_page, owner
 from lifestage.partition import Partition
 from streams.provision import apply, plan, topic_ids
 from streams.rules import rules_of
@@ -35,6 +36,7 @@ from streams.topics import topics_of
 from tests.asking import soon
 from tests.differing import first_difference, marker_differences
 from tests.envelopes import Envelope, Of, envelope_of, envelopes_amiss
+from tests.kept_kpis import kept_differences
 from tests.leftovers import Leftovers, put_together
 from tests.letters import letters_amiss, rejected
 from tests.origins import events_amiss
@@ -271,6 +273,8 @@ class Written:
     newest: dict[str, bytes] = field(default_factory=dict)
     profiles: dict[bytes, bytes] = field(default_factory=dict)
     pages: dict[bytes, bytes] = field(default_factory=dict)
+    kpi_pages: dict[int, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    """By partition."""
     markers: dict[int, Marker] = field(default_factory=dict)
     repeats: int = 0
     conflicts: list[str] = field(default_factory=list)
@@ -325,7 +329,8 @@ def _keep(written: Written, record: Record) -> None:
     elif record.key == PREPARED_KEY:
         return
     else:
-        kept = written.pages if is_page(record.key) else written.profiles
+        pages = written.kpi_pages[record.partition] if owner(record.key) == KPIS else written.pages
+        kept = pages if is_page(record.key) else written.profiles
         if record.value is None:
             kept.pop(record.key, None)
         else:
@@ -369,7 +374,9 @@ def findings(made: Deployment, truth: Truth, written: Written) -> Findings:
     ]
     for partition in truth.partitions:
         if partition.applied >= 0:
-            found.wrong += marker_differences(partition.marker, written.markers.get(partition.number, Marker()))
+            marker = written.markers.get(partition.number, Marker())
+            found.wrong += marker_differences(partition.marker, marker)
+            found.wrong += kept_differences(partition, marker.kpis, written.kpi_pages[partition.number])
     codes = _codes(made)
     sources = {code: name for code, name in codes.items() if name != made.topics.log.name}
     found.wrong += events_amiss(made.ends(made.sources), truth.records, sources, truth.accounted.total())
