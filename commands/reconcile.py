@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from commands import compiled
 from commands.options import ConfigFile, settings_of
 from config.errors import OptionError
 
@@ -43,7 +41,7 @@ def run(
     KPIs of files. Each sum that differs is named. The workers do not notice. Exit code 1 if any differs, or could not be
     compared.
     """
-    compiled.use(os.environ)  # first: what follows imports the core
+    # the core runs as it is written, not compiled: so what workers compiled is held to it, too
     if metrics is not None and every is None:
         raise OptionError("--metrics needs --every LENGTH, such as --every 1h: else there is nobody to be asked")
 

@@ -33,7 +33,19 @@ from tests.identity.world import TOPIC, Shape, World
 
 COUNTED, COUNTED_QUIET = (rules._replace(window=20) for rules in (RULES, QUIET))
 shapes = st.builds(
-    Shape, st.integers(1, 5), st.integers(1, 2), crashes=st.booleans(), ticks=st.booleans(), orderly=st.booleans()
+    Shape,
+    st.integers(1, 5),
+    st.integers(1, 2),
+    crashes=st.booleans(),
+    ticks=st.booleans(),
+    orderly=st.booleans(),
+    workers=st.sampled_from((0, 0, 2)),
+)
+MIXES = (
+    Mix(),
+    Mix(crossed=0.2),
+    Mix(merges=0.2, splits=0.15, wide=0.3),
+    Mix(crossed=0.2, merges=0.2, splits=0.2, wide=0.3),
 )
 seeds, counts = st.integers(0, 1 << 32), st.integers(1, 30)
 
@@ -103,7 +115,7 @@ def recounted(world: World) -> Recounted:
     seeds,
     counts,
     st.booleans(),
-    st.sampled_from((Mix(), Mix(crossed=0.2), Mix(merges=0.15, crossed=0.1), Mix(merges=0.2, splits=0.15, wide=0.3))),
+    st.sampled_from(MIXES),
 )
 def test_what_is_kept_is_what_the_log_says(shape: Shape, seed: int, count: int, quiet: bool, mix: Mix) -> None:
     """In the middle of things with messages on their way, at rest, and while time passes: after merges, splits, switches, crashes."""
