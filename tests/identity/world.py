@@ -81,7 +81,7 @@ class Shape(NamedTuple):
     orderly: bool = False
     """Everything comes to rest before the next event comes in."""
     workers: int = 0
-    """Processes that share the partitions, which go from one to another now and then; 0: each partition has its own."""
+    """Processes that share the partitions, which go from one to another now and then; none: each partition has its own."""
 
 
 class World:
@@ -142,7 +142,7 @@ class World:
         elif what < 0.9:
             self.flush(number)
         elif what < 0.96:
-            if self.shape.workers and self.chance.random() < 0.5:
+            if self.shape.workers > 0 and self.chance.random() < 0.5:
                 self.share()
             elif self.shape.crashes:
                 self.crash(number, self.chance.choice((None, None, 0, 1, 2, 5)))
