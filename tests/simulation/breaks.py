@@ -299,7 +299,7 @@ FOUND = {
     "guard_off": (0, 50),
     "prepared_off": (50, 50),
     "marker_first": (50, 50),
-    "posts_unawaited": (0, 50),
+    "posts_unawaited": (50, 50),
     "posts_not_again": (0, 50),
     "posts_dropped": (0, 50),
     "posts_unnumbered": (0, 10),

@@ -7,6 +7,7 @@ in the log and accounted for once. I8, that nothing is committed before its time
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -14,12 +15,13 @@ from faust.types import TP
 
 from lifestage.change import encode_value
 from lifestage.log import topic_code
-from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.messages import Posted
 from lifestage.partition import Partition
 from streams.dead_letters import why
 from streams.profiles import applied_of
+from tests.kept_kpis import kpi_differences
 from tests.posts import posts_amiss
+from tests.simulation.kafka import Record
 from tests.simulation.product import PARTITIONS, rules_in
 from tests.simulation.world import World, WrongError
 
@@ -75,38 +77,48 @@ def judge(world: World) -> Found:
     return found
 
 
-def _state(world: World, truth: Partition) -> list[str]:
+def _born(truth: Partition, records: Iterable[Record]) -> Partition:
+    """A partition that has read these records of its changelog."""
     born = Partition(truth.rules, truth.topic, truth.number)
-    for record in world.kafka.logs[TP(world.topics.changelog.name, truth.number)].records:
+    for record in records:
         assert record.key is not None
         if record.value is None:
             born.restore(record.key, None, applied_of(record.headers))
         else:
             born.restore(record.key, record.value)
     born.recovered()
+    return born
+
+
+def _state(world: World, truth: Partition) -> list[str]:
+    born = _born(truth, world.kafka.logs[TP(world.topics.changelog.name, truth.number)].records)
     place = f"changelog[{truth.number}]"
     wrong = [
         f"I1 {place}: marker.{name} is {getattr(born.marker, name)}, due {getattr(truth.marker, name)}"
         for name in truth.marker.__struct_fields__
-        if getattr(born.marker, name) != getattr(truth.marker, name) and truth.applied >= 0
+        if name != "kpis" and getattr(born.marker, name) != getattr(truth.marker, name) and truth.applied >= 0
     ]
     wrong += [
         f"I1 {place}: profile of {key!r} is {_shown(born, key)}, due {_shown(truth, key)}"
         for key in sorted({*truth.keys(), *born.keys()})
         if truth.stored.get(key) != born.stored.get(key)
     ]
+    wrong += [f"I1 {place}: {differs}" for differs in kpi_differences(truth, born)]
     return wrong
 
 
 def _plainly(world: World, truth: Partition) -> list[str]:
     """After the repairs the newest record of each key is the state: what compaction leaves in the end."""
     changelog = world.kafka.logs[TP(world.topics.changelog.name, truth.number)]
-    newest = {record.key or b"": record.value for record in changelog.records}
-    return [
-        f"I1 changelog[{truth.number}]: the newest record of {key!r} is not the state"
-        for key in sorted(truth.stored.keys() | (newest.keys() - {MARKER_KEY, PREPARED_KEY}))
-        if truth.stored.get(key) != newest.get(key)
+    newest = {record.key or b"": record for record in changelog.records}
+    place = f"changelog[{truth.number}]"
+    wrong = [
+        f"I1 {place}: the newest record of {key!r} is not the state"
+        for key in sorted(truth.stored.keys() | {key for key in newest if 0 not in key})
+        if truth.stored.get(key) != (newest[key].value if key in newest else None)
     ]
+    born = _born(truth, sorted(newest.values(), key=lambda record: record.offset))
+    return [*wrong, *(f"I1 {place}, compacted: {differs}" for differs in kpi_differences(truth, born))]
 
 
 def _shown(partition: Partition, key: bytes) -> str:
