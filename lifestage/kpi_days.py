@@ -26,8 +26,6 @@ Section = tuple[int, int]
 BASE, FLOWS, LEVELS = 0, 1, 2
 IsPast = Callable[[Name, int], bool]
 """Whether nobody will ask for a sum any more from a day on."""
-NAMES_MAX = 5_000
-"""Names that are remembered from one day to the next."""
 LEVEL, COST = "~", "cost"
 PLACES_MAX = 50
 """Values that are told apart in a partition of each label that events name freely: first come; the rest is `other` for good."""
@@ -76,6 +74,16 @@ def _never(_name: Name, _day: int) -> bool:
     return False
 
 
+class _Known:
+    """A name: as it is kept, its sum and that sum's total, whether it is a level, and what was added to it lately by day."""
+
+    __slots__ = ("lasts", "late", "name", "plain", "total")
+
+    def __init__(self, name: Name, plain: Name, lasts: bool, total: list[int]) -> None:
+        self.name, self.plain, self.lasts, self.total = name, plain, lasts, total
+        self.late: dict[int, int] = {}
+
+
 class Days:
     """What a partition's persons add, and its sums as of the end of the present day, which never goes back."""
 
@@ -87,8 +95,6 @@ class Days:
         """Levels that have come."""
         self.flows: dict[int, dict[Name, int]] = {}
         """Of the window and to come, by their day."""
-        self.late: dict[tuple[Name, int], int] = {}
-        """What was added and is not in the three above yet; names as they were given, but for free labels."""
         self._settled: Entries = []
         """What is in them and was not kept yet."""
         self.places: dict[Name, None] = {}
@@ -96,42 +102,50 @@ class Days:
         self.changed: set[Section] = set()
         """What of them differs from what it was when this was last emptied."""
         self._told_apart: Counter[str] = Counter()
-        self._sums: dict[Name, int] = {}
-        self._names: dict[Name, tuple[Name, Name, bool]] = {}
-        """Name as given → as it is kept, its sum, and whether it is a level."""
+        self._sums: dict[Name, list[int]] = {}
+        """Each in a list of its own, which whoever adds to it holds."""
+        self._names: dict[Name, _Known] = {}
+        """Names as they were given."""
+        self._late: list[_Known] = []
+        """Those with entries that are not in the three above yet."""
 
     def add(self, entries: Iterable[Entry], sign: int = 1) -> None:
         """Count entries; with sign −1 take them back."""
-        today, begin = self.day, self.day - self.window
-        sums, late, names = self._sums, self.late, self._names
+        today, begin, names = self.day, self.day - self.window, self._names
         for given, day, amount in entries:
             known = names.get(given)
-            name, plain, lasts = self._learn(given) if known is None else known
-            if not plain:
-                continue
+            if known is None:
+                known = self._learn(given)
+            if sign < 0:
+                amount = -amount  # noqa: PLW2901
             if day <= today:
-                if lasts:
+                if known.lasts:
                     day = today  # noqa: PLW2901  # whatever was before is in the present alike
                 elif day <= begin:
                     continue
-                sums[plain] = sums.get(plain, 0) + sign * amount
-            place = name, day
-            late[place] = late.get(place, 0) + sign * amount
+                known.total[0] += amount
+            late = known.late
+            if day in late:
+                late[day] += amount
+            else:
+                if not late:
+                    self._late.append(known)
+                late[day] = amount
 
     def totals(self) -> Sums:
         """The sums as of the end of the present day; none that is 0."""
-        return Counter({name: amount for name, amount in self._sums.items() if amount})
+        return Counter({name: total[0] for name, total in self._sums.items() if total[0]})
 
     def turn(self, day: int) -> None:
         """It is another day, unless it was that or later before."""
         if day <= self.day:
             return
         self.settle()
-        sums = dict(self._sums)  # whoever reads them meanwhile sees the day before
+        sums = self.totals()  # whoever reads them meanwhile sees the day before
         for come in [at for at in self.levels if at <= day]:
             for name, amount in self.levels.pop(come).items():
                 _add(self.base, name, amount)
-                sums[name] = sums.get(name, 0) + amount
+                sums[name] += amount
             self.changed |= {(LEVELS, come), (BASE, 0)}
         for at in [at for at in self.flows if at <= day]:
             flows = self.flows[at]
@@ -141,28 +155,22 @@ class Days:
                 self.changed.add((FLOWS, at))
             if gone is counted:
                 for name, amount in flows.items():
-                    sums[name] = sums.get(name, 0) + (-amount if gone else amount)
-        self._sums = {name: amount for name, amount in sums.items() if amount}
+                    sums[name] += -amount if gone else amount
         self.day = day
-        self._drop()
-
-    def _drop(self) -> None:
-        """Let go of what nobody will ask for any more."""
-        past = [name for name in self.base if self._is_past(name, self.day)]
-        for name in past:
-            del self.base[name]
-        if past or len(self._names) > NAMES_MAX:
+        for name in [name for name in self.base if self._is_past(name, day)]:
+            del self.base[name], sums[name]
             self.changed.add((BASE, 0))
-            self._sums = {name: amount for name, amount in self._sums.items() if name not in set(past)}
-            self._names = {}
+        self._put(sums)
+
+    def _put(self, sums: Sums) -> None:
+        self._sums = {name: [amount] for name, amount in sums.items() if amount}
+        self._names = {}
 
     def settle(self) -> None:
         """Put what was added where it belongs."""
-        for (name, day), amount in self.late.items():
-            if not amount:
-                continue
-            _, plain, lasts = self._names[name]
-            if not lasts:
+        for name, day, amount in self._pending():
+            known = self._names[name]
+            if not known.lasts:
                 if day <= self.day - self.window:
                     continue
                 section, kept = (FLOWS, day), self.flows.setdefault(day, {})
@@ -171,13 +179,21 @@ class Days:
             else:
                 section, kept = (LEVELS, day), self.levels.setdefault(day, {})
             self.changed.add(section)
-            _add(kept, plain, amount)
+            _add(kept, known.plain, amount)
             self._settled.append((name, day, amount))
-        self.late = {}
+        for known in self._late:
+            known.late = {}
+        self._late = []
+
+    def _pending(self) -> Entries:
+        return [
+            (known.name, day, amount)
+            for known in self._late if known.plain for day, amount in known.late.items() if amount
+        ]  # fmt: skip
 
     def unkept(self) -> Entries:
         """What was added since `keep`, but for flows that have left the window."""
-        return self._settled + [(name, day, amount) for (name, day), amount in self.late.items() if amount]
+        return self._settled + self._pending()
 
     def keep(self) -> None:
         """All that was added so far is kept elsewhere."""
@@ -190,9 +206,9 @@ class Days:
         for day, flows in self.flows.items():
             if self.day - self.window < day <= self.day:
                 sums.update(flows)
-        self._sums = sums
-        late, self.late = self.late, {}
-        self.add((name, day, amount) for (name, day), amount in late.items())
+        late, self._late = self._pending(), []
+        self._put(sums)
+        self.add(late)
 
     def name_place(self, place: Name) -> bool:
         """Whether a label value is told apart: if it was before, or there is room."""
@@ -203,20 +219,21 @@ class Days:
             self._told_apart[place[0]] += 1
         return True
 
-    def _learn(self, given: Name) -> tuple[Name, Name, bool]:
+    def _learn(self, given: Name) -> _Known:
         lasts = given[0].startswith(LEVEL)
         plain: Name = (given[0][1:], *given[1:]) if lasts else given
-        place: Name | None = None
         if self._is_past(plain, self.day):
-            plain = ()
-        else:
-            place = (BY_CHANNEL, plain[3]) if plain[0] == COST else place_of(plain)
+            known = self._names[given] = _Known(given, (), lasts, [0])
+            return known
+        place = (BY_CHANNEL, plain[3]) if plain[0] == COST else place_of(plain)
         if place is not None and not _USUAL.issuperset(place[1:]) and not self.name_place(place):
             # not remembered: there may be any number of them
             plain = _other(plain)
             given = level(plain) if lasts else plain
-        found = self._names[given] = given, plain, lasts
-        return found
+            if given in self._names:
+                return self._names[given]
+        known = self._names[given] = _Known(given, plain, lasts, self._sums.setdefault(plain, [0]))
+        return known
 
 
 def _other(name: Name) -> Name:
