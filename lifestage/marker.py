@@ -63,7 +63,7 @@ class Marker(msgspec.Struct, array_like=True):
     identity: dict[str, int] = {}
     """What happened to ids, and how often (`lifestage.identity`): linked, merged, split, email_conflict, …"""
     fresh: dict[str, list[int]] = {}
-    """source → [minute since 1970 of its newest fact, anonymous profiles that are new since, and both again of its second]."""
+    """source → [minute since 1970, anonymous profiles that were new in it, …]: its newest minutes, in order."""
     kpis: KpiMark | None = None
     """None: no KPIs are kept of this partition."""
 

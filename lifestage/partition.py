@@ -28,9 +28,9 @@ from lifestage.step import AMENDED, fire, take
 
 _TAKEN = (AMENDED, "accepted")
 _OF_IDS = frozenset({IdentityMerged, IdentitySplit})
-MINUTE, SECOND = 60_000, 1_000
-SECONDS, SECOND_LEAST = 20, 100
-"""Of the new visitors of a minute a twentieth may come in one of its seconds, but this number in any case."""
+MINUTE = 60_000
+MINUTES = 7
+"""Of a source the newest minutes are counted apart: clocks may be up to 5 minutes ahead, and one that is does not cut short the others."""
 SLICE = 500
 """Facts or timers between two pauses: about 10 ms of work."""
 
@@ -126,7 +126,8 @@ class Partition(Reported):
             # Kept by a flush that was cut off; what it counted comes back with the prepared marker. Who comes after must
             # find as many new ones as the first time.
             if offset == profile.born:
-                self._count_new(self._fresh(fact))
+                fresh, at = self._minute_of(fact)
+                fresh[at] += 1
             return
         due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
         if kin is not None and kin.alias is not None:
@@ -217,37 +218,37 @@ class Partition(Reported):
         return key in self.stored or key in self.dirty or key in self.heard or key in self.gone
 
     def _sheds(self, profile: Profile, name: str, fact: Fact, offset: int) -> bool:
-        """Whether an anonymous visitor who is new is one too many for this minute of the source, or, live, for this second.
-
-        Here to take one in costs eight times what it costs to shed one: a minute's share at once would hold up who is known. A
-        source that tells no seconds has only its minutes.
-        """
+        """Whether an anonymous visitor who is new is one too many for this minute of the source."""
         most = self.rules.new_anonymous
         if not most or not name.startswith(ANONYMOUS):
             return False
-        fresh = self._fresh(fact)
-        at_once = self.clock.live and fact.time % MINUTE != 0 and fresh[3] >= max(-(-most // SECONDS), SECOND_LEAST)
-        if fresh[1] >= most or at_once:
+        fresh, at = self._minute_of(fact)
+        if fresh[at] >= most:
             self.count("shed")
             return True
-        self._count_new(fresh)
+        fresh[at] += 1
         profile.born = offset
         return False
 
-    def _fresh(self, fact: Fact) -> list[int]:
-        """The newest minute of a fact's source, how many were new in it, and the same of the newest second."""
+    def _minute_of(self, fact: Fact) -> tuple[list[int], int]:
+        """The counts of a source's newest minutes, and where in there that of a fact's minute stands: one from before all of
+        them is the oldest one's."""
         known = self.marker.fresh
         source = fact.source if fact.source in known or len(known) < SOURCES_MAX else "other"
-        fresh = known.setdefault(source, [-1, 0, -1, 0])
-        if fact.time // MINUTE > fresh[0]:
-            fresh[:2] = [fact.time // MINUTE, 0]
-        if fact.time // SECOND > fresh[2]:
-            fresh[2:] = [fact.time // SECOND, 0]
-        return fresh
-
-    def _count_new(self, fresh: list[int]) -> None:
-        fresh[1] += 1
-        fresh[3] += 1
+        fresh = known.setdefault(source, [])
+        minute = fact.time // MINUTE
+        at = len(fresh)
+        while at and fresh[at - 2] > minute:
+            at -= 2
+        if at and (fresh[at - 2] == minute):
+            return fresh, at - 1
+        if len(fresh) < 2 * MINUTES:
+            fresh[at:at] = minute, 0
+        elif at:
+            fresh[at:at] = minute, 0
+            del fresh[:2]
+            at -= 2
+        return fresh, at + 1
 
     def _pass_time(self, offset: int, tick: log.Tick) -> Iterator[None]:
         """Fire every timer due before the tick, by (instant, key); pauses every `SLICE` timers."""

@@ -69,9 +69,6 @@ def read_marker(value: bytes, topic: str, number: int) -> Marker:
         raise _refused(what, _format(value, 1), markers.FORMAT, str(error)) from error
     if found.format > markers.FORMAT or not found.plan:
         raise _refused(what, found.format, markers.FORMAT, "it names no plan")
-    for fresh in found.fresh.values():
-        # once only minutes were counted, and no seconds
-        fresh.extend([-1, 0][len(fresh) - 2 :])
     return found
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from config.settings import Settings, load
-from lifestage import log
 from lifestage.marker import PREPARED_KEY
-from lifestage.partition import SECOND_LEAST, Partition
+from lifestage.partition import MINUTE, MINUTES, Partition
 from streams.rules import rules_of
 from tests.chaos.flood import KNOWN, SHARE, visit
 from tests.load import BEGIN_MS
@@ -58,47 +57,47 @@ def test_who_is_known_is_always_taken(flooded: dict[str, Any]) -> None:
     assert flooded["accounts"]["accepted"] == SHARE + 4 * KNOWN
 
 
-@pytest.mark.parametrize(("most", "live", "visitors", "taken"), [(2, False, 6, 2), (1_000, True, 150, SECOND_LEAST)])
-def test_who_is_shed_is_shed_again(most: int, live: bool, visitors: int, taken: int) -> None:
+def test_who_is_shed_is_shed_again() -> None:
     """A flush that was cut off after the first visitor is folded again: the same are taken, and no more."""
     settings = load(environment={"LIFESTAGE_IDENTITY_SECRET": "a secret of the tests"})
-    rules = rules_of(settings)._replace(new_anonymous=most)
-    tick = log.pack_tick(log.Tick(BEGIN_MS, live))
-    visits = [visit(1 + n, BEGIN_MS + 1 + n, anonymous_id=f"a{n}") for n in range(visitors)]
+    rules = rules_of(settings)._replace(new_anonymous=2)
+    records = [visit(offset, BEGIN_MS + offset, anonymous_id=f"a{offset}") for offset in range(6)]
     whole = Partition(rules, "log", 0)
-    whole.fold([(0, None, tick), *visits])
+    whole.fold(records)
     flush = whole.checkpoint()
     again = Partition(rules, "log", 0)
     again.restore(PREPARED_KEY, flush.marker)
     again.restore(b"anon:a0", flush.profiles[b"anon:a0"])
     again.recovered()
-    again.fold([(0, None, tick), *visits])
+    again.fold(records)
     again.checkpoint()
     assert again.stored == whole.stored
-    assert sorted(again.stored) == sorted(b"anon:a%d" % n for n in range(taken))
+    assert sorted(again.stored) == [b"anon:a0", b"anon:a1"]
     assert again.marker == whole.marker
 
 
-def _of_a_second(step_ms: int, *, live: bool) -> Partition:
-    """What is kept of 400 new visitors at intervals, of whom a minute may bring 1,000."""
+def test_clocks_that_are_ahead_shed_nobody_else() -> None:
+    """Of ten minutes with as many new visitors as a minute may bring, some of whose clocks are up to 5 minutes ahead, none is
+    shed; but one more of a minute that is full is, and so is one of a minute from long before when the oldest is full."""
     settings = load(environment={"LIFESTAGE_IDENTITY_SECRET": "a secret of the tests"})
-    partition = Partition(rules_of(settings)._replace(new_anonymous=1_000), "log", 0)
-    tick = log.pack_tick(log.Tick(BEGIN_MS, live))
-    visits = [visit(1 + n, BEGIN_MS + (step_ms and 1 + step_ms * n), anonymous_id=f"a{n}") for n in range(400)]
-    partition.fold([(0, None, tick), *visits])
+    most = 20
+    partition = Partition(rules_of(settings)._replace(new_anonymous=most), "log", 0)
+    times = [BEGIN_MS // MINUTE * MINUTE + minute * MINUTE + n * 1_000 for minute in range(10) for n in range(most - 2)]
+    # of every 17th the clock is ahead; by so much in turn that no minute gets more than its two that are left
+    ahead = [time + (n // 17 % 5 + 1) * MINUTE if n % 17 == 0 else time for n, time in enumerate(times)]
+    visits = [visit(n, time, anonymous_id=f"a{n}") for n, time in enumerate(ahead)]
+    partition.fold(visits)
     partition.checkpoint()
-    return partition
-
-
-@pytest.mark.parametrize(
-    ("step_ms", "live", "taken"),
-    [(1, True, SECOND_LEAST), (5, True, 2 * SECOND_LEAST), (20, True, 400), (1, False, 400), (0, True, 400)],
-)
-def test_live_a_second_brings_a_part_of_its_minute(step_ms: int, live: bool, taken: int) -> None:
-    """So who is known waits no longer while a flood is taken in. A backlog, and a source without seconds, have their minutes."""
-    partition = _of_a_second(step_ms, live=live)
-    assert len(partition.stored) == taken
-    assert partition.marker.identity.get("shed", 0) == 400 - taken
+    assert partition.marker.identity.get("shed", 0) == 0
+    assert len(partition.stored) == len(visits)
+    assert len(partition.marker.fresh["site"]) == 2 * MINUTES
+    last = max(ahead)
+    more = [visit(1_000 + n, last, anonymous_id=f"b{n}") for n in range(most)]
+    partition.fold(more)
+    full = partition.marker.identity["shed"]
+    assert 0 < full < most
+    partition.fold([visit(2_000 + n, BEGIN_MS - 1, anonymous_id=f"c{n}") for n in range(2 * most)])
+    assert full < partition.marker.identity["shed"] <= full + 2 * most
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lifestage.clock import Source
 from lifestage.marker import MARKER_KEY, decode_marker, encode_marker
 from lifestage.partition import Checkpoint, Partition
 from lifestage.plan import Compiled
-from lifestage.state import StateError, read_marker
+from lifestage.state import StateError
 from streams import ticking
 from streams.batches import BatchMessage, BatchSchema
 from streams.engine import faust_app
@@ -82,16 +82,6 @@ def due_daily(customers: int) -> Partition:
     made = partition()
     made.fold(records([order(day, f"e{day}", f"o{day}", customer=f"c{day:02}") for day in range(customers)]))
     return made
-
-
-def test_a_marker_that_counted_new_visitors_by_the_minute_only_is_gone_on_with() -> None:
-    """Whoever is new after such a marker is counted by the second, too."""
-    older = decode_marker(KEPT.marker)
-    older.fresh = {"web": [28_000_000, 7]}
-    assert read_marker(encode_marker(older), "log", 0).fresh == {"web": [28_000_000, 7, -1, 0]}
-    newer = decode_marker(KEPT.marker)
-    newer.fresh = {"web": [28_000_000, 7, 1_680_000_030, 3]}
-    assert read_marker(encode_marker(newer), "log", 0).fresh == newer.fresh
 
 
 def test_a_tick_is_bounded() -> None:
