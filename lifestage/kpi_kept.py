@@ -86,6 +86,8 @@ class Ticket(msgspec.Struct, array_like=True, gc=False):
     replies: list[tuple[int, str]] = []
     """All up to the creation, and the first after it."""
     solved: tuple[int, str, bool] | None = None
+    first: int | None = None
+    """The day of the first act."""
 
 
 class Goods(msgspec.Struct, array_like=True, gc=False, frozen=True, order=True):

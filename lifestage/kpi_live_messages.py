@@ -8,7 +8,7 @@ from lifestage.kpi_intervals import stretch
 from lifestage.kpi_kept import DELIVERED, HAPPENINGS, PLACES, SENT, Kept, Message
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_visits import add_acts
-from lifestage.kpi_note import ACTS, NOTHING, count, event_of, kept_of, note_message, set_day, touch_told
+from lifestage.kpi_note import ACTS, NOTHING, count, event_of, kept_of, limit, note_message, set_day, touch_told
 from lifestage.kpi_spread import spread
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
@@ -53,6 +53,11 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
     if fact.bot:
         return True
     kept, clicked = kept_of(profile, now), fact.event == "clicked"
+    id = number(fact.source, fact.message_id, now.rules.id_key)
+    known = kept.messages.get(id)
+    if known is not None and not known.first // DAY_MS <= fact.time // DAY_MS <= known.days[-1] + limit(kept):
+        # it may be another one
+        return False
     if fact.context is not None and (told := touch_told(kept, fact)) is not None:
         if profile.orders or (kept.rest is not None and kept.rest.leads):
             return False
@@ -60,7 +65,7 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
     if fact.machine and (clicked or fact.event == "opened"):
         return True
     found: Entries = []
-    _note(found, kept, fact, now)
+    _note(found, kept, fact, id, now)
     if clicked:
         count(kept, ACTS, fact.time, 1, event_of(profile))
         if profile.orders:
@@ -70,8 +75,8 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
     return True
 
 
-def _note(found: Entries, kept: Kept, fact: EmailEvent, now: Now) -> None:
-    id, time = number(fact.source, fact.message_id, now.rules.id_key), fact.time
+def _note(found: Entries, kept: Kept, fact: EmailEvent, id: int, now: Now) -> None:
+    time = fact.time
     known, day, place = kept.messages.get(id), time // DAY_MS, PLACES.get(fact.event, -1)
     if known is None:
         known = kept.messages[id] = Message(time, fact.id, fact.channel, (*NOTHING, day))

@@ -20,7 +20,7 @@ from lifestage.kpi_intervals import (
 )
 from lifestage.kpi_kept import Kept, Lead, Session, add_run
 from lifestage.kpi_live import Now
-from lifestage.kpi_note import ACTS, SOCIAL, event_of, kept_of, origin_text, touch_told
+from lifestage.kpi_note import ACTS, SOCIAL, event_of, kept_of, limit, origin_text, touch_told
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
@@ -101,11 +101,11 @@ def visit(key: str, profile: Profile, fact: WebVisit, now: Now, days: Days) -> b
             found.append((_PAGES, day, fact.pages))
             if profile.orders:
                 add_acts(found, profile, day, 1, now)
-        elif time > session.began or (time == session.began and fact.id > session.event):
+        elif (time, fact.id) > (session.began, session.event) and _goes_on(session, day, limit(kept)):
             session.visits += (day, fact.pages, event_of(profile))
             stretch(found, _PAGES, day, session.began // DAY_MS + window, window, fact.pages)
         else:
-            # it began earlier than was known
+            # it began earlier than was known, or is another one
             return False
     if told is not None:
         kept.touch = told
@@ -113,6 +113,11 @@ def visit(key: str, profile: Profile, fact: WebVisit, now: Now, days: Days) -> b
         _add_day(found, runs, day, window)
     days.add(found)
     return True
+
+
+def _goes_on(session: Session, day: int, limit: int) -> bool:
+    """Whether a session that has begun is still the same on a day."""
+    return day <= session.began // DAY_MS + limit or day <= max(session.visits[::3]) + limit
 
 
 def _add_day(found: Entries, runs: list[int], day: int, window: int) -> None:

@@ -53,7 +53,8 @@ from lifestage.kpi_kept import (
     last_of_each_day,
 )
 from lifestage.kpi_live import Now
-from lifestage.kpi_unite import SPARE_DAYS, cut
+from lifestage.kpi_runs import SPARE_DAYS, key_on
+from lifestage.kpi_unite import CARTS, LEADS, MESSAGES, SESSIONS, TICKETS, cut
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
@@ -96,6 +97,11 @@ def kept_of(profile: Profile, now: Now) -> Kept:
         if (waited >= CUT_EVERY and new >= CUT_NEW + kept.left // 2) or waited >= now.window + SPARE_DAYS:
             cut(kept, _horizon(now))
     return kept
+
+
+def limit(kept: Kept) -> int:
+    """How many days apart acts under one name may lie that are one thing's."""
+    return kept.window + SPARE_DAYS
 
 
 def _horizon(now: Now) -> int:
@@ -156,7 +162,7 @@ def note_visit(kept: Kept, fact: WebVisit, event: int, key: bytes) -> None:
     add_run(kept.visits, day, kept.window)
     if not fact.session_id:
         return
-    id = number(fact.source, fact.session_id, key)
+    id = key_on(kept.sessions, number(fact.source, fact.session_id, key), day, limit(kept), SESSIONS)
     session = kept.sessions.get(id)
     if session is None:
         kept.sessions[id] = session = Session(fact.time, fact.id, origin_text(fact), ())
@@ -200,8 +206,8 @@ def _note_email(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
 
 def note_message(kept: Kept, fact: EmailEvent, key: bytes) -> None:
     """Note what happened to a message, neither a bot's nor a machine's doing."""
-    id = number(fact.source, fact.message_id, key)
     day = fact.time // DAY_MS
+    id = key_on(kept.messages, number(fact.source, fact.message_id, key), day, limit(kept), MESSAGES)
     message = kept.messages.get(id)
     if message is None:
         kept.messages[id] = message = Message(fact.time, fact.id, fact.channel, (*NOTHING, day))
@@ -241,7 +247,8 @@ def _took_part(kept: Kept, fact: CommunityActivity, event: int, _key: bytes) -> 
 
 
 def _lead(kept: Kept, fact: LeadCaptured, _event: int, key: bytes) -> None:
-    leads, id, day = _rest(kept).leads, number(fact.source, fact.lead_id, key), fact.time // DAY_MS
+    leads, day = _rest(kept).leads, fact.time // DAY_MS
+    id = key_on(leads, number(fact.source, fact.lead_id, key), day, limit(kept), LEADS)
     lead = leads.get(id)
     if lead is None:
         lead = leads[id] = Lead(fact.time, day)
@@ -266,7 +273,8 @@ def _trial(kept: Kept, fact: TrialStarted | TrialEnded, _event: int, key: bytes)
 
 
 def _cart(kept: Kept, fact: CartUpdated | CheckoutStep, _event: int, key: bytes) -> None:
-    carts, id, day = _rest(kept).carts, number(fact.source, fact.cart_id, key), fact.time // DAY_MS
+    carts, day = _rest(kept).carts, fact.time // DAY_MS
+    id = key_on(carts, number(fact.source, fact.cart_id, key), day, limit(kept), CARTS)
     cart = carts.get(id)
     if cart is None:
         cart = carts[id] = Cart(fact.time)
@@ -284,10 +292,12 @@ def _cart(kept: Kept, fact: CartUpdated | CheckoutStep, _event: int, key: bytes)
 
 
 def _ticket(kept: Kept, fact: TicketCreated | TicketReplied | TicketSolved, event: int, key: bytes) -> None:
-    rest, id, day = _rest(kept), number(fact.source, fact.ticket_id, key), fact.time // DAY_MS
+    rest, day = _rest(kept), fact.time // DAY_MS
+    id = key_on(rest.tickets, number(fact.source, fact.ticket_id, key), day, limit(kept), TICKETS)
     ticket = rest.tickets.get(id)
     if ticket is None:
-        ticket = rest.tickets[id] = Ticket(day)
+        ticket = rest.tickets[id] = Ticket(day, first=day)
+    ticket.first = min(ticket.last if ticket.first is None else ticket.first, day)
     ticket.last = max(ticket.last, day)
     at = fact.time, fact.id
     if isinstance(fact, TicketCreated):

@@ -31,8 +31,9 @@ window. An order stands at t unless it was cancelled or refunded in full by then
 **Live.** Workers with `kpis.live` keep what KPIs are made of with the state, and [recording rules](metrics.md#kpis) make the KPIs of it. Their window is
 whole UTC days (`kpis.window`, 90 by default), the present day included: as of the end of that day, of which events to come are not known yet. What has to wait
 for its time to pass, a cart, a trial, a lead, is open until that is over for certain. Otherwise a live KPI and `lifestage kpis` agree to the minor unit: with
-`--at` the last millisecond of a day and `--window` in days. CLV 4 is told of files only, and medians and `p90` are read from counts by size, at most 25 % off. The name
-of a session, message, lead, cart or ticket that comes again after W + 30 d of silence is live another one's.
+`--at` the last millisecond of a day and `--window` in days. CLV 4 is told of files only, and medians and `p90` are read from counts by
+size, at most 25 % off [within bounds](metrics.md#kpis). Of a session, message, lead, cart or ticket that was silent for more than W + 30 d, from one UTC day to another, what
+comes again under its name is live another one's.
 
 **Values.** Ratios are 0–1, times seconds, money major units, computed in whole minor units and rounded half to even when it is divided. Where there is no
 denominator there is no value; a count is 0 where there are some among whom none is found, and has no value where there is nobody. Currencies are never mixed: money is told by currency. A statistic is `mean`, `median` (of an even number the mean of the two in

@@ -7,7 +7,7 @@ visit of a session, or event of a message, was the first of one millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import TypeVar
 
@@ -26,14 +26,12 @@ from lifestage.kpi_kept import (
     joined,
     last_of_each_day,
 )
+from lifestage.kpi_runs import SPARE_DAYS, Kind, united_things
 from lifestage.moments import DAY_MS
 
-SPARE_DAYS = 30
-"""A thing that was not heard of for the window and so many days more is forgotten: what comes of its name is another one."""
 HELP_DAYS = 8
 """Of tickets it is asked whether they came at most 7 d before a first order in the window."""
 _NEVER = 1 << 62
-_Thing = TypeVar("_Thing")
 _Told = TypeVar("_Told", bound=tuple[object, ...])
 
 
@@ -46,15 +44,16 @@ def unite(a: Kept, b: Kept) -> Kept:
     """What is kept of who is both; it shares nothing that changes with either."""
     runs = [*zip(a.visits[::2], a.visits[1::2], strict=True), *zip(b.visits[::2], b.visits[1::2], strict=True)]
     window = max(a.window, b.window)
+    limit = window + SPARE_DAYS
     return Kept(
         window,
         min(a.looked, b.looked),
         0,
         joined(runs, window),
         _least(a.touch, b.touch),
-        _things(a.sessions, b.sessions, _session),
-        _things(a.messages, b.messages, _message),
-        None if a.rest is None and b.rest is None else _rest(a.rest or Rest(), b.rest or Rest()),
+        united_things(a.sessions, b.sessions, limit, SESSIONS),
+        united_things(a.messages, b.messages, limit, MESSAGES),
+        None if a.rest is None and b.rest is None else _rest(a.rest or Rest(), b.rest or Rest(), limit),
     )
 
 
@@ -70,31 +69,19 @@ def _first(a: int | None, b: int | None) -> int | None:
     return min(a, b)
 
 
-def _things(
-    a: dict[int, _Thing], b: dict[int, _Thing], united: Callable[[_Thing, _Thing], _Thing]
-) -> dict[int, _Thing]:
-    found = {}
-    for id in sorted(a.keys() | b.keys()):
-        # what only one has is united with itself: a copy in the same order as any
-        one, other = a.get(id), b.get(id)
-        first = one if one is not None else other
-        second = other if other is not None else one
-        assert first is not None
-        assert second is not None
-        found[id] = united(first, second)
-    return found
-
-
-def _rest(a: Rest, b: Rest) -> Rest:
+def _rest(a: Rest, b: Rest, limit: int) -> Rest:
     return Rest(
         counts={
             name: united_counts(a.counts.get(name, ()), b.counts.get(name, ()))
             for name in sorted(a.counts.keys() | b.counts.keys())
         },
-        leads=_things(a.leads, b.leads, _lead),
-        trials=_things(a.trials, b.trials, _trial),
-        carts=_things(a.carts, b.carts, _cart),
-        tickets=_things(a.tickets, b.tickets, _ticket),
+        leads=united_things(a.leads, b.leads, limit, LEADS),
+        trials={
+            id: _trial(a.trials.get(id, b.trials.get(id, Trial())), b.trials.get(id, a.trials.get(id, Trial())))
+            for id in sorted(a.trials.keys() | b.trials.keys())
+        },
+        carts=united_things(a.carts, b.carts, limit, CARTS),
+        tickets=united_things(a.tickets, b.tickets, limit, TICKETS),
         answers={
             metric: last_of_each_day([*a.answers.get(metric, ()), *b.answers.get(metric, ())])
             for metric in sorted(a.answers.keys() | b.answers.keys())
@@ -160,7 +147,19 @@ def _cart(a: Cart, b: Cart) -> Cart:
 def _ticket(a: Ticket, b: Ticket) -> Ticket:
     created = _least(a.created, b.created)
     solved = _least(a.solved, b.solved)
-    return Ticket(max(a.last, b.last), created, answered(created, [*a.replies, *b.replies]), solved)
+    replies, first = answered(created, [*a.replies, *b.replies]), min(_days_of_ticket(a)[0], _days_of_ticket(b)[0])
+    return Ticket(max(a.last, b.last), created, replies, solved, first)
+
+
+def _days_of_ticket(ticket: Ticket) -> tuple[int, int]:
+    return ticket.last if ticket.first is None else ticket.first, ticket.last
+
+
+SESSIONS = Kind[Session](lambda one: (one.began // DAY_MS, max(one.visits[::3])), _session)
+MESSAGES = Kind[Message](lambda one: (one.first // DAY_MS, one.days[-1]), _message)
+LEADS = Kind[Lead](lambda one: (one.captured // DAY_MS, one.last), _lead)
+CARTS = Kind[Cart](lambda one: (one.first // DAY_MS, one.acts[-1] // DAY_MS), _cart)
+TICKETS = Kind[Ticket](_days_of_ticket, _ticket)
 
 
 # -- what may be forgotten -----------------------------------------------------------------------

@@ -31,6 +31,7 @@ from lifestage.kpi_live_company import spent_of
 from lifestage.kpi_live_path import COHORT_FIRST, COHORT_RANKED, cohorts, is_past
 from lifestage.kpi_live_worth import GOODS, KNOWN_NET
 from lifestage.kpi_path import Step, stand, walk
+from lifestage.kpi_runs import Renaming
 from lifestage.kpi_spread import spread
 from lifestage.log import LogFormatError
 from lifestage.profile import Profile
@@ -195,10 +196,11 @@ class Reconciliation:
             number, key = int(raw[:5]), key_of_person(raw[5:].encode())
             span = self._spans[number]
             following, known = Following(key, rules, span, tally, ()), False
+            renaming = Renaming(self._rules.window)
             for together in instants(facts):
                 done += len(together)
                 if together[0].time <= span.end:
-                    following.take(together)
+                    following.take([renaming.told(fact) for fact in together])
                     known = True
             if known:
                 self._persons += not key.startswith(COMPANY)

@@ -16,6 +16,7 @@ from lifestage.fold import fold
 from lifestage.kpi_contribute import Orders, Sums, contribute, customers, money
 from lifestage.kpi_days import day_of, whole_days
 from lifestage.kpi_gather import DIRECT, Gather
+from lifestage.kpi_runs import Renaming
 from lifestage.ledger import KNOWN, find_order, known_act, known_order, number
 from lifestage.moments import DAY_MS
 from lifestage.plan import Compiled
@@ -148,7 +149,8 @@ def offline(told: Iterable[Fact], day: int, rules: Rules) -> Sums:
     """What the offline functions say as of the end of a day, but for what is of orders alone."""
     span, profile = whole_days(day, rules.window), Profile()
     found, terms = Gather(span), rules.plan.terms
-    for fact in in_order(told):
+    renaming = Renaming(rules.window)
+    for fact in map(renaming.told, in_order(told)):
         if fact.time <= span.end and accept(profile, fact, rules):
             found.take(fact)
     sums: Sums = Counter()

@@ -14,7 +14,8 @@ from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_persons import GROUPS
 from lifestage.kpi_note import note
-from lifestage.kpi_unite import SPARE_DAYS, all_united, cut
+from lifestage.kpi_runs import SPARE_DAYS
+from lifestage.kpi_unite import all_united, cut
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
 from lifestage.union import united

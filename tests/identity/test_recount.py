@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from lifestage.facts import (
     LeadCaptured,
     OrderCompleted,
     SocialEngagement,
+    TicketCreated,
+    TicketSolved,
     WebVisit,
 )
 from lifestage.kpi_days import Days
@@ -162,3 +165,25 @@ def test_who_comes_back_after_having_been_forgotten_is_another() -> None:
     days = kept(world.born(0)).days.totals()
     assert days["visitors",] == days["sessions",] == 2
     assert days["leads/channel", "m"] == 1
+
+
+@pytest.mark.parametrize("window", [1, 20])
+@pytest.mark.parametrize("more", [-1, 0, 1, 40])
+def test_a_name_that_is_used_again_after_long_silence_is_another_things(window: int, more: int) -> None:
+    """A ticket that is solved, and a session that goes on, some days around the limit later: the same for both, and what is right."""
+    days = window + 30 + more
+    seen: dict[str, Any] = {"source": "shop", "customer_id": "c"}
+    told: list[Fact] = [
+        TicketCreated(id="e1", time=START, ticket_id="i", **seen),
+        WebVisit(id="e2", time=START, url="/", session_id="s", **seen),
+        TicketSolved(id="e3", time=START + days * DAY, ticket_id="i", by="agent", **seen),
+        WebVisit(id="e4", time=START + days * DAY, url="/", session_id="s", **seen),
+    ]
+    rules = COUNTED_QUIET._replace(window=window)
+    world = World(rules, told, Random(1), Shape(partitions=1, sources=1, crashes=False, ticks=False, orderly=True))
+    world.end(START + days * DAY)
+    assert recounted(world).differences == []
+    sums = kept(world.born(0)).days.totals()
+    assert sums["tickets_solved",] == 1
+    assert sums["sessions",] == (more > 0)
+    assert sums["resolution_time_count",] == (more <= 0)
