@@ -1,4 +1,5 @@
-"""What Prometheus finds of recounts: by how much each sum differed in the last one, when that was, and how long it took."""
+"""What Prometheus finds of recounts: by how much each sum differed in the last one, how many partitions were compared, when that
+was, and how long it took."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from streams.endpoint import Endpoint
 from streams.recounting import Outcome
 
 DIFFERENCE = "lifestage_reconcile_difference"
+PARTITIONS = "lifestage_reconcile_partitions"
 TIMESTAMP = "lifestage_reconcile_timestamp_seconds"
 DURATION = "lifestage_reconcile_duration_seconds"
 
@@ -24,7 +26,7 @@ class RecountMetrics(Collector):
     """The metrics of recounts, served until `stop`. Before the first has ended there are none."""
 
     def __init__(self, host: str, port: int) -> None:
-        self._shown: tuple[dict[str, float], float, float] | None = None
+        self._shown: tuple[dict[str, float], dict[str, int], float, float] | None = None
         registry = CollectorRegistry()
         registry.register(self)
         self._endpoint = Endpoint(host, port, registry, self._ready, alive_within_s=math.inf)
@@ -46,13 +48,14 @@ class RecountMetrics(Collector):
             by = float(one.kept - one.recounted)
             if abs(by) > abs(differs.get(one.name, 0.0)):
                 differs[one.name] = by
-        self._shown = differs, time.time(), outcome.seconds
+        partitions = {"compared": len(outcome.offsets), "not_compared": len(outcome.uncounted)}
+        self._shown = differs, partitions, time.time(), outcome.seconds
 
     def collect(self) -> Iterator[Metric]:
         """What is served now."""
         if self._shown is None:
             return
-        differs, at, seconds = self._shown
+        differs, partitions, at, seconds = self._shown
         found = GaugeMetricFamily(
             DIFFERENCE,
             "By how much a KPI's sum that workers keep differs from what the log says: of all partitions and labels the greatest.",
@@ -61,6 +64,14 @@ class RecountMetrics(Collector):
         for name, by in sorted(differs.items()):
             found.add_metric([name], by)
         yield found
+        counted = GaugeMetricFamily(
+            PARTITIONS,
+            "Partitions whose KPIs the last recount compared, and those of which none are kept.",
+            labels=["state"],
+        )
+        for state, count in partitions.items():
+            counted.add_metric([state], count)
+        yield counted
         yield GaugeMetricFamily(TIMESTAMP, "When the last recount ended, in seconds since 1970.", at)
         yield GaugeMetricFamily(DURATION, "How long the last recount took.", seconds)
 

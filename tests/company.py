@@ -220,5 +220,7 @@ def recount(at: float) -> Iterator[Sample]:
     """What the recount of each hour shows: no difference."""
     for of in PARTS:
         yield Sample("lifestage_reconcile_difference", {"kpi": of}, 0)
+    for state, count in (("compared", 4), ("not_compared", 0)):
+        yield Sample("lifestage_reconcile_partitions", {"state": state}, count)
     yield Sample("lifestage_reconcile_timestamp_seconds", {}, at // 3600 * 3600)
     yield Sample("lifestage_reconcile_duration_seconds", {}, 210 * wave("recount", at, 0.1))

@@ -50,6 +50,21 @@ def test_each_sum_shows_its_greatest_difference() -> None:
         metrics.stop()
 
 
+def test_it_shows_how_many_partitions_were_compared() -> None:
+    """Also where none was, so that a fresh recount without a difference is not taken for one that agrees."""
+    metrics = RecountMetrics("127.0.0.1", 0)
+    nothing = WELL._replace(found=Recounted(Counter(), 0, 0, []), offsets={}, uncounted={0: "for a reason", 1: "too"})
+    try:
+        for outcome, compared, left in ((WRONG, 2, 1), (WELL, 2, 0), (nothing, 0, 2)):
+            metrics.take(outcome)
+            with urllib.request.urlopen(f"{metrics.url}/metrics", timeout=10) as answer:  # noqa: S310  # our own http://
+                text = answer.read().decode()
+            assert f'lifestage_reconcile_partitions{{state="compared"}} {compared}.0' in text
+            assert f'lifestage_reconcile_partitions{{state="not_compared"}} {left}.0' in text
+    finally:
+        metrics.stop()
+
+
 def served(metrics: RecountMetrics) -> dict[tuple[str, str], float]:
     """What /metrics says, by name and KPI."""
     with urllib.request.urlopen(f"{metrics.url}/metrics", timeout=10) as answer:  # noqa: S310  # our own http://
