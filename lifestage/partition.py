@@ -258,7 +258,7 @@ class Partition(Reported):
             self.kpis.turn(self.clock.time)
         cause = Cause(None, self.topic, self.number, offset)
         until = self.clock.time - self.rules.plan.plan.grace
-        left = SLICE
+        left, ahead = SLICE, dict[bytes, int]()
         while self.due and self.due[0][0] < until:
             due, key = heappop(self.due)
             if key not in self.dirty and key not in self.stored:
@@ -275,13 +275,18 @@ class Partition(Reported):
                 if self.kpis is not None:
                     self.kpis.ended(key, profile)
                 profile.applied = offset
+                if profile.due is not None:
+                    heappush(self.due, (profile.due, key))
+            else:
+                # kept by a flush that was cut off, this tick included: what fell due after it waits for the next
+                ahead[key] = due
             self.dirty[key] = profile
-            if profile.due is not None:
-                heappush(self.due, (profile.due, key))
             left -= 1
             if not left:
                 left = SLICE
                 yield
+        for key, due in ahead.items():
+            heappush(self.due, (due, key))
 
     # -- keeping ---------------------------------------------------------------------------------
 

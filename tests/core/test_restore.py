@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lifestage import facts as facts_of
+from lifestage import log
 from lifestage import marker as markers
 from lifestage import profile as profiles
 from lifestage.change import encode_value
-from lifestage.facts import Fact
+from lifestage.facts import Fact, TicketReplied
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.partition import Checkpoint, Partition
 from lifestage.profile import Profile
@@ -312,3 +315,28 @@ def test_the_format_of_a_marker_is_written() -> None:
     kept = flushes(COMES_AGAIN, 5)[0]
     assert msgspec.msgpack.decode(kept[-1].value or b"")[1] == markers.FORMAT
     assert msgspec.msgpack.decode(kept[0].value or b"")[2] == profiles.FORMAT
+
+
+def test_what_a_cut_off_flush_left_due_in_the_past_waits_for_the_next_tick() -> None:
+    """A ticket's reply from long before the clock that names no person is due at once. Re-read after a flush that was cut off,
+    the tick before it has an end, and the next one lets it go as if nothing had happened."""
+    reply = TicketReplied(time=START, source="desk", id="r1", ticket_id="t1", by="customer")
+    key = b"ticket:desk t1"
+    log_of_it = [
+        (0, None, log.pack_tick(log.Tick(START + 31 * DAY, live=True))),
+        (1, key, log.pack(log.FACT, facts_of.encode(reply))),
+        (2, None, log.pack_tick(log.Tick(START + 32 * DAY, live=True))),
+    ]
+    whole, cut, again = partition(), partition(), partition()
+    whole.fold(log_of_it)
+    cut.fold(log_of_it[:2])
+    flush = cut.checkpoint()
+    assert flush.profiles.keys() == {key}
+    again.restore(PREPARED_KEY, flush.marker)
+    again.restore(key, flush.profiles[key])
+    again.recovered()
+    # each slice is 500 timers: without an end there would be ever more of them
+    slices = sum(1 for _ in islice(again.folding(log_of_it), 10))
+    assert slices < 10
+    assert again.checkpoint().marker == whole.checkpoint().marker
+    assert again.stored == whole.stored == {}
