@@ -32,8 +32,8 @@ _MONEY = _ladder(10, 10**9)
 _FEW = tuple(bound for n in range(1, 10) for bound in (n - 0.01, n))
 """Whole numbers that are to be read as themselves."""
 LADDERS: dict[str, tuple[float, ...]] = {
-    "time_in_stage": _ladder(10**6, 10**12),
-    "response_time": _ladder(10**4, 10**10),
+    "time_in_stage": _ladder(10**3, 10**12),
+    "response_time": _ladder(10**3, 10**10),
     "resolution_time": _ladder(10**4, 10**10),
     "clv_1": _MONEY,
     "clv_orders": (*_FEW, *_ladder(10, 10**4)),

@@ -196,6 +196,17 @@ def test_bounds_rise_and_meet_their_values() -> None:
         assert bound_of(name, -5) == str(bounds[0])
 
 
+def test_short_stays_and_replies_are_within_the_bounds() -> None:
+    """From a second on, as the page of metrics says."""
+    assert {name: LADDERS[name][0] for name in ("time_in_stage", "response_time", "resolution_time", "clv_1")} == {
+        "time_in_stage": 1000, "response_time": 1000, "resolution_time": 10_000, "clv_1": 10,
+    }  # fmt: skip
+    for name, seconds in (("time_in_stage", 60), ("time_in_stage", 2), ("response_time", 2)):
+        sums: Sums = Counter()
+        add_spreads([(name, "x", 1000 * seconds)] * 9, sums)
+        assert 800 * seconds <= quantile(Fraction(1, 2), name, ("x",), sums) <= 1250 * seconds
+
+
 def test_a_value_is_taken_back_whole() -> None:
     """What was counted of a single value goes with the same value less once; a level stays one."""
     there, gone = spread(LEVEL + "clv_1", ("EUR",), 1234, 5), spread(LEVEL + "clv_1", ("EUR",), 1234, 9, -1)
