@@ -14,6 +14,7 @@ from lifestage.cause import Clock, Rules
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
+from lifestage.loads import end_stay
 from lifestage.members import UNANSWERED, At, Desk, close, join, kin_of, knows_nothing, let_go, part, take_back, take_in
 from lifestage.messages import (
     Forwarded,
@@ -32,7 +33,19 @@ from lifestage.messages import (
 from lifestage.profile import DAY, UNITED, Belongs, Kin, Profile
 from lifestage.profile import encode as encode_profile
 from lifestage.seen import has_seen, id_hash, remember
-from lifestage.stays import astray, bury, follow, inward, is_gone, is_new, next_stay, note, stay, suppose
+from lifestage.stays import (
+    astray,
+    bury,
+    follow,
+    hand_over,
+    ids_beside,
+    inward,
+    is_gone,
+    is_new,
+    next_stay,
+    note,
+    suppose,
+)
 
 OUTCOMES = (
     "linked", "merged", "split", "switched", "email_conflict", "alias_limit", "apart", "refused_merge", "void",
@@ -86,7 +99,8 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
             desk.count("apart")
             _refuse(kin, lower, day)
             continue
-        if len(kin.members) + sum(asked == UNANSWERED for asked in kin.asked.values()) >= ALIASES_MAX:
+        waiting = {id for id, asked in kin.asked.items() if asked == UNANSWERED}
+        if len(ids_beside(kin, lower) | waiting) >= ALIASES_MAX:
             # what is on its way counts, too: in a backlog nothing comes back before all of it is asked
             desk.count("alias_limit")
             _refuse(kin, lower, day)
@@ -308,7 +322,7 @@ def _received(profile: Profile, message: Unite | Switched | Refused | Release, p
             kin.parted = [id for id in kin.parted if id not in came]
         take_in(profile, message.members, at.by("merge" if message.merge else "link", message.occasion), desk)
     elif isinstance(message, Switched):
-        stay(kin, message.alias, message.since, parent, past=True)
+        end_stay(kin, message, parent, at.rules.plan.keep, at.horizon)
     elif isinstance(message, Refused):
         _refused(profile, message, parent, at, desk)
     elif message.alias != at.key:
@@ -332,8 +346,7 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             desk.post(Release(MERGES, at.key, message.occasion, message.at))
             desk.count("refused_merge")
         elif at.key.startswith(ANONYMOUS) and not apart:
-            desk.post(Switched(kin.alias, at.key, message.occasion, at.offset, kin.since))
-            note(kin, kin.since, kin.alias)
+            desk.post(hand_over(kin, at.key, message.occasion, at.offset))
             kin.alias, kin.since = target, at.offset
             desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
             desk.count("switched")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lifestage import profile as profiles
-from lifestage.messages import Member
+from lifestage.keys import ANONYMOUS
+from lifestage.messages import Member, Switched
 from lifestage.profile import Belongs, Kin, Profile
-from lifestage.stays import buried, ended, id_of
-from lifestage.union import is_empty
+from lifestage.signals import Keeping
+from lifestage.stays import buried, ended, id_of, past_stays, stay
+from lifestage.union import is_empty, united
 
 MESSAGE_BYTES = 300_000
 """Of fact sets in one message; what is larger travels in several."""
@@ -58,6 +60,26 @@ def loads(members: Sequence[Member]) -> Iterator[tuple[Member, ...]]:
         there.add(member.key)
         size += len(member.facts)
     yield tuple(load)
+
+
+def end_stay(kin: Kin, message: Switched, parent: str, keep: Keeping, horizon: int) -> None:
+    """End the stay with `parent` of an id that has gone to another; the fact sets must be closed."""
+    name = stay(kin, message.alias, message.since, parent, past=True)
+    _unite_past(kin, name, message.sure, keep, horizon)
+
+
+def _unite_past(kin: Kin, name: str, sure: int, keep: Keeping, horizon: int) -> None:
+    """Let a stay that is over take in those before it of the same id with the same parent that no split can take back."""
+    parent, _, at = kin.members[name]
+    if sure < 0 or parent.startswith(ANONYMOUS):
+        return
+    used = {belongs.parent for belongs in kin.members.values()} | {*kin.gone.values()}
+    for before, began in past_stays(kin, id_of(name), parent):
+        if sure <= began < at and before not in used:
+            del kin.members[before]
+            found = [kin.parts.pop(one) for one in (before, name) if one in kin.parts]
+            if found:
+                kin.parts[name] = encode_part(united([decode_part(part) for part in found], keep, horizon))
 
 
 def taken(kin: Kin, key: str, names: Sequence[str]) -> list[Member]:

@@ -84,6 +84,8 @@ class Switched(Message, frozen=True, array_like=True, gc=False, tag=3):
     since: int = -1
     """Since when it has belonged there, as `Kin.since`."""
     path: tuple[Hop, ...] = ()
+    sure: int = -1
+    """None of its stays that began here or later was ended by a split; -1: not known."""
 
 
 class Forwarded(Message, frozen=True, array_like=True, gc=False, tag=4):

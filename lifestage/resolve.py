@@ -69,6 +69,10 @@ class Resolver:
         """Where an id was linked to an anonymous one, which may go to another: from when."""
         self._below: Counter[str] = Counter()
         """Id → how many belong to it, directly or through others."""
+        self._left: dict[str, set[str]] = {}
+        """Id → ids that belonged to it and have gone to another; what came before stays."""
+        self._left_below: Counter[str] = Counter()
+        """Id → how many such there are of it and of those that belong to it, each counted for each that it has left."""
         self._asked: dict[str, dict[str, int]] = {}
         self._apart: dict[str, set[str]] = {}
         self._parted: dict[str, set[str]] = {}
@@ -76,7 +80,7 @@ class Resolver:
         self._forest: dict[str, str] = {}
         self._decided: set[tuple[str, str]] = set()
         self.fullest = 0
-        """The most ids that belonged to one profile at any time."""
+        """At least the most ids that one profile had at any time."""
 
     # -- what has happened -----------------------------------------------------------------------
 
@@ -88,7 +92,7 @@ class Resolver:
         for lower in lowers:
             if self.root(lower) == root or asked.get(lower, -1) >= day:
                 continue
-            if self._below[root] >= ALIASES_MAX or lower in self._parted.get(root, ()):
+            if self._is_full(root, lower) or lower in self._parted.get(root, ()):
                 self._refused(root, lower, day)
             else:
                 wanted.append(lower)
@@ -154,18 +158,27 @@ class Resolver:
             if merge or not id.startswith(ANONYMOUS):
                 return False
             self._past.setdefault(id, []).append((order, now, self._since[id]))
-            # what came so far stays: the id is counted there and here
-            self._count(now, -self._below[id])
+            left = self._left.setdefault(now, set())
+            self._count(now, -1 - self._below[id], (id not in left) - self._left_below[id])
+            left.add(id)
         elif id in self._apart:
             self._apart[id].discard(target)
         self._set(id, target, order)
         self._asked.pop(id, None)
-        self._count(target, 1 + self._below[id])
+        self._count(target, 1 + self._below[id], self._left_below[id])
         root = self.root(target)
         if id in self._parted or (merge and root in self._parted):
             parted = self._parted.get(root, set()) | self._parted.get(id, set())
             self._parted[root] = {one for one in parted if not merge or self.root(one) != root}
         return True
+
+    def _is_full(self, root: str, lower: str) -> bool:
+        """Whether a profile has as many ids beside `lower` as it may; each counts once, also one that has gone to another."""
+        present = self._below[root]
+        if present >= ALIASES_MAX or present + self._left_below[root] < ALIASES_MAX:
+            return present >= ALIASES_MAX
+        left = {id for one, ids in self._left.items() if self.root(one) == root for id in ids if self.root(id) != root}
+        return present + len(left - {lower}) >= ALIASES_MAX
 
     def _set(self, id: str, target: str, order: Order) -> None:
         self._to[id] = target
@@ -182,12 +195,14 @@ class Resolver:
         self._parted.setdefault(self.root(id), set()).add(id)
         del self._to[id]
         self._apart.setdefault(id, set()).add(target)
-        self._count(target, -1 - self._below[id])
+        self._count(target, -1 - self._below[id], -self._left_below[id])
 
-    def _count(self, id: str | None, more: int) -> None:
+    def _count(self, id: str | None, more: int, left: int) -> None:
         while id is not None:
             self._below[id] += more
-            self.fullest = max(self.fullest, self._below[id])
+            if left:
+                self._left_below[id] += left
+            self.fullest = max(self.fullest, self._below[id] + self._left_below.get(id, 0))
             id = self._to.get(id)
 
     # -- what came of it -------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lifestage.keys import ANONYMOUS
-from lifestage.messages import Hop
+from lifestage.messages import Hop, Occasion, Switched
 from lifestage.profile import Belongs, Kin
 
 GONE_MAX = 200
@@ -43,6 +43,9 @@ def stay(kin: Kin, id: str, since: int, parent: str, *, past: bool = False) -> s
         now = None
     if over in kin.members:
         return over
+    if _is_united(kin, id, since, parent):
+        kin.members[over] = Belongs(parent, True, since)
+        return over
     if now is not None and (now.at == since or now.at < 0 or since < 0):
         if now.at < since:
             # supposed so far
@@ -59,6 +62,29 @@ def stay(kin: Kin, id: str, since: int, parent: str, *, past: bool = False) -> s
         kin.members[id] = Belongs(parent, at=since)
         return id
     return over
+
+
+def _is_united(kin: Kin, id: str, since: int, parent: str) -> bool:
+    """Whether a stay that is not known by its name may be part of a later one that is over; not the present one."""
+    now = kin.members.get(id)
+    if since < 0 or (now is not None and (now.at == since or (now.at < 0 and now.parent == parent))):
+        return False
+    return any(at > since for _, at in past_stays(kin, id, parent))
+
+
+def past_stays(kin: Kin, id: str, parent: str) -> list[tuple[str, int]]:
+    """The stays of an id with one parent that are over: by name, and since when."""
+    begin = id + _END
+    return [
+        (name, belongs.at)
+        for name, belongs in kin.members.items()
+        if belongs.past and belongs.parent == parent and name.startswith(begin)
+    ]
+
+
+def ids_beside(kin: Kin, id: str) -> set[str]:
+    """The other ids that a profile has, by the limit: each counts once, also one that has left facts here."""
+    return {*map(id_of, kin.members)} - {id}
 
 
 def suppose(kin: Kin, id: str, parent: str) -> None:
@@ -165,6 +191,20 @@ def note(kin: Kin, since: int, target: str) -> None:
     if kin.stays or not target:
         kin.stays.append((since, target))
         del kin.stays[:-GONE_MAX]
+
+
+def hand_over(kin: Kin, id: str, occasion: Occasion, offset: int) -> Switched:
+    """What an id tells the one it is leaving for another, from now on noted where it was ever split off."""
+    assert kin.alias is not None
+    told = Switched(kin.alias, id, occasion, offset, kin.since, sure=_never_split_since(kin))
+    note(kin, kin.since, kin.alias)
+    return told
+
+
+def _never_split_since(kin: Kin) -> int:
+    """From where on none of an id's stays was ended by a split, by the offset where it began."""
+    splits = [began for began, target in kin.stays if not target]
+    return splits[-1] if splits else kin.stays[0][0] if kin.stays else 0
 
 
 def next_stay(kin: Kin, since: int) -> Hop | None:

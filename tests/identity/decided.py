@@ -120,13 +120,17 @@ class Decided(Family):
         root = self.root(key)
         if day <= self.refused.get((root, lower), day - 1):
             return
-        some = sum(self.root(id) == root for id in [*self.ids] if not is_held(id))
-        if some <= MOST and not apart:
+        some = sum(self.was_of(id, root) for id in {*self.ids} - {root, lower} if not is_held(id))
+        if some < MOST and not apart:
             self.id(lower).link(key, beside=others)
             if self.root(lower) == root:
                 self.parted[root] |= self.parted[lower]
         if not self.same(key, lower):
             self.refused[root, lower] = day
+
+    def was_of(self, id: str, root: str) -> bool:
+        """Whether an id is a person's now, or has left facts with them."""
+        return root in {self.root(target) for target in (id, *(target for target, _ in self.id(id).past))}
 
     def split(self, fact: IdentitySplit) -> None:
         """Each of the ids is a person of its own."""
