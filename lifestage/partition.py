@@ -19,8 +19,9 @@ from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, deco
 from lifestage.facts import encode as encode_fact
 from lifestage.keys import ANONYMOUS
 from lifestage.kpi_pages import OWNER
-from lifestage.marker import SOURCES_MAX, KpiMark, encode_marker
+from lifestage.marker import KpiMark, encode_marker
 from lifestage.messages import Forwarded, Link, decode_message
+from lifestage.newcomers import minute_of
 from lifestage.pages import join
 from lifestage.profile import COUNTED, UNITED, Profile
 from lifestage.reported import Reported
@@ -28,9 +29,6 @@ from lifestage.step import AMENDED, fire, take
 
 _TAKEN = (AMENDED, "accepted")
 _OF_IDS = frozenset({IdentityMerged, IdentitySplit})
-MINUTE = 60_000
-MINUTES = 7
-"""Of a source the newest minutes are counted apart: clocks may be up to 5 minutes ahead, and one that is does not cut short the others."""
 SLICE = 500
 """Facts or timers between two pauses: about 10 ms of work."""
 
@@ -126,7 +124,7 @@ class Partition(Reported):
             # Kept by a flush that was cut off; what it counted comes back with the prepared marker. Who comes after must
             # find as many new ones as the first time.
             if offset == profile.born:
-                fresh, at = self._minute_of(fact)
+                fresh, at = minute_of(self.marker.fresh, fact.source, fact.time)
                 fresh[at] += 1
             return
         due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
@@ -222,33 +220,13 @@ class Partition(Reported):
         most = self.rules.new_anonymous
         if not most or not name.startswith(ANONYMOUS):
             return False
-        fresh, at = self._minute_of(fact)
+        fresh, at = minute_of(self.marker.fresh, fact.source, fact.time)
         if fresh[at] >= most:
             self.count("shed")
             return True
         fresh[at] += 1
         profile.born = offset
         return False
-
-    def _minute_of(self, fact: Fact) -> tuple[list[int], int]:
-        """The counts of a source's newest minutes, and where in there that of a fact's minute stands: one from before all of
-        them is the oldest one's."""
-        known = self.marker.fresh
-        source = fact.source if fact.source in known or len(known) < SOURCES_MAX else "other"
-        fresh = known.setdefault(source, [])
-        minute = fact.time // MINUTE
-        at = len(fresh)
-        while at and fresh[at - 2] > minute:
-            at -= 2
-        if at and (fresh[at - 2] == minute):
-            return fresh, at - 1
-        if len(fresh) < 2 * MINUTES:
-            fresh[at:at] = minute, 0
-        elif at:
-            fresh[at:at] = minute, 0
-            del fresh[:2]
-            at -= 2
-        return fresh, at + 1
 
     def _pass_time(self, offset: int, tick: log.Tick) -> Iterator[None]:
         """Fire every timer due before the tick, by (instant, key); pauses every `SLICE` timers."""

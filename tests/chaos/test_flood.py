@@ -12,7 +12,8 @@ import pytest
 
 from config.settings import Settings, load
 from lifestage.marker import PREPARED_KEY
-from lifestage.partition import MINUTE, MINUTES, Partition
+from lifestage.newcomers import MINUTE, MINUTES
+from lifestage.partition import Partition
 from streams.rules import rules_of
 from tests.chaos.flood import KNOWN, SHARE, visit
 from tests.load import BEGIN_MS
