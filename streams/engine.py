@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import cast
 
 import faust
+from faust.exceptions import AlreadyConfiguredWarning
 
 from config.settings import Settings
 from streams import connections, lenient
@@ -63,7 +65,10 @@ def announce(app: faust.App, host: str, port: int) -> None:
     Not as Faust's `canonical_url`: a worker that takes a static member's place is given that one's assignment, and refuses
     one that names another address than its own.
     """
-    app.conf.broker_client_id += f"@[{host}]:{port}" if ":" in host else f"@{host}:{port}"
+    with warnings.catch_warnings():
+        # the app reads it for each client that it makes, of which there is none yet
+        warnings.simplefilter("ignore", AlreadyConfiguredWarning)
+        app.conf.broker_client_id += f"@[{host}]:{port}" if ":" in host else f"@{host}:{port}"
 
 
 async def crashed(app: faust.App) -> BaseException | None:
