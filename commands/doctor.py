@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -38,15 +37,16 @@ def run(
     the most, also when nothing answers (`--within`). Exit code 1 for failures.
     """
     from streams.doctor import worst
+    from streams.reachability import quiet
 
-    logging.getLogger().setLevel(logging.CRITICAL + 1)  # the clients' own words would stand between the lines
     found = []
-    for finding in findings(config, within):
-        found.append(finding)
-        if not as_json:
-            for line in told(finding):
-                typer.echo(line)
-            sys.stdout.flush()
+    with quiet(""):  # the clients' own words would stand between the lines
+        for finding in findings(config, within):
+            found.append(finding)
+            if not as_json:
+                for line in told(finding):
+                    typer.echo(line)
+                sys.stdout.flush()
     level = worst(found)
     if as_json:
         typer.echo(json.dumps(document(found), indent=1, ensure_ascii=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -35,10 +34,12 @@ def run(
     It asks Kafka, and each worker that can be asked from here; workers and Redis may be off. With --watch one screen that is
     refreshed; where that goes to no terminal, a line a look.
     """
+    from streams.reachability import quiet
+
     settings = settings_of(config)
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # it repeats what is said here, in the middle of the screen
     try:
-        _show(settings, every if watch else None, as_json=as_json)
+        with quiet("kafka"):  # it repeats what is said here, in the middle of the screen
+            _show(settings, every if watch else None, as_json=as_json)
     except KeyboardInterrupt:
         if not watch:
             raise

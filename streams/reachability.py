@@ -192,10 +192,10 @@ def _redis_problem(error: BaseException, host: str) -> str:
 
 @contextlib.contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """The client's own log lines repeat the problem in worse words."""
+    """The client's own log lines repeat the problem in worse words, or stand between lines that are read; "" is all clients."""
     logger = logging.getLogger(name)
-    before, logger.level = logger.level, logging.CRITICAL
-    logger.setLevel(logging.CRITICAL)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
