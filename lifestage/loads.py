@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from lifestage import profile as profiles
 from lifestage.keys import ANONYMOUS
+from lifestage.kpi_kept import Kept
 from lifestage.messages import Member, Switched
 from lifestage.profile import Belongs, Kin, Profile
 from lifestage.signals import Keeping
@@ -38,6 +39,9 @@ def pieces(key: str, belongs: Belongs, facts: Profile) -> Iterator[Member]:
     yield Member(key, parent, first, past, at)
     for n in range(ORDERS_IN_PIECE, len(orders), ORDERS_IN_PIECE):
         further = Profile(newest=facts.newest, first_seen=facts.first_seen, orders=orders[n : n + ORDERS_IN_PIECE])
+        if facts.kpi is not None:
+            # nothing more is to be known of these for KPIs
+            further.kpi = Kept(facts.kpi.window, facts.kpi.looked)
         yield Member(key, parent, encode_part(further), past, at)
 
 

@@ -29,6 +29,8 @@ class KpiMark(msgspec.Struct, array_like=True, gc=False):
     """What was added after these: name, day, amount."""
     places: list[tuple[str, ...]] = []
     """Label values that are told apart since."""
+    anonymous: bool | None = None
+    """Whether anonymous visitors are announced, as their paths count by it; None: an older release did not say."""
 
 
 class Marker(msgspec.Struct, array_like=True):

@@ -19,7 +19,8 @@ from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, deco
 from lifestage.facts import encode as encode_fact
 from lifestage.keys import ANONYMOUS
 from lifestage.kpi_pages import OWNER
-from lifestage.marker import KpiMark, encode_marker
+from lifestage.kpi_sets import are_noted
+from lifestage.marker import PREPARED_KEY, KpiMark, encode_marker
 from lifestage.messages import Forwarded, Link, decode_message
 from lifestage.newcomers import minute_of
 from lifestage.pages import join
@@ -34,8 +35,8 @@ SLICE = 500
 
 
 class Checkpoint(NamedTuple):
-    """What one flush keeps, in this order: pages by key (None = named no more), profiles by key (None = forgotten), and
-    the marker as of the same offset."""
+    """What one flush keeps, in this order: pages by key (None = named no more), with them the prepared marker where that is to
+    say something else now; profiles by key (None = forgotten), and the marker as of the same offset."""
 
     pages: dict[bytes, bytes | None]
     profiles: dict[bytes, bytes | None]
@@ -176,8 +177,11 @@ class Partition(Reported):
         if self.kpis is not None:
             profile.format = COUNTED
             self.kpis.ended(key, profile)
-        elif profile.kin is not None:
-            profile.format = max(profile.format, UNITED)
+        else:
+            # what lacks a fact must not pass for all that there is
+            profile.kpi = None
+            if profile.kin is not None:
+                profile.format = max(profile.format, UNITED)
         self.dirty[key] = profile
         if profile.due is not None and profile.due != due:
             heappush(self.due, (profile.due, key))
@@ -205,6 +209,8 @@ class Partition(Reported):
                 if not self._take(profile, name, fact, offset, message):
                     return
         else:
+            if self.kpis is not None and not are_noted(message, self.rules.window):
+                self._count_no_more("ids came to its customers from where they were not kept, or for another window")
             at = members.At(name, Cause(None, self.topic, self.number, offset), self.clock, self.rules)
             added = None if self.kpis is None else self.kpis.all_of(name, profile)
             identity.receive(profile, message, at, self)
@@ -285,9 +291,14 @@ class Partition(Reported):
                 kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
         self.shelf.again(kept, self.stored)
+        pages: dict[bytes, bytes | None] = {}
         if self.prepared is None:
             self.marker.kpis = self._keep_kpis()
-        pages = self.shelf.take(unnamed)
+        elif self.prepared.kpis is not None and self.kpis is None:
+            # whoever counted on from there would lack what these profiles have taken since without counting
+            self.prepared.kpis = None
+            pages[PREPARED_KEY] = encode_marker(self.prepared)
+        pages |= self.shelf.take(unnamed)
         if self.gone:
             self.gone = {key: applied for key, applied in self.gone.items() if applied > self.applied}
         self.marker.offset = self.applied
@@ -298,6 +309,7 @@ class Partition(Reported):
             return None
         written = self.kpis.kept.write()
         self.shelf.keep(OWNER, written.pages, written.named)
+        written.mark.anonymous = self.rules.announce_anonymous
         return written.mark
 
     def _adopt_prepared(self) -> None:

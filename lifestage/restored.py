@@ -188,9 +188,13 @@ class Restored:
             if self._prepared_kpis is None:
                 self.kpis = None
         if self.kpis is None:
-            # nothing of them is gone on with
-            self.shelf.named.pop(OWNER, None)
-            self.rules = self.rules._replace(window=0)
+            self._count_no_more(self.uncounted)
+
+    def _count_no_more(self, why: str) -> None:
+        """Go on without KPIs: nothing of them is gone on with."""
+        self.kpis, self._prepared_kpis, self.uncounted = None, None, why
+        self.shelf.drop(OWNER)
+        self.rules = self.rules._replace(window=0)
 
     def _counting(self, marker: Marker) -> Counting | None:
         """KPIs as a marker says; none where they cannot be gone on with."""
@@ -201,6 +205,8 @@ class Restored:
             self.uncounted = (
                 f"they are kept for a window of {mark.window} days, not of {self.rules.window} (kpis.window)"
             )
+        elif mark.anonymous not in (None, self.rules.announce_anonymous):
+            self.uncounted = f"they were counted with lifecycle.announce_anonymous = {str(mark.anonymous).lower()}"
         else:
             try:
                 found = Counting(KeptDays.read(mark, self.shelf.pages, is_past), self.rules)

@@ -167,6 +167,8 @@ def add_to_part(part: Profile, fact: Fact, offset: int, horizon: int, rules: Rul
     remember(part, hashed, fact.time, horizon)
     if rules.window:
         note(part, fact, Now((horizon + rules.lateness) // DAY, rules.window, rules))
+    else:
+        part.kpi = None
     if part.newest is None or fact.time > part.newest:
         part.newest = fact.time
 
