@@ -110,6 +110,7 @@ class Keeper:
 
     async def folded(self, partition: Partition) -> None:
         """A run is folded: ask for a flush when much is dirty, and wait for it when too much is."""
+        self._profiles.say_uncounted(partition)
         dirty = partition.unkept
         if dirty >= self._most_dirty:
             self._kick.set()

@@ -38,6 +38,7 @@ class ProfilesTable(Table):
         self.owned: dict[int, Partition] = {}
         self._fresh: set[int] = set()
         self._known: dict[int, int] = {}
+        self._uncounted: dict[int, str] = {}
         self.restored = 0
         """Changelog records read since the process started."""
         self.lost: Callable[[int], None] = lambda _: None
@@ -50,6 +51,13 @@ class ProfilesTable(Table):
             partition = self.owned[number] = Partition(self.rules, self.log_topic, number, self.code)
             self._fresh.add(number)
         return partition
+
+    def say_uncounted(self, partition: Partition) -> None:
+        """Log once why no KPIs of a partition are counted, if they are asked for."""
+        why = partition.uncounted
+        if why and self._uncounted.get(partition.number) != why:
+            self._uncounted[partition.number] = why
+            logger.warning("%s[%d]: no KPIs are counted, as %s", self.log_topic, partition.number, why)
 
     def wrote(self, number: int, offset: int) -> None:
         """Our own record at `offset` of the changelog is acknowledged: no recovery need read it."""
@@ -80,6 +88,7 @@ class ProfilesTable(Table):
                 if self.owned.pop(tp.partition, None) is not None:
                     self.lost(tp.partition)
                 self._known.pop(tp.partition, None)
+                self._uncounted.pop(tp.partition, None)
                 self._fresh.discard(tp.partition)
         for tp in assigned:
             if tp.topic == topic:
@@ -115,9 +124,7 @@ class ProfilesTable(Table):
                 partition = self.partition(tp.partition)
                 partition.recovered()
                 self._fresh.discard(tp.partition)
-                if partition.uncounted:
-                    name = f"{self.log_topic}[{tp.partition}]"
-                    logger.warning("%s: no KPIs are counted, as %s", name, partition.uncounted)
+                self.say_uncounted(partition)
         await self.call_recover_callbacks()
 
     def on_key_set(self, key: Any, value: Any) -> None:

@@ -178,6 +178,25 @@ async def test_the_changelog_of_a_partition_that_is_gone_is_not_taken_in(tmp_pat
 
 
 @pytest.mark.usefixtures("endless")
+async def test_why_no_kpis_are_counted_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the state is read that was kept without them, and not again with every run that is folded; nothing where they count."""
+    app = faust_app(Settings(), "127.0.0.1:9", tmp_path)
+    topic = app.topic("a-changelog", schema=BatchSchema(), partitions=4, acks=False)
+    table = ProfilesTable(app, name="profiles", partitions=4, changelog_topic=topic)
+    table.prepare(RULES._replace(window=90), "customer-events")
+    both = {TP("a-changelog", 2), TP("a-changelog", 3)}
+    await table.on_rebalance(both, set(), both)
+    state = [(offset, key, value) for offset, (key, value) in enumerate(STATE)]
+    table.apply_changelog_batch([SimpleNamespace(message=run_of("a-changelog", 3, *state))])
+    await table.on_recovery_completed(both, set())
+    for number in (2, 3):
+        table.say_uncounted(table.owned[number])
+    assert [one.getMessage() for one in caplog.records if "KPIs" in one.getMessage()] == [
+        "customer-events[3]: no KPIs are counted, as its changelog was written without them"
+    ]
+
+
+@pytest.mark.usefixtures("endless")
 def test_a_log_that_skips_ends_the_process(capfd: pytest.CaptureFixture[str]) -> None:
     """A run that begins behind the next offset ends the process and says which; a first, a next or a repeated one goes on."""
     made = partition()
