@@ -32,7 +32,7 @@ lint: $(STAMP)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(STAMP) system compiled  ## events per second, against plain Faust on the same Kafka
+bench: $(STAMP) system compiled  ## against Kafka Streams, Bytewax, Quix Streams and plain Faust, in turns (ARGS="--rounds 1 --events 100000")
 	@PYTHONPATH="$(CURDIR)" $(BIN)/python -P -m benchmarks $(ARGS)
 
 chaos: $(STAMP) system compiled  ## a hundred kills and more, with what came of them in a table (ARGS="--seed 19 --only kills --scale 0.1")

@@ -1,4 +1,4 @@
-"""`make bench`: events per second of one worker and of plain Faust, on the same Kafka, in turns, outputs compared."""
+"""`make bench`: ours and the peers on the same work and the same Kafka, in turns; outputs compared before any figure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import argparse
 import asyncio
 import logging
 import os
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import compare, core, table
+from benchmarks import compare, core, simple, simple_peers, table
 from benchmarks.broker import EventSet
-from benchmarks.contestants import CHECKOUT, Contestant, Measured, Ours, PlainFaust, measure
-from benchmarks.events import SEED, customers_of, generate
+from benchmarks.contest import Contestant
+from benchmarks.contestants import CHECKOUT
+from benchmarks.measuring import DifferentError, Job, Run, run_once
 from config.settings import Identity, Settings
 from lifestage.change import encode_value
 from lifestage.decode import Decoder
@@ -23,78 +25,88 @@ from lifestage.facts import Fact
 from lifestage.replay import replay
 from streams.embedded.kafka import start_kafka_server
 from streams.embedded.process import ServiceError
-from streams.embedded.redis import start_redis
 from streams.rules import rules_of
 
-PARTITIONS = Settings().topics.partitions
-PEER_SHARE = 10
-"""Plain Faust gets a tenth of the events, and a tenth of the customers, so that it ends; rates are compared."""
+__all__ = ["DifferentError", "contest", "expected_of", "main", "only", "replaced"]
+
 DOCUMENT = CHECKOUT / "docs" / "benchmarks.md"
-
-
-_Paths = Mapping[str, compare.Moves]
-
-
-class DifferentError(RuntimeError):
-    """A contestant's output is not what the events mean: no figure may be shown."""
+BEGIN, END = "<!-- peers -->\n", "<!-- /peers -->\n"
+OURS = ("lifestage's batch path", "lifestage, whole worker")
+PARTS = ("a", "core")
+Rounds = dict[str, list[Run]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark and print its table. Returns the exit code."""
+    """Run the benchmark and print its tables. Returns the exit code."""
     options = _options(arguments)
     logging.basicConfig(level=logging.CRITICAL)  # aiokafka tells of every leader that is not elected yet
     load = os.getloadavg()[0]
+    shown = []
     with tempfile.TemporaryDirectory(prefix="lifestage-bench-") as home:
         try:
-            rounds = run(options.events, options.repeats, Path(home))
+            jobs = [(job, only(made(), options.contestants)) for job, made in JOBS if job.name in options.only]
+            if jobs:
+                found = contest(jobs, options.events, options.rounds, Path(home))
+                shown += [f"### {job.title}\n\n{table.render(found[job.name], OURS)}" for job, _ in jobs]
         except (ServiceError, DifferentError, compare.BrokenHistoryError) as error:
             print(f"the benchmark failed: {error}", file=sys.stderr)
             return 1
-    say("the core alone, compiled and uncompiled")
-    alone = core.rows(core.figures(options.events))
-    found = f"{table.render(rounds, PlainFaust().name)}\n\n{table.machine(load)}\n\n{alone}"
-    print(f"\n{found}")
+    if "core" in options.only:
+        say("the core alone, compiled and uncompiled")
+        shown.append(f"### The core alone\n\n{core.rows(core.figures(min(options.events, 200_000)))}")
+    text = "\n\n".join([*shown, table.machine(load)])
+    print(f"\n{text}")
     if options.write:
-        DOCUMENT.write_text(document(found, options), encoding="utf-8")
+        written = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(replaced(written, f"{text}\n\nMade by `make bench{_said(options)}`.\n"), encoding="utf-8")
         print(f"written to {DOCUMENT}")
     return 0
 
 
-def run(events: int, repeats: int, home: Path) -> Mapping[str, Sequence[Measured]]:
-    """All rounds, checked. Raises `ServiceError`, or `DifferentError` before any figure is known to anybody."""
-    say(f"drawing {events:,} events of {customers_of(events):,} customers, seed {SEED}, and replaying them offline")
-    large, small = (EventSet(generate(count), PARTITIONS) for count in (events, events // PEER_SHARE))
-    expected = {large.count: expected_of(large), small.count: expected_of(small)}
-    rounds: dict[str, list[Measured]] = {}
-    with start_kafka_server(home, say=say) as kafka, start_redis(home / "redis") as redis:
+JOBS: list[tuple[Job, Callable[[], list[Contestant]]]] = [(simple.job(), simple_peers.contestants)]
+
+
+def only(contestants: list[Contestant], names: Sequence[str]) -> list[Contestant]:
+    """Those whose name has one of `names` in it; all, when there are none."""
+    return [one for one in contestants if not names or any(name.lower() in one.name.lower() for name in names)]
+
+
+def contest(jobs: Sequence[tuple[Job, list[Contestant]]], events: int, rounds: int, home: Path) -> Mapping[str, Rounds]:
+    """All rounds of all jobs, in turns, each run checked: what each took, by job and contestant.
+
+    Raises `ServiceError`, or `DifferentError` before any figure is known to anybody.
+    """
+    for job, contestants in jobs:
+        job.count = events
+        say(f"{job.title}: drawing {events:,} events, and what must come of them")
+        for contestant in contestants:
+            job.given(contestant.share)
+            contestant.prepare(say)
+    found: dict[str, Rounds] = {job.name: {} for job, _ in jobs}
+    turns = [(n, job, one) for n in range(1, rounds + 1) for job, contestants in jobs for one in contestants]
+    took: dict[tuple[str, str], float] = {}
+    with start_kafka_server(home, say=say) as kafka:
         say(f"{kafka.description} at {kafka.bootstrap}")
-        plain = Ours()
-        turns: list[tuple[Contestant, EventSet]] = [(plain, large), (PlainFaust(), small), (Ours(redis.url), large)]
-        _turn(plain, kafka.bootstrap, small, home, expected, "the same events as plain Faust")
-        for number in range(1, repeats + 1):
-            for contestant, given in turns:
-                note = f"round {number} of {repeats}"
-                found = _turn(contestant, kafka.bootstrap, given, home, expected, note)
-                rounds.setdefault(contestant.name, []).append(found)
-    return rounds
+        for at, (number, job, contestant) in enumerate(turns):
+            began = time.monotonic()
+            run = asyncio.run(run_once(job, contestant, kafka.bootstrap, home / "runs", say))
+            found[job.name].setdefault(contestant.name, []).append(run)
+            took[job.name, contestant.name] = time.monotonic() - began
+            left = _left([(job.name, one.name) for _, job, one in turns[at + 1 :]], took)
+            say(
+                f"round {number} of {rounds}, ({job.name}) {contestant.name}: {run.changes:,} changes of {run.events:,} events "
+                f"are right ({took[job.name, contestant.name]:.0f} s with everything; about {left / 60:.0f} min left)"
+            )
+    return found
 
 
-def _turn(
-    contestant: Contestant, bootstrap: str, events: EventSet, home: Path, expected: Mapping[int, _Paths], note: str
-) -> Measured:
-    started = time.monotonic()
-    measured = asyncio.run(measure(contestant, bootstrap, events, home / "runs"))
-    wrong = compare.difference(expected[events.count], measured.outcome.paths)
-    if wrong:
-        raise DifferentError(f"{contestant.name} says something else than an offline replay of its events: {wrong}")
-    say(
-        f"{note}: {contestant.name}: {events.count:,} events, the paths of {len(measured.outcome.paths):,} customers "
-        f"are right ({time.monotonic() - started:.0f} s with everything)"
-    )
-    return measured
+def _left(turns: Sequence[tuple[str, str]], took: Mapping[tuple[str, str], float]) -> float:
+    """Seconds that turns will take, as they took before; of those that are new, as others."""
+    usual = statistics.mean(took.values())
+    return sum(took.get(turn, usual) for turn in turns)
 
 
-def expected_of(events: EventSet) -> _Paths:
+def expected_of(events: EventSet) -> Mapping[str, compare.Moves]:
     """The path of every customer, by replaying the events in order of their time without Kafka."""
     decode = Decoder(b"bench").decode
     settings = Settings(identity=Identity(secret="bench"))  # noqa: S106 - it keys the hashes of made-up ids
@@ -108,39 +120,13 @@ def expected_of(events: EventSet) -> _Paths:
     return compare.outcome_of((change.id, encode_value(change.data)) for change in told).paths
 
 
-def document(found: str, options: argparse.Namespace) -> str:
-    """`docs/benchmarks.md` with the table in it."""
-    return f"""# Benchmarks
-
-Made by `make bench` ({options.repeats} rounds in turns, {options.events:,} events for us, a tenth of them and of the
-customers for plain Faust). Run it on your own machine: figures of shared cores are good for ratios, not for planning.
-
-{found}
-
-**The job.** JSON events of 310 bytes on average, 75 % visits, 17 % email events, 8 % orders with items, 6.7 a customer, in
-three topics of 8 partitions keyed by customer, in Kafka before the clock starts. Each is folded into its customer's
-profile, the stage is judged, changes go to `stage-changes`, profiles to a changelog. One process.
-
-**lifestage** is `lifestage worker` with default settings and `clock.mode: data`: decoding with all limits, keys, the log
-`customer-events` in between, `customer-stages`, timers, accounting, metrics; with Redis also the read model. Its time
-ends when the log's offsets are committed, which they are only once profiles and changes are acknowledged.
-
-**The core alone** (second table) decodes, folds and judges the same stream in one thread without Kafka, changes with their
-documents included: CPU time, the best of three. In the stream of the job customers are new, so that one event in four
-changes a stage; the other has {core.BUSY} events a customer.
-
-**plain Faust** is `benchmarks/peers/plain_faust.py`: an agent a topic, `faust.Record` values, a table in memory with its
-changelog, `topic.send`, default settings, and the same decisions by the same core. It refuses nothing, hashes no
-address, has no log, timers or `customer-stages`. Its time ends with the last record of its table's changelog.
-
-**Compared before any figure was shown**, in every run: for every customer each move with its instant, superseded
-changes taken out, against an offline replay of the events; so both said the same. They read three topics each at its own
-pace, so corrections (of what was announced before an older event came) differ in number.
-
-**Apart from this table** `python -m benchmarks.identity` says what linking costs where every event carries an address and a
-customer id (on against off, in turns, the fold alone and the whole worker), and `python -m benchmarks.flood` what a million
-new ids in a minute do to the changes of known customers and to memory.
-"""
+def replaced(document: str, text: str) -> str:
+    """A document with `text` between its two marks. Raises `ValueError` when it has none."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"no {BEGIN.strip()} … {END.strip()} to write between")
+    return f"{before}{begin}{text}{end}{after}"
 
 
 def say(line: str) -> None:
@@ -148,17 +134,28 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _said(options: argparse.Namespace) -> str:
+    given = f"--events {options.events} --rounds {options.rounds} --only {','.join(options.only)}"
+    return f' ARGS="{given}"'
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=400_000, help="events for us; plain Faust gets a tenth")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds, each contestant once in each")
-    parser.add_argument("--quick", action="store_true", help="60,000 events, one round: does it work, not how fast")
+    parser.add_argument("--events", type=int, default=1_000_000, help="events of a job; slow peers get a share of them")
+    parser.add_argument("--rounds", type=int, default=3, help="each contestant once in each")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, with commas, of {', '.join(PARTS)}")
+    parser.add_argument("--contestants", default="", help="only those whose name has one of these in it, with commas")
+    parser.add_argument("--quick", action="store_true", help="40,000 events, one round: does it work, not how fast")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.events, options.repeats = 60_000, 1
-    if options.events < PEER_SHARE or options.repeats < 1:
-        parser.error(f"--events must be {PEER_SHARE} or more, --repeats 1 or more")
+        options.events, options.rounds = 40_000, 1
+    if options.events < 1_000 or options.rounds < 1:
+        parser.error("--events must be 1,000 or more, --rounds 1 or more")
+    options.only = [part.strip() for part in options.only.split(",") if part.strip()]
+    options.contestants = [part.strip() for part in options.contestants.split(",") if part.strip()]
+    if unknown := [part for part in options.only if part not in PARTS]:
+        parser.error(f"no part is called {unknown[0]}: --only takes {', '.join(PARTS)}")
     return options
 
 

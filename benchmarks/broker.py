@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import TopicPartition
 
 from benchmarks.events import SourceEvent
@@ -72,8 +73,11 @@ class Watch:
         return dict(await self._consumer.end_offsets(wanted)) if wanted else {}
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
-        """The group's committed offsets."""
-        found = await self._admin.list_consumer_group_offsets(group)
+        """The group's committed offsets; nothing while the topic that holds them is being made."""
+        try:
+            found = await self._admin.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:
+            return {}
         return {tp: told.offset for tp, told in found.items()}
 
     async def read(self, topic: str, partitions: int) -> list[aiokafka.ConsumerRecord]:

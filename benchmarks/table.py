@@ -8,14 +8,42 @@ import statistics
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-
-from benchmarks.contestants import Measured
-
-Rounds = Mapping[str, Sequence[Measured]]
-"""By contestant, one entry a round; the rounds of all stand in the same order."""
+from typing import Protocol
 
 
-def ratios(mine: Sequence[Measured], theirs: Sequence[Measured]) -> tuple[float, float, float]:
+class Rated(Protocol):
+    """Anything with a rate."""
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+
+
+class Taken(Rated, Protocol):
+    """What a row is made of: `measuring.Run`."""
+
+    @property
+    def events(self) -> int:
+        """How many."""
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds."""
+
+    @property
+    def peak_mb(self) -> float:
+        """The most memory."""
+
+    @property
+    def start_s(self) -> float:
+        """From start to the first change."""
+
+    @property
+    def changes(self) -> int:
+        """Changes announced."""
+
+
+def ratios(mine: Sequence[Rated], theirs: Sequence[Rated]) -> tuple[float, float, float]:
     """(min, median, max) of how many times as many events a second, round by round."""
     found = [a.rate / b.rate for a, b in zip(mine, theirs, strict=True)]
     return min(found), statistics.median(found), max(found)
@@ -27,25 +55,28 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def render(rounds: Rounds, peer: str) -> str:
-    """Markdown: the ratios to `peer`, then a row a contestant."""
+def render(rounds: Mapping[str, Sequence[Taken]], ours: Sequence[str]) -> str:
+    """Markdown: how `ours` compare with each of the others, round by round, then a row a contestant."""
+    peers = [name for name in rounds if name not in ours]
     lines = []
-    for name, runs in rounds.items():
-        if name != peer:
-            low, middle, high = ratios(runs, rounds[peer])
-            lines.append(f"**{name}: {middle:.1f} times the events a second of {peer}** ({low:.1f} to {high:.1f})")
+    for name in ours:
+        if name in rounds and peers:
+            found = [(peer, *ratios(rounds[name], rounds[peer])) for peer in peers]
+            text = "; ".join(
+                f"{middle:.1f} times {peer} ({low:.1f} to {high:.1f})" for peer, low, middle, high in found
+            )
+            lines.append(f"**{name}: {text}**")
     lines += [
         "",
-        "| | events | events/s | CPU-s per million events | peak memory, MB | changes (of them corrections) |",
-        "|---|---|---|---|---|---|",
+        "| | events | events/s | CPU-s per million events | peak memory, MB | start to first change, s | changes |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, runs in rounds.items():
         cpu = spread([run.cpu_s / run.events * 1e6 for run in runs], 1)
-        memory = spread([run.peak_rss_mb for run in runs])
-        told = statistics.median_high(run.outcome.announced for run in runs)
-        amended = statistics.median_high(run.outcome.corrections for run in runs)
-        rate = spread([run.rate for run in runs])
-        lines.append(f"| {name} | {runs[0].events:,} | {rate} | {cpu} | {memory} | {told:,} ({amended:,}) |")
+        memory = spread([run.peak_mb for run in runs])
+        rate, start = spread([run.rate for run in runs]), spread([run.start_s for run in runs], 1)
+        changes = max(run.changes for run in runs)
+        lines.append(f"| {name} | {runs[0].events:,} | {rate} | {cpu} | {memory} | {start} | {changes:,} |")
     return "\n".join(lines)
 
 

@@ -69,43 +69,61 @@ def caches() -> list[Path]:
     return [Path(home).resolve(), shared] if home else [shared]
 
 
+@dataclass(frozen=True, slots=True)
+class Jars:
+    """What a pom resolves to, as it is kept: `name` is the directory in a cache."""
+
+    pom: Path
+    name: str
+    title: str
+    megabytes: int
+
+
+KAFKA = Jars(POM, f"kafka-{KAFKA_VERSION}", f"Kafka {KAFKA_VERSION}", JARS_MB)
+
+
 def kafka_jars(java: Java, say: Callable[[str], None]) -> Path:
-    """The directory of the broker's jars, fetched into the first cache if none has them; `say` gets the progress.
+    """The directory of the broker's jars; as `fetched_jars`."""
+    return fetched_jars(KAFKA, java, say)
+
+
+def fetched_jars(jars: Jars, java: Java, say: Callable[[str], None]) -> Path:
+    """The directory of a pom's jars, fetched into the first cache if none has them; `say` gets the progress.
 
     Raises `ServiceError` when they are not there and Maven is missing or cannot fetch them.
     """
-    places = [directory / f"kafka-{KAFKA_VERSION}" for directory in caches()]
+    places = [directory / jars.name for directory in caches()]
     for place in places:
-        if _complete(place):
+        if _complete(jars, place):
             return place
     with Claim(places[0].parent, "A download", wait=True):  # of two that start together, one fetches
-        if not _complete(places[0]):
-            _fetch(java, places[0], say)
+        if not _complete(jars, places[0]):
+            _fetch(jars, java, places[0], say)
     return places[0]
 
 
-def _complete(directory: Path) -> bool:
-    """Whether `directory` was filled from our pom as it is now: the pom's copy is put there last."""
-    copy = directory / POM.name
-    return copy.is_file() and copy.read_bytes() == POM.read_bytes()
+def _complete(jars: Jars, directory: Path) -> bool:
+    """Whether `directory` was filled from the pom as it is now: the pom's copy is put there last."""
+    copy = directory / jars.pom.name
+    return copy.is_file() and copy.read_bytes() == jars.pom.read_bytes()
 
 
-def _fetch(java: Java, kept: Path, say: Callable[[str], None]) -> None:
+def _fetch(jars: Jars, java: Java, kept: Path, say: Callable[[str], None]) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise ServiceError(f"Kafka's jars are fetched by Maven, and there is no mvn: `{INSTALL}`")
-    say(f"Kafka {KAFKA_VERSION}: fetching its jars with Maven, once ({JARS_MB} MB, kept in {kept})")
+        raise ServiceError(f"{jars.title}'s jars are fetched by Maven, and there is no mvn: `{INSTALL}`")
+    say(f"{jars.title}: fetching its jars with Maven, once ({jars.megabytes} MB, kept in {kept})")
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix="fetching-") as directory:
-        jars = Path(directory, "jars")
-        command = [maven, "-B", "-C", "-f", str(POM), COPY_JARS, f"-DoutputDirectory={jars}"]
+        into = Path(directory, "jars")
+        command = [maven, "-B", "-C", "-f", str(jars.pom), COPY_JARS, f"-DoutputDirectory={into}"]
         environment = {**os.environ, "JAVA_HOME": str(java.program.resolve().parent.parent)}
-        _run_maven(command, environment, say)
-        shutil.copy(POM, jars)
+        _run_maven(jars.title, command, environment, say)
+        shutil.copy(jars.pom, into)
         shutil.rmtree(kept, ignore_errors=True)
-        jars.rename(kept)
+        into.rename(kept)
 
 
-def _run_maven(command: list[str], environment: dict[str, str], say: Callable[[str], None]) -> None:
+def _run_maven(title: str, command: list[str], environment: dict[str, str], say: Callable[[str], None]) -> None:
     lines: list[str] = []
     done, said = 0, time.monotonic()
     with subprocess.Popen(
@@ -116,8 +134,8 @@ def _run_maven(command: list[str], environment: dict[str, str], say: Callable[[s
             done += "Downloaded" in line and ".jar " in line
             if done and time.monotonic() - said >= 2:
                 said = time.monotonic()
-                say(f"Kafka {KAFKA_VERSION}: {done} jars fetched, Maven's own among them")
+                say(f"{title}: {done} jars fetched, Maven's own among them")
     if process.returncode != 0:
         errors = [line for line in lines if line.startswith("[ERROR]")] or lines[-5:]
         why = errors[0].removeprefix("[ERROR] ").partition(" -> [Help")[0] if errors else f"status {process.returncode}"
-        raise ServiceError(f"Maven could not fetch Kafka's jars: {why}; check the network and Maven's settings")
+        raise ServiceError(f"Maven could not fetch {title}'s jars: {why}; check the network and Maven's settings")

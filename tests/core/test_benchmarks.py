@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import expected_of
+from benchmarks import simple
+from benchmarks.__main__ import BEGIN, END, expected_of, replaced
 from benchmarks.broker import EventSet
-from benchmarks.compare import BrokenHistoryError, Outcome, difference, outcome_of, transitions
-from benchmarks.contestants import Measured
+from benchmarks.compare import BrokenHistoryError, difference, outcome_of, transitions
 from benchmarks.events import SourceEvent, customers_of, generate
+from benchmarks.measuring import Run
+from benchmarks.peers.fold import NEW, fold
 from benchmarks.table import ratios, render, spread
 from lifestage.decode import Decoder
 from lifestage.facts import Fact
@@ -111,16 +113,55 @@ def test_a_refused_event_ends_the_benchmark() -> None:
         expected_of(EventSet([SourceEvent("visits", b"c1", b"{}")], 8))
 
 
-def measured(rate: float) -> Measured:
+def measured(rate: float) -> Run:
     """A run of 1,000 events at `rate`."""
-    return Measured(1_000, 1_000 / rate, 0.5, 100.0, Outcome({}, 7, 2))
+    return Run(1_000, 1_000 / rate, 0.5, 100.0, 2.0, 7)
 
 
 def test_ratios_come_first_and_round_by_round() -> None:
     """Each round is divided by the peer's of the same round, so that a slow minute hits both."""
     mine, theirs = [measured(100), measured(50), measured(90)], [measured(10), measured(10), measured(30)]
     assert ratios(mine, theirs) == pytest.approx((3, 5, 10))
-    shown = render({"ours": mine, "peer": theirs}, "peer").splitlines()
-    assert shown[0] == "**ours: 5.0 times the events a second of peer** (3.0 to 10.0)"
-    assert shown[-2] == "| ours | 1,000 | 90 (50 to 100) | 500.0 (500.0 to 500.0) | 100 (100 to 100) | 7 (2) |"
+    shown = render({"ours": mine, "peer": theirs}, ["ours"]).splitlines()
+    assert shown[0] == "**ours: 5.0 times peer (3.0 to 10.0)**"
+    assert shown[-2] == (
+        "| ours | 1,000 | 90 (50 to 100) | 500.0 (500.0 to 500.0) | 100 (100 to 100) | 2.0 (2.0 to 2.0) | 7 |"
+    )
     assert spread([2000.0, 1.0, 3.0]) == "3 (1 to 2,000)"
+
+
+def test_the_simple_jobs_fold_says_what_its_reference_says() -> None:
+    """The reference, which keeps no state, and the peers' fold announce the same, field by field; and all stages occur."""
+    drawn = list(simple.events_of(3_000))
+    wanted = simple.expected(event.value for event in drawn)
+    states: dict[bytes, list[int]] = {}
+    said = [fold(states.setdefault(event.key, list(NEW)), json.loads(event.value)) for event in drawn]
+    told = simple.told(json.dumps(change).encode() for change in said if change is not None)
+    assert simple.difference(wanted, told) == ""
+    assert {change[1] for changes in wanted.values() for change in changes} == {
+        "reach", "acquisition", "conversion", "retention", "loyalty",
+    }  # fmt: skip
+
+
+def test_the_simple_jobs_rules_are_those_of_the_plan() -> None:
+    """A replay of the same events by the product makes the same moves at the same instants."""
+    events = EventSet(simple.events_of(3_000), 8)
+    assert difference(expected_of(events), simple.moves(simple.expected(events.values()))) == ""
+
+
+@pytest.mark.parametrize("field", range(len(simple.FIELDS)))
+def test_one_wrong_field_of_a_change_is_found(field: int) -> None:
+    """Whatever a contestant gets wrong of a change, the comparison names the customer."""
+    wanted = simple.expected(event.value for event in simple.events_of(200))
+    customer = next(iter(wanted))
+    first, *rest = wanted[customer]
+    wrong = (*first[:field], "other", *first[field + 1 :])
+    assert f"such as {customer}" in simple.difference(wanted, {**wanted, customer: (wrong, *rest)})
+    assert f"such as {customer}" in simple.difference(wanted, {**wanted, customer: (first, *rest, first)})
+
+
+def test_the_table_goes_between_its_marks() -> None:
+    """What others have written into the page stays; a page without marks is refused."""
+    assert replaced(f"before\n{BEGIN}old\n{END}after\n", "new\n") == f"before\n{BEGIN}new\n{END}after\n"
+    with pytest.raises(ValueError, match="to write between"):
+        replaced("before\nafter\n", "new\n")
