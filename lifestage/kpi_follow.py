@@ -58,7 +58,10 @@ class Following:
 
     def take(self, together: Sequence[Fact]) -> None:
         """All facts of one instant."""
-        for fact in self._follower.take(together):
+        left = self._follower.left(together)
+        for fact in left:
+            self._found.hear(fact)
+        for fact in self._follower.fold(left):
             self._found.take(fact)
 
     def finish(self, sums: Sums) -> Told:

@@ -172,6 +172,10 @@ class Gather:
         taking = _TAKING.get(type(fact))
         if taking is not None and (not fact.bot or type(fact) in _LEDGER):
             taking(self, fact)
+        self.hear(fact)
+
+    def hear(self, fact: Fact) -> None:
+        """By which channel a fact says that the person came, be it one that repeats what is known; none is earlier than those before."""
         if self.channel is None and not fact.bot:
             said = came_by(fact)
             self.channel = None if said is None else label_of(said)

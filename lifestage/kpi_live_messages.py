@@ -50,9 +50,9 @@ def _message(found: Entries, message: Message, window: int, sign: int = 1) -> No
 
 def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) -> bool:  # noqa: ARG001
     """Note what happened to a message and count it; False, and nothing is done, where more is different by it."""
+    kept, clicked = kept_of(profile, now), fact.event == "clicked"
     if fact.bot:
         return True
-    kept, clicked = kept_of(profile, now), fact.event == "clicked"
     id = number(fact.source, fact.message_id, now.rules.id_key)
     known = kept.messages.get(id)
     if known is not None and not known.first // DAY_MS <= fact.time // DAY_MS <= known.days[-1] + limit(kept):

@@ -76,9 +76,9 @@ def _new_session(found: Entries, origin: str | None, began: int) -> None:
 
 def visit(key: str, profile: Profile, fact: WebVisit, now: Now, days: Days) -> bool:  # noqa: ARG001
     """Note a visit and count it; False, and nothing is done, where more than visits is different by it."""
+    kept, time, window = kept_of(profile, now), fact.time, now.window
     if fact.bot:
         return True
-    kept, time, window = kept_of(profile, now), fact.time, now.window
     day, runs = time // DAY_MS, kept.visits
     again = len(runs) > 0 and runs[-2] <= day <= runs[-1]
     has_leads = kept.rest is not None and len(kept.rest.leads) > 0

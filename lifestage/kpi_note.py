@@ -120,6 +120,15 @@ def brings(profile: Profile, fact: Fact) -> bool:
     return touch_told(profile.kpi, fact) is not None
 
 
+def note_touch(profile: Profile, fact: Fact, now: Now) -> bool:
+    """Note the channel that a fact tells which repeats what is known; False where it tells no earlier one."""
+    told = touch_told(profile.kpi, fact)
+    if told is None:
+        return False
+    kept_of(profile, now).touch = told
+    return True
+
+
 def touch_told(kept: Kept | None, fact: Fact) -> tuple[int, str, str, str] | None:
     """The channel that a fact says the person came by first, if it tells a new one."""
     if fact.bot or (fact.context is None and type(fact) is not AdClick):

@@ -29,7 +29,7 @@ from lifestage.kpi_live_orders import customers, order_money, orders_money
 from lifestage.kpi_live_path import Walked, path, path_after, path_before
 from lifestage.kpi_live_visits import leads
 from lifestage.kpi_live_worth import Worth, worth, worth_after, worth_before
-from lifestage.kpi_note import brings, note
+from lifestage.kpi_note import brings, note, note_touch
 from lifestage.kpi_pages import KeptDays
 from lifestage.ledger import OrderFact, find_order, number
 from lifestage.profile import Profile
@@ -135,6 +135,15 @@ class Counting:
         before = self._of(groups, key, profile)
         note(profile, fact, self.at)
         self._differ(before, self._of(groups, key, profile))
+
+    def repeated(self, key: str, profile: Profile, fact: Fact) -> bool:
+        """A fact came that repeats what is known; False where nothing is changed by the channel that it tells."""
+        if not brings(profile, fact):
+            return False
+        before = self._of(BY_CHANNEL, key, profile)
+        note_touch(profile, fact, self.at)
+        self._differ(before, self._of(BY_CHANNEL, key, profile))
+        return True
 
     def _of_order(self, key: str, profile: Profile, fact: OrderFact) -> Entries:
         order = find_order(profile, number(fact.source, fact.order_id, self.at.rules.id_key))

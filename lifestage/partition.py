@@ -18,6 +18,7 @@ from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, decode
 from lifestage.facts import encode as encode_fact
 from lifestage.keys import ANONYMOUS
+from lifestage.kpi_note import brings
 from lifestage.kpi_pages import OWNER
 from lifestage.kpi_sets import are_noted
 from lifestage.marker import PREPARED_KEY, KpiMark, encode_marker
@@ -155,7 +156,10 @@ class Partition(Reported):
         outcome = take(profile, name, fact, cause, self.clock, self.rules, self)
         self._count(fact, "duplicate" if outcome == AMENDED else outcome)
         if outcome == "duplicate":
-            return members.enter_again(profile, name, message, own, fact, offset, self.clock, self.rules)
+            # it may repeat an order, and yet tell of an earlier channel; who does not count keeps no notes that lack it
+            told = kpis.repeated(name, profile, fact) if kpis is not None else profile.kpi and brings(profile, fact)
+            again = members.enter_again(profile, name, message, own, fact, offset, self.clock, self.rules)
+            return again or bool(told)
         if outcome not in _TAKEN:
             return False
         if kpis is not None:

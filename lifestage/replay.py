@@ -73,10 +73,12 @@ class Follower:
 
     def take(self, together: Sequence[Fact]) -> list[Fact]:
         """Fold all facts of one instant, sorted by `in_order`, later than any before. Returns those that are no repeats."""
+        return self.fold(self.left(together))
+
+    def fold(self, together: Sequence[Fact]) -> list[Fact]:
+        """The same of those that are left of them."""
         path = self._path
         counts = path.outcomes
-        if self._forgotten is not None:
-            together = self._left(together, self._forgotten)
         outcomes = take_together(self.profile, self._key, together, _CLOCK, self._rules, path)
         joined = []
         for fact, outcome in zip(together, outcomes, strict=True):
@@ -86,7 +88,11 @@ class Follower:
                 joined.append(fact)
         return joined
 
-    def _left(self, together: Sequence[Fact], forgotten: Forgotten) -> Sequence[Fact]:
+    def left(self, together: Sequence[Fact]) -> Sequence[Fact]:
+        """Without what the plan had forgotten before the person was known."""
+        forgotten = self._forgotten
+        if forgotten is None:
+            return together
         left = []
         for fact in together:
             key = key_of(fact)

@@ -26,7 +26,7 @@ from lifestage.facts import (
 from lifestage.fold import ACTIVITY, FACTS, fold
 from lifestage.keys import COMPANY
 from lifestage.kpi_live import Now
-from lifestage.kpi_note import note
+from lifestage.kpi_note import brings, note, note_touch
 from lifestage.ledger import (
     KNOWN,
     NEW,
@@ -175,11 +175,21 @@ def add_to_part(part: Profile, fact: Fact, offset: int, horizon: int, rules: Rul
 
 def add_again(part: Profile, fact: Fact, offset: int, horizon: int, rules: Rules) -> bool:
     """Add a fact that a profile has from another of its ids to the set of the one under which it came, too; False where that
-    has it."""
+    has it, and knows of no later channel than it tells."""
     hashed = id_hash(fact.source, fact.id, rules.id_key)
     if _known(part, fact, hashed, horizon, rules) == KNOWN:
-        return False
+        return _hear(part, fact, horizon, rules)
     add_to_part(part, fact, offset, horizon, rules)
+    return True
+
+
+def _hear(part: Profile, fact: Fact, horizon: int, rules: Rules) -> bool:
+    """Let a set know the channel that a fact tells which it has already, if that is new; one that is not noted has none."""
+    if rules.window:
+        return note_touch(part, fact, Now((horizon + rules.lateness) // DAY, rules.window, rules))
+    if part.kpi is None or not brings(part, fact):
+        return False
+    part.kpi = None
     return True
 
 

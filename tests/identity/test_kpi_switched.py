@@ -206,3 +206,17 @@ def test_many_orders_travel_with_what_is_kept_for_kpis(monkeypatch: pytest.Monke
         world.run()
         assert [fold.uncounted for fold in world.folds] == ["", "", ""]
         assert differences(world) == []
+
+
+def test_what_bots_did_is_noted_to_be_nothing() -> None:
+    """Visitors of whom only bots' visits are known join customers of other partitions: their sets lack nothing."""
+    visits: list[Fact] = [
+        WebVisit(url="/", session_id=f"s{n}", bot=True, **who(f"v{n}", f"v{n}", 0)) for n in range(12)
+    ]
+    leads: list[Fact] = [
+        LeadCaptured(lead_id=f"l{n}", form="f", anonymous_id=f"v{n}", **who(f"c{n}", f"l{n}", 1)) for n in range(12)
+    ]
+    world = World(COUNTED, [*visits, *leads], Random(1), Shape(4, 1, crashes=False, ticks=False, orderly=True))
+    world.end(START + 2 * DAY)
+    assert [fold.uncounted for fold in world.folds] == [""] * 4
+    assert differences(world) == []
