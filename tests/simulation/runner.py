@@ -76,8 +76,15 @@ def run_seeds(first: int, count: int, broken: str = "", *, most: int = 1 << 30) 
 
 
 def alike(work: Callable[..., Any], *given: Any) -> Any:
-    """What `work` returns in a process whose hashes are the same each time; that process is kept for the next."""
+    """What `work` returns in a process whose hashes are the same each time; that process is kept for the next one's work."""
     return _other().submit(work, *given).result()
+
+
+def end_other() -> None:
+    """End the process that `alike` keeps, if there is one."""
+    if _other.cache_info().currsize:
+        _other().shutdown()
+        _other.cache_clear()
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from unittest.mock import patch
@@ -15,10 +16,17 @@ from tests.simulation.breaks import BREAKS, FOUND
 from tests.simulation.directed import directed
 from tests.simulation.history import Failure, run, shortened
 from tests.simulation.machine import Simulation
-from tests.simulation.runner import SAME_HASHES, Total, alike, run_seeds, until_found
+from tests.simulation.runner import SAME_HASHES, Total, alike, end_other, run_seeds, until_found
 
 SEEDS = 100
 EXAMPLES = 5 if os.environ.get("QUICK") else 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_process() -> Iterator[None]:
+    """The process of all these histories ends with them."""
+    yield
+    end_other()
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 25))
