@@ -8,6 +8,8 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 ARGS ?=
 CORE := $(wildcard tests/core tests/stories tests/agents tests/test_*.py)  # tests/offline and tests/compiled start processes
+# Files of tests in two processes, each with servers of its own: most tests wait most of their time. ARGS="-n 0": in one.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +22,7 @@ demo: $(STAMP)  ## real purchases through Kafka, from nothing to live KPIs (ARGS
 
 test: $(STAMP) system compiled  ## everything: lint, types, imports, and all tests on real Kafka, Redis and Prometheus
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: $(STAMP)  ## the quick part of test, with fewer examples, about a minute
 	@$(MAKE) --no-print-directory lint
