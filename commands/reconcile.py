@@ -46,12 +46,13 @@ def run(
         raise OptionError("--metrics needs --every LENGTH, such as --every 1h: else there is nobody to be asked")
 
     from commands.progress import progress
-    from streams.recounting import reconcile
+    from streams.recounting import check_counted, reconcile
     from streams.rules import rules_of
     from streams.running import bootstrap_of
 
     settings = settings_of(config)
     rules, bootstrap = rules_of(settings), bootstrap_of(settings)
+    check_counted(rules)
 
     def once() -> Outcome:
         with progress() as shown:
@@ -141,8 +142,8 @@ def _length(given: str) -> float:
 
 
 def _again(once: Callable[[], Outcome], every_s: float, metrics: str | None) -> None:
-    """Count until the process is asked to end. A recount that Kafka did not answer is said, and made again."""
-    from streams.connections import UnreachableError
+    """Count until the process is asked to end. Why a recount cannot be made is said, and it is tried again."""
+    from config.errors import UserFacingError
     from streams.recount_metrics import RecountMetrics
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -152,8 +153,10 @@ def _again(once: Callable[[], Outcome], every_s: float, metrics: str | None) -> 
             began = time.monotonic()
             try:
                 outcome = once()
-            except UnreachableError as error:
+            except UserFacingError as error:
                 typer.echo(f"lifestage: {error}; it is counted again after --every", err=True)
+                if told is not None:
+                    told.fail(str(error))
             else:
                 if told is not None:
                     told.take(outcome)

@@ -134,7 +134,8 @@ class Days:
 
     def totals(self) -> Sums:
         """The sums as of the end of the present day; none that is 0."""
-        return Counter({name: total[0] for name, total in self._sums.items() if total[0]})
+        # a copy is made in one go, also while another thread asks
+        return Counter({name: total[0] for name, total in self._sums.copy().items() if total[0]})
 
     def turn(self, day: int) -> None:
         """It is another day, unless it was that or later before."""

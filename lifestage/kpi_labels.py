@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from lifestage.kpi_contribute import BY_CHANNEL, Sums
 from lifestage.kpi_gather import OTHER, Cost
 
 VALUES_MAX = 20
 """Values of a label that events name freely; the most frequent stay, the rest is `other`."""
-FREE = ("sessions_by_source", "social_engagement")
-"""Sums whose labels events name freely, beside those by channel."""
+
+
+class Kind(NamedTuple):
+    """A label, or two that belong together, whose values events name freely."""
+
+    label: str
+    """What it is called."""
+    labels: tuple[str, ...]
+
+
+KINDS = {
+    BY_CHANNEL: Kind("channel", ("channel",)),
+    "sessions_by_source": Kind("source", ("source", "medium")),
+    "social_engagement": Kind("kind", ("kind",)),
+}
+"""By what their values are counted: channels of all sums together."""
+CURRENCY = Kind("currency", ("currency",))
+"""The label of money, of whose values a few are told."""
 Labels = tuple[str, ...]
 Key = tuple[str, ...]
 """The name of a sum and its label values."""
@@ -24,7 +41,7 @@ def place_of(key: Key) -> Key | None:
     """By what label values are counted, and these: by the sum, but channels of all sums together. None: they are not free."""
     if key[0].endswith(BY_CHANNEL):
         return BY_CHANNEL, *key[1:]
-    return key if key[0] in FREE else None
+    return key if key[0] in KINDS else None
 
 
 def divided(sums: Sums) -> tuple[Sums, Named]:

@@ -24,6 +24,8 @@ COST_LABELS = ("category", "currency", "channel")
 _OF_PURCHASES = frozenset({"clv_1", "clv_2", "clv_3"})
 LIVE = tuple(definition for definition in DEFINITIONS if definition.name != "clv_4")
 """The KPIs that workers count. What customers bear of costs takes the first orders of all of them, so it is told of files only."""
+COHORT_SIZE = "cohort_size"
+"""Of how many persons a cohort is, the same in each of its months: exposed once."""
 KNOWN_NET, GOODS, PURCHASES, ORDERS = "clv_known_net", "clv_goods", "clv_1", "clv_orders"
 """What lifetime values are made of: of the standing orders of whose goods a cost is known their net and that cost; by
 customer what their standing orders brought, and how many they are. Of these CLV 1, 2 and 3 are made."""
@@ -78,6 +80,8 @@ def _purchases(of: str) -> Part:
 
 
 def _sum(of: str, labels: tuple[str, ...]) -> Part:
+    if of == COHORT_SIZE:
+        labels = ("cohort",)
     return Part(metric_of(of), of, (*labels, "channel") if of.endswith(BY_CHANNEL) else labels)
 
 

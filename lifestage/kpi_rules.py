@@ -2,21 +2,42 @@
 
 `lifestage_kpi_<name>` is the KPI of that name, `…_by_channel` the same by channel: numerators and denominators are added up
 over the workers of a job first, and divided then. `lifestage_kpi_off_target` says whether a KPI misses its target.
+
+There is no value rather than one of a part: `lifestage_kpi_whole` is there while each partition is counted by exactly one
+worker, `lifestage_kpi_whole_<label>` for each label value that no worker hides anything of. All rules are bound to these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
 from lifestage.kpi_contribute import BY_CHANNEL
 from lifestage.kpi_formulas import Count, Formula, PerCost, Ratio, Spread
+from lifestage.kpi_gather import OTHER
+from lifestage.kpi_labels import CURRENCY, KINDS, Kind
 from lifestage.kpi_names import BOUNDS
-from lifestage.kpi_parts import COST, GOODS, KNOWN_NET, LIVE, ORDERS, PURCHASES, metric_of
+from lifestage.kpi_parts import (
+    COHORT_SIZE,
+    COST,
+    COST_LABELS,
+    GOODS,
+    KNOWN_NET,
+    LIVE,
+    ORDERS,
+    PARTS,
+    PURCHASES,
+    metric_of,
+)
 from lifestage.kpis import UP, Definition
 
+WHOLE = "lifestage_kpi_whole"
+COUNTED, EXPECTED = "lifestage_kpi_counted", "lifestage_kpi_partitions_expected"
+HIDDEN, TOLD = "lifestage_kpi_hidden_values", "lifestage_kpi_told"
 TARGET, OFF_TARGET = "lifestage_kpi_target", "lifestage_kpi_off_target"
+_FREE = tuple(kind for of, kind in KINDS.items() if of != BY_CHANNEL)
+"""Labels whose values events name freely, but for channels: those of messages are few."""
 QUANTILES = {"median": "0.5", "p90": "0.9"}
 _HEAD = """# The KPIs, made of the parts that workers expose. Printed by `lifestage kpis --rules` from the definitions in
 # lifestage/kpis.py: change them there. What each KPI is: docs/kpis.md, by its name.
@@ -37,12 +58,71 @@ def record_of(definition: Definition, by_channel: bool = False) -> str:
 
 
 def rules() -> Iterator[Rule]:
-    """Those of all KPIs that are counted live, in the order of the definitions."""
+    """What all others are bound to, and those of all KPIs that are counted live, in the order of the definitions."""
+    yield Rule(
+        WHOLE,
+        (
+            f"group by (job) (count by (job) (sum by (job, partition) ({COUNTED}) == 1)",
+            f"== max by (job) ({EXPECTED}))",
+        ),
+    )
+    for kind in (CURRENCY, *KINDS.values()):
+        yield Rule(whole_of(kind), tuple(_whole(kind)))
     for definition in LIVE:
-        yield from _of(definition.formula, record_of(definition), definition.labels)
+        yield from _bound(definition.formula, record_of(definition), definition.labels, CURRENCY, *_FREE)
         if definition.by_channel is not None:
             labels = (*definition.labels, "channel")
-            yield from _of(definition.by_channel, record_of(definition, by_channel=True), labels)
+            record = record_of(definition, by_channel=True)
+            yield from _bound(definition.by_channel, record, labels, CURRENCY, KINDS[BY_CHANNEL])
+
+
+def whole_of(kind: Kind) -> str:
+    """The name of what is there for each value of a label that is whole."""
+    return f"{WHOLE}_{kind.label}"
+
+
+def _whole(kind: Kind) -> Iterator[str]:
+    """The values that all workers tell apart which hide any; all values where none does."""
+    metrics = [COST] if kind.label in COST_LABELS else []
+    metrics += [
+        part.metric + "_count" if part.is_spread else part.metric
+        for part in PARTS.values()
+        if set(kind.labels) <= set(part.labels) and (kind is not KINDS[BY_CHANNEL] or part.of.endswith(BY_CHANNEL))
+    ]
+    hidden, told = (f'{name}{{label="{kind.label}"}}' for name in (HIDDEN, TOLD))
+    yield f"(group {_by(kind.labels)} ({' or '.join(metrics)})"
+    yield f"unless on (job) {hidden} > 0"
+    yield f"or count {_by(kind.labels)} ({told})"
+    yield f"== on (job) group_left () count by (job) ({hidden} > 0))"
+    yield _guard(())
+
+
+def _guard(kinds: Iterable[Kind]) -> str:
+    """What binds a rule: to the values of these labels that are whole, which are none where not all partitions are counted."""
+    bound = [f"and on ({', '.join(('job', *kind.labels))}) {whole_of(kind)}" for kind in kinds]
+    return " ".join(bound or [f"and on (job) {WHOLE}"])
+
+
+def _bound(formula: Formula, record: str, labels: tuple[str, ...], *free: Kind) -> Iterator[Rule]:
+    kinds = [kind for kind in free if set(kind.labels) <= set(labels)]
+    if isinstance(formula, Count) and kinds and CURRENCY not in kinds:
+        yield from _named(metric_of(formula.of), record, kinds[0])
+        return
+    for rule in _of(formula, record, labels):
+        yield rule._replace(lines=(*rule.lines, _guard(kinds)))
+
+
+def _named(metric: str, record: str, kind: Kind) -> Iterator[Rule]:
+    """A count by the values that are whole, and of all others together what is left."""
+    named = " or ".join(f'{metric}{{{label}!="{OTHER}"}}' for label in kind.labels)
+    guard = _guard([kind])
+    yield Rule(record, (f"sum {_by(kind.labels)} ({named})", guard))
+    rest = (
+        f"({_sum(metric, ())}",
+        f"- (sum by (job) (({named}) {guard}) or 0 * {_sum(metric, ())}) > 0)",
+        _guard(()),
+    )
+    yield Rule(record, rest, tuple((label, OTHER) for label in kind.labels))
 
 
 def targets() -> Iterator[Rule]:
@@ -100,6 +180,10 @@ def _sum(metric: str, labels: tuple[str, ...]) -> str:
 def _ratio(formula: Ratio, labels: tuple[str, ...]) -> Iterator[str]:
     """A sum that nobody has counted anything for is 0 where there is a denominator, and so is not left out."""
     top, bottom = (_sum(metric_of(of), labels) for of in (formula.top, formula.bottom))
+    if formula.bottom == COHORT_SIZE:
+        yield top
+        yield f"/ on (job, cohort) group_left () ({_sum(metric_of(COHORT_SIZE), ('cohort',))} > 0)"
+        return
     may_lack = formula.top != formula.bottom and not formula.as_far_as_top
     top = f"({top} or 0 * {bottom})" if may_lack else top
     if formula.minus:

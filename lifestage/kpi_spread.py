@@ -39,6 +39,8 @@ LADDERS: dict[str, tuple[float, ...]] = {
     "clv_orders": (*_FEW, *_ladder(10, 10**4)),
 }
 """By the name of a spread its bounds: ms, minor units, orders."""
+_COARSE = frozenset({"time_in_stage"})
+"""Spreads by a label of which a plan has many values: every second bound of theirs is shown."""
 _WRITTEN = {name: (*map(str, bounds), OVER) for name, bounds in LADDERS.items()}
 
 
@@ -50,6 +52,14 @@ def bound_of(name: str, value: int) -> str:
 def bounds_of(name: str) -> tuple[str, ...]:
     """All bounds of a spread in rising order; the last is that of what is above all others."""
     return _WRITTEN[name]
+
+
+def is_shown(name: str, bound: float | None) -> bool:
+    """Whether a spread is shown up to a bound; None is that of what is above all others."""
+    if name not in _COARSE or bound is None:
+        return True
+    ladder = LADDERS[name]
+    return bound == ladder[-1] or bisect_left(ladder, bound) % 2 == 0
 
 
 def spread(name: str, labels: Name, value: int, day: int, amount: int = 1) -> Entries:

@@ -19,7 +19,7 @@ from lifestage.money import DIGITS
 from lifestage.plan import Plan
 from lifestage.refusal import REASONS
 from streams import metrics as names
-from streams.kpi_families import families, shown
+from streams.kpi_families import families, hidden_of, shown, told_of
 from streams.metrics import Counts, Histogram, Metric, ReadModelState, View, ordinary_moves, with_all_outcomes
 
 K = TypeVar("K")
@@ -117,17 +117,28 @@ class WorkerMetrics(Collector):
         yield _family(names.PARTITIONS, (((topic,), count) for topic, count in _copied(view.owned).items()))
 
     def _kpis(self, view: View) -> Iterator[Family]:
+        expected = view.kpi_partitions()
+        if not expected:
+            return
+        recovering = view.recovery()[0]
         partitions = _tried(view.kpis)
-        counted = [one for one in partitions if one is not None]
-        if partitions:
-            yield _family(names.KPI_COMPLETE, [((), int(len(counted) == len(partitions)))])
+        counted = [one for one in partitions.values() if one is not None]
+        if partitions or recovering:
+            complete = not recovering and len(counted) == len(partitions)
+            yield _family(names.KPI_COMPLETE, [((), int(complete))])
             yield _family(names.KPI_TARGET, (((kpi,), target) for kpi, target in self.targets.items()))
+        yield _family(names.KPI_PARTITIONS, [((), len(counted))])
+        yield _family(names.KPI_EXPECTED, [((), expected)])
+        yield _family(names.KPI_COUNTED, (((str(number),), int(one is not None)) for number, one in partitions.items()))
         days = [one.day for one in counted if one.day > 0]
         if not days:
             return
         yield _family(names.KPI_WINDOW, [((), counted[0].window * DAY_S)])
         yield _family(names.KPI_DAY, [((), (min(days) + 1) * DAY_S)])
-        yield from families(shown(counted))
+        given = shown(counted)
+        yield from families(given)
+        yield _family(names.KPI_HIDDEN, hidden_of(given))
+        yield _family(names.KPI_TOLD, told_of(given))
 
     def _reading(self, state: ReadModelState) -> Iterator[Family]:
         yield _family(names.READ_PENDING, [((), state.pending)])

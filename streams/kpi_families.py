@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -11,17 +11,26 @@ from typing import Final, NamedTuple
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
-from lifestage.kpi_contribute import Sums
-from lifestage.kpi_gather import OTHER, Cost
-from lifestage.kpi_labels import VALUES_MAX, bounded, divided
-from lifestage.kpi_live_company import spent_of
+from lifestage.kpi_contribute import BY_CHANNEL, Sums
+from lifestage.kpi_costs import ACQUISITION
+from lifestage.kpi_days import Name
+from lifestage.kpi_gather import OTHER
+from lifestage.kpi_labels import CURRENCY, KINDS, Kind, place_of
+from lifestage.kpi_live_company import spent_about
 from lifestage.kpi_live_path import cohorts
+from lifestage.kpi_months import month_of, name_of
 from lifestage.kpi_parts import COST, COST_LABELS, MONEY, PARTS, Part
-from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, OVER, SUM, bounds_of
+from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, OVER, SUM, bounds_of, is_shown
+from lifestage.moments import DAY_MS
 from lifestage.money import DIGITS
+from streams.kpi_values import Told, chosen, currencies
 
 CURRENCIES_MAX: Final = 4
 """Currencies that are told apart by a worker: those with the most orders. Others are left out, as they cannot be added up."""
+TOLD_LABELS: Final = ("label", "currency", "channel", "source", "medium", "kind")
+"""Of what says which values are told apart: the label, and its value or values under their own names."""
+COHORTS_MAX: Final = 12
+"""Cohorts that are shown: those of the last months."""
 _MS: Final = frozenset({"time_in_stage", "response_time", "resolution_time"})
 """Spreads of milliseconds; they are exposed in seconds."""
 _OF_MONEY: Final = frozenset({"orders", "clv_orders" + COUNT, *MONEY})
@@ -30,71 +39,92 @@ Samples = list[tuple[tuple[str, ...], float]]
 
 
 class PartitionSums(NamedTuple):
-    """The KPI sums of one partition as of the end of a day."""
+    """The KPI sums of one partition as of the end of a day, and the label values that are told apart there."""
 
     day: int
     window: int
     sums: Sums
+    places: Collection[Name] = ()
 
 
 class Shown(NamedTuple):
-    """What a worker shows: sums with bounded labels, and costs in minor units by category, currency and channel."""
+    """What a worker shows: sums with bounded labels, costs in minor units by category, currency and channel, and which values
+    of each label it tells apart."""
 
     sums: Sums
     costs: Mapping[tuple[str, str, str], Fraction]
+    told: Mapping[str, Told]
 
 
 def shown(partitions: Iterable[PartitionSums]) -> Shown:
     """All partitions together."""
     sums: Sums = Counter()
     costs: defaultdict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
+    places = []
     for one in partitions:
-        for key, minor in spent_of(one.sums, one.day, one.window).items():
-            costs[key] += minor
-        for found in (one.sums, cohorts(one.sums, one.day)):
+        places.append(one.places)
+        for key, minor in spent_about(one.sums, one.day, one.window).items():
+            if key[0] in ACQUISITION:  # no rule asks for others
+                costs[key] += minor
+        for found in (one.sums, _cohorts(one)):
             for name, n in found.items():
                 sums[name] += n
-    currencies = _currencies(sums, costs)
-    sums = Counter({name: n for name, n in sums.items() if _is_shown(name, currencies)})
-    places = [key for key in costs if key[1] in currencies]
-    named, moved = bounded(*divided(sums), [Cost(key[0], key[2], key[1], 0, 0, 0) for key in places])
-    return Shown(named, _bounded_costs(costs, zip(places, moved, strict=True)))
+    money = currencies(_weights(sums, costs), CURRENCIES_MAX)
+    sums = Counter({name: n for name, n in sums.items() if _is_shown(name, money)})
+    costs = defaultdict(Fraction, {key: minor for key, minor in costs.items() if key[1:2] in money.values})
+    told = chosen(sums, costs, places)
+    return Shown(_bounded(sums, told), _bounded_costs(costs, told), told | {CURRENCY.label: money})
 
 
-def _currencies(sums: Mapping[tuple[str, ...], int], costs: Iterable[tuple[str, str, str]]) -> set[str]:
-    """Those of the most orders and customers; with room left those of costs."""
+def _cohorts(one: PartitionSums) -> Sums:
+    """The last cohorts; how many persons one is, once."""
+    since = name_of(month_of(max(one.day, 0) * DAY_MS) - COHORTS_MAX)
+    found: Sums = Counter()
+    for (name, cohort, months), n in cohorts(one.sums, one.day).items():
+        if cohort >= since:
+            found[(name, cohort, months) if name == "cohort_kept" else (name, cohort)] = n
+    return found
+
+
+def _weights(sums: Mapping[Name, int], costs: Iterable[tuple[str, str, str]]) -> Counter[str]:
+    """Of each currency the orders and customers; with room left those of costs are told, too."""
     weight: Counter[str] = Counter()
     for name, n in sums.items():
-        if name[0] in _OF_MONEY:  # an order that was cancelled has gross revenue, and stands no more
+        if name[0] in _OF_MONEY and name[1] in DIGITS:
+            # an order that was cancelled has gross revenue, and stands no more
             weight[name[1]] += n if name[0] in ("orders", "clv_orders" + COUNT) else 0
     for _, currency, _ in costs:
-        weight[currency] += 0
-    return {code for _, code in sorted((-n, code) for code, n in weight.items() if code in DIGITS)[:CURRENCIES_MAX]}
+        if currency in DIGITS:
+            weight[currency] += 0
+    return weight
 
 
-def _is_shown(name: tuple[str, ...], currencies: set[str]) -> bool:
+def _is_shown(name: Name, money: Told) -> bool:
     of = name[0].removesuffix(BUCKET).removesuffix(SUM).removesuffix(COUNT)
     part = PARTS.get(name[0]) or PARTS.get(of)
     if part is None:
         return False
-    return "currency" not in part.labels or name[1 + part.labels.index("currency")] in currencies
+    return "currency" not in part.labels or (name[1 + part.labels.index("currency")],) in money.values
+
+
+def _bounded(sums: Mapping[Name, int], told: Mapping[str, Told]) -> Sums:
+    """The sums with those of all values that are not told apart in `other`."""
+    found: Sums = Counter()
+    for name, n in sums.items():
+        place = place_of(name)
+        is_told = place is None or place[1:] in told[place[0]].values
+        found[name if is_told else (name[0], *(OTHER for _ in name[1:]))] += n
+    return found
 
 
 def _bounded_costs(
-    costs: Mapping[tuple[str, str, str], Fraction], moved: Iterable[tuple[tuple[str, str, str], Cost]]
+    costs: Mapping[tuple[str, str, str], Fraction], told: Mapping[str, Told]
 ) -> dict[tuple[str, str, str], Fraction]:
-    """Costs of channels as those of their customers are called; of channels that brought nobody the dearest."""
+    """Costs with channels as those of their customers are called."""
     found: defaultdict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
-    for key, to in moved:
-        found[to.category, to.currency, to.channel] += costs[key]
-    dear: Counter[str] = Counter()
-    for (_, _, channel), minor in found.items():
-        dear[channel] += round(minor)
-    kept = {channel for channel, _ in sorted(dear.items(), key=lambda one: (-one[1], one[0]))[: 2 * VALUES_MAX]}
-    bounded_costs: defaultdict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
-    for (category, currency, channel), minor in found.items():
-        bounded_costs[category, currency, channel if channel in kept else OTHER] += minor
-    return bounded_costs
+    for (category, currency, channel), minor in costs.items():
+        found[category, currency, channel if (channel,) in told[BY_CHANNEL].values else OTHER] += minor
+    return found
 
 
 def families(given: Shown) -> Iterator[Family]:
@@ -114,6 +144,26 @@ def families(given: Shown) -> Iterator[Family]:
     yield _gauge(COST, "What was spent in the window.", COST_LABELS, costs)
 
 
+def hidden_of(given: Shown) -> Samples:
+    """Of each label how many values are not told apart, at least."""
+    return [((_kind(of).label,), each.hidden) for of, each in given.told.items()]
+
+
+def told_of(given: Shown) -> Samples:
+    """The values that are told apart of the labels of which any are not, by `TOLD_LABELS`."""
+    found: Samples = []
+    for of, each in given.told.items():
+        for values in sorted(each.values) if each.hidden else ():
+            if set(values) != {OTHER}:
+                labels = {"label": _kind(of).label, **dict(zip(_kind(of).labels, values, strict=True))}
+                found.append((tuple(labels.get(label, "") for label in TOLD_LABELS), 1))
+    return found
+
+
+def _kind(of: str) -> Kind:
+    return KINDS.get(of, CURRENCY)
+
+
 def _spread(part: Part, by_name: Mapping[str, list[tuple[tuple[str, ...], int]]]) -> Iterator[Family]:
     counted: defaultdict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
     for labels, n in by_name.get(part.of + BUCKET, []):
@@ -123,6 +173,8 @@ def _spread(part: Part, by_name: Mapping[str, list[tuple[tuple[str, ...], int]]]
         total = 0
         for bound, text in zip((*LADDERS[part.of], None), bounds_of(part.of), strict=True):
             total += counts.get(text, 0)
+            if not is_shown(part.of, bound):
+                continue
             le = OVER if bound is None else f"{_value(part, labels, bound):.12g}"
             samples.append(((*labels, le), total))
     yield _family(part.metric + BUCKET, part, ("le",), samples)

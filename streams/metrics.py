@@ -13,7 +13,7 @@ from lifestage.facts import TYPES
 from lifestage.identity import OUTCOMES as OF_IDS
 from lifestage.plan import Plan
 from lifestage.refusal import REASONS, UNKNOWN
-from streams.kpi_families import PartitionSums
+from streams.kpi_families import TOLD_LABELS, PartitionSums
 
 OTHER: Final = "other"
 NONE: Final = "none"
@@ -60,7 +60,12 @@ READ_CONNECTED = Metric("lifestage_read_model_connected", "gauge", (), "0 or 1",
 READ_WRITTEN = Metric("lifestage_read_model_written_total", "counter", (), "customers", "Customers written to Redis.")
 READ_FAILURES = Metric("lifestage_read_model_failures_total", "counter", (), "attempts", "Attempts to write to Redis that failed; each is made again.")
 READ_REFILLS = Metric("lifestage_read_model_refills_total", "counter", (), "refills", "Times that Redis had lost its data and was filled again.")
-KPI_COMPLETE = Metric("lifestage_kpi_complete", "gauge", (), "0 or 1", "1 while the KPIs of all partitions owned now are counted; 0 where a partition's state was kept without them.")
+KPI_COMPLETE = Metric("lifestage_kpi_complete", "gauge", (), "0 or 1", "1 while the KPIs of all partitions owned now are counted; 0 where a partition's state was kept without them, and while state is read back.")
+KPI_PARTITIONS = Metric("lifestage_kpi_partitions", "gauge", (), "partitions", "Partitions whose KPIs this worker counts now; 0 while state is read back.")
+KPI_EXPECTED = Metric("lifestage_kpi_partitions_expected", "gauge", (), "partitions", "Partitions that there are. KPIs have a value while each is counted by one worker.")
+KPI_COUNTED = Metric("lifestage_kpi_counted", "gauge", ("partition",), "0 or 1", "1 for a partition owned now whose KPIs are counted, 0 for one whose state was kept without them.")
+KPI_HIDDEN = Metric("lifestage_kpi_hidden_values", "gauge", ("label",), "values", "Values of a label that this worker does not tell apart, at least: they are in other, of currencies left out.")
+KPI_TOLD = Metric("lifestage_kpi_told", "gauge", TOLD_LABELS, "1", "Values that a worker which hides others of a label tells apart: what all such workers tell apart is whole.")
 KPI_WINDOW = Metric("lifestage_kpi_window_seconds", "gauge", (), "seconds", "The window of the KPIs: whole days, the present one included.")
 KPI_DAY = Metric("lifestage_kpi_day_timestamp_seconds", "gauge", (), "seconds since 1970", "End of the day as of which the KPIs are: the earliest of the partitions owned now.")
 KPI_TARGET = Metric("lifestage_kpi_target", "gauge", ("kpi",), "the KPI's", "Target of a KPI by the plan.")
@@ -72,7 +77,7 @@ METRICS: Final = (
     LATE_WRITES, SENDS_HELD, LAG_RECORDS,
     LAG_SECONDS, CLOCK, CLOCK_HELD, CLOCK_HELD_AT, RECOVERY_ACTIVE, RECOVERY_DONE, RECOVERY_RECORDS, PARTITIONS,
     FLUSH_SECONDS, BATCH_EVENTS, READ_PENDING, READ_CONNECTED, READ_WRITTEN, READ_FAILURES, READ_REFILLS,
-    KPI_COMPLETE, KPI_WINDOW, KPI_DAY, KPI_TARGET, WORKER,
+    KPI_COMPLETE, KPI_PARTITIONS, KPI_EXPECTED, KPI_COUNTED, KPI_HIDDEN, KPI_TOLD, KPI_WINDOW, KPI_DAY, KPI_TARGET, WORKER,
 )  # fmt: skip
 """All of them, in the order of an event's journey."""
 
@@ -95,8 +100,11 @@ class View(Protocol):
     def kept(self) -> Mapping[int, int]:
         """Records kept, by log partition."""
 
-    def kpis(self) -> Sequence[PartitionSums | None]:
+    def kpis(self) -> Mapping[int, PartitionSums | None]:
         """The KPI sums of each partition, None of one whose KPIs are not counted; nothing where none are to be."""
+
+    def kpi_partitions(self) -> int:
+        """Of how many partitions KPIs are to be counted, by all workers together; 0 where none are to be."""
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Unprocessed records by topic and partition."""

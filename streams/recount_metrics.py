@@ -18,6 +18,7 @@ from streams.recounting import Outcome
 
 DIFFERENCE = "lifestage_reconcile_difference"
 PARTITIONS = "lifestage_reconcile_partitions"
+UP = "lifestage_reconcile_up"
 TIMESTAMP = "lifestage_reconcile_timestamp_seconds"
 DURATION = "lifestage_reconcile_duration_seconds"
 
@@ -27,6 +28,8 @@ class RecountMetrics(Collector):
 
     def __init__(self, host: str, port: int) -> None:
         self._shown: tuple[dict[str, float], dict[str, int], float, float] | None = None
+        self._failed: str | None = None
+        """Why the last recount could not be made."""
         registry = CollectorRegistry()
         registry.register(self)
         self._endpoint = Endpoint(host, port, registry, self._ready, alive_within_s=math.inf)
@@ -49,10 +52,18 @@ class RecountMetrics(Collector):
             if abs(by) > abs(differs.get(one.name, 0.0)):
                 differs[one.name] = by
         partitions = {"compared": len(outcome.offsets), "not_compared": len(outcome.uncounted)}
-        self._shown = differs, partitions, time.time(), outcome.seconds
+        self._shown, self._failed = (differs, partitions, time.time(), outcome.seconds), None
+
+    def fail(self, why: str) -> None:
+        """The last recount could not be made. What was found before stays, with its time."""
+        self._failed = why
 
     def collect(self) -> Iterator[Metric]:
         """What is served now."""
+        if self._shown is not None or self._failed is not None:
+            yield GaugeMetricFamily(
+                UP, "0 while the last recount could not be made; its log says why.", self._failed is None
+            )
         if self._shown is None:
             return
         differs, partitions, at, seconds = self._shown
@@ -76,7 +87,7 @@ class RecountMetrics(Collector):
         yield GaugeMetricFamily(DURATION, "How long the last recount took.", seconds)
 
     def _ready(self) -> tuple[bool, str]:
-        return self._shown is not None, "nothing has been counted yet"
+        return self._shown is not None and self._failed is None, self._failed or "nothing has been counted yet"
 
     def stop(self) -> None:
         """Serve nothing any more."""

@@ -34,10 +34,15 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def reconcile(settings: Settings, bootstrap: str, rules: Rules, reach: Reach) -> Outcome:
-    """Count once. Raises `UserFacingError` where there is nothing to compare, or the log is not whole; and `UnreachableError`."""
+def check_counted(rules: Rules) -> None:
+    """Raise `UserFacingError` where by the settings no KPIs are kept."""
     if not rules.window:
         raise UserFacingError("workers keep no KPIs here (kpis.live = false): there is nothing to compare")
+
+
+def reconcile(settings: Settings, bootstrap: str, rules: Rules, reach: Reach) -> Outcome:
+    """Count once. Raises `UserFacingError` where there is nothing to compare, or the log is not whole; and `UnreachableError`."""
+    check_counted(rules)
     began = time.monotonic()
     kept: dict[int, Kept] = {}
     uncounted: dict[int, str] = {}
@@ -46,12 +51,14 @@ def reconcile(settings: Settings, bootstrap: str, rules: Rules, reach: Reach) ->
             reach("reading what is kept", number, reader.partitions)
             state = _sums(reader, number)
             if state.marker.offset < 0:
-                continue
-            if state.kpis is None:
+                uncounted[number] = "nothing is kept of it yet"
+            elif state.kpis is None:
                 uncounted[number] = state.uncounted
             else:
                 kept[number] = Kept(state.marker.offset, state.kpis.days)
     with LogReader(settings, bootstrap) as logs, tempfile.TemporaryDirectory(prefix="lifestage-") as folder:
+        for number in [number for number in uncounted if not logs.ends.get(number)]:
+            del uncounted[number]  # there is nothing to be kept of it
         logs.check_whole(number for number, end in logs.ends.items() if end)
         found = Reconciliation(logs, kept, rules, Path(folder), reach).run()
         offsets = {number: one.offset for number, one in kept.items()}

@@ -81,7 +81,7 @@ class WorkerView:
     """Implements `streams.metrics.View` and the read model's `lookup` and `snapshot`."""
 
     def __init__(self, profiles: ProfilesTable, topics: Topics) -> None:
-        self._profiles, self._topics = profiles, topics
+        self._profiles, self._partitions = profiles, topics.log.partitions
         self.consumer: BatchConsumer | None = None
         self.ticker: Ticker | None = None
         self.recovering = True
@@ -139,16 +139,23 @@ class WorkerView:
         """Records kept by log partition, as of the last flush."""
         return {partition.number: len(partition.stored) for partition in self._owned()}
 
-    def kpis(self) -> list[PartitionSums | None]:
+    def kpis(self) -> Mapping[int, PartitionSums | None]:
         """The KPI sums of each owned partition, None of one whose KPIs are not counted."""
         if not self._profiles.rules.window:
-            return []
-        found: list[PartitionSums | None] = []
+            return {}
+        found: dict[int, PartitionSums | None] = {}
         for partition in self._owned():
-            kpis = partition.kpis
-            # the day first: sums of the day after it, by a turn in between, are corrected with the next scrape
-            found.append(None if kpis is None else PartitionSums(kpis.days.day, kpis.days.window, kpis.days.totals()))
+            kpis, sums = partition.kpis, None
+            if kpis is not None:
+                # the day first: sums of the day after it, by a turn in between, are corrected with the next scrape
+                days = kpis.days
+                sums = PartitionSums(days.day, days.window, days.totals(), days.places.copy())
+            found[partition.number] = sums
         return found
+
+    def kpi_partitions(self) -> int:
+        """Of how many partitions KPIs are to be counted, by all workers together; 0 where none are to be."""
+        return self._partitions if self._profiles.rules.window else 0
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Records that are not durable yet, by (topic, partition)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from lifestage.kpi_contribute import Sums
@@ -27,6 +27,8 @@ from tests.core.histories import CLM5
 DAY_S = 86_400
 WINDOW = 90
 COHORTS = ("cohort_size", "cohort_kept")
+PARTITIONS = 8
+"""Partitions of the log, half of them each worker's."""
 WORKERS = {"10.0.0.11:9464": 0.55, "10.0.0.12:9464": 0.45}
 """Where each answers, and its share of the customers."""
 STAGES = {
@@ -111,12 +113,23 @@ def kpis(at: float, share: float = 1.0, targets: Mapping[str, float] | None = No
     for family in families(shown([counted])):
         for sample in family.samples:
             yield Sample(sample.name, dict(sample.labels), sample.value)
+    yield from counted_by(range(PARTITIONS // 2) if share > 0.5 else range(PARTITIONS // 2, PARTITIONS), PARTITIONS)
+    for label in ("currency", "channel", "source", "kind"):
+        yield Sample("lifestage_kpi_hidden_values", {"label": label}, 0)
     yield Sample("lifestage_kpi_window_seconds", {}, WINDOW * DAY_S)
     yield Sample("lifestage_kpi_day_timestamp_seconds", {}, (day + 1) * DAY_S)
     yield Sample("lifestage_kpi_complete", {}, 1)
     for one in LIVE:
         if one.better and one.unit in BOUNDS and (targets is None or one.name in targets):
             yield Sample("lifestage_kpi_target", {"kpi": one.name}, (targets or {}).get(one.name, 1))
+
+
+def counted_by(partitions: Collection[int], expected: int) -> Iterator[Sample]:
+    """Which partitions a worker counts, of how many."""
+    for number in partitions:
+        yield Sample("lifestage_kpi_counted", {"partition": str(number)}, 1)
+    yield Sample("lifestage_kpi_partitions", {}, len(partitions))
+    yield Sample("lifestage_kpi_partitions_expected", {}, expected)
 
 
 def sums(at: float, share: float) -> Sums:
@@ -222,5 +235,6 @@ def recount(at: float) -> Iterator[Sample]:
         yield Sample("lifestage_reconcile_difference", {"kpi": of}, 0)
     for state, count in (("compared", 4), ("not_compared", 0)):
         yield Sample("lifestage_reconcile_partitions", {"state": state}, count)
+    yield Sample("lifestage_reconcile_up", {}, 1)
     yield Sample("lifestage_reconcile_timestamp_seconds", {}, at // 3600 * 3600)
     yield Sample("lifestage_reconcile_duration_seconds", {}, 210 * wave("recount", at, 0.1))

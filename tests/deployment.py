@@ -14,7 +14,7 @@ import yaml
 from lifestage.kpi_parts import COST, COST_LABELS, PARTS
 from lifestage.kpi_rules import OFF_TARGET
 from streams.metrics import METRICS
-from streams.recount_metrics import DIFFERENCE, DURATION, PARTITIONS, TIMESTAMP
+from streams.recount_metrics import DIFFERENCE, DURATION, PARTITIONS, TIMESTAMP, UP
 from tests.promql import labels_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ OF_RECORDED = {OFF_TARGET}
 """What is recorded of what is recorded."""
 OF_PROCESSES = ("process_resident_memory_bytes", "process_cpu_seconds_total")
 """Those of Prometheus' own metrics of a process that are asked for."""
-OF_RECOUNT: dict[str, set[str]] = {DIFFERENCE: {"kpi"}, PARTITIONS: {"state"}, TIMESTAMP: set(), DURATION: set()}
+OF_RECOUNT: dict[str, set[str]] = {DIFFERENCE: {"kpi"}, PARTITIONS: {"state"}, UP: set(), TIMESTAMP: set(), DURATION: set()}
 """What a recount found, with its labels."""
 
 

@@ -20,7 +20,7 @@ from lifestage.kpi_spread import spread
 from lifestage.kpi_worth import Worths
 from lifestage.moments import DAY_MS
 from streams.kpi_families import PartitionSums, families, shown
-from tests.company import Sample
+from tests.company import Sample, counted_by
 
 DAY, WINDOW = 19_760, 90
 SPAN = whole_days(DAY, WINDOW)
@@ -62,6 +62,8 @@ def company(seed: int) -> Company:
     for number, sums in enumerate(theirs):
         for family in families(shown([PartitionSums(DAY, WINDOW, sums)])):
             samples += [Sample(one.name, {**one.labels, "instance": str(number)}, one.value) for one in family.samples]
+        for each in counted_by([number], WORKERS):
+            samples.append(each._replace(labels={**each.labels, "instance": str(number)}))
     return Company(Found(_all(theirs), costs, spreads, SPAN), samples)
 
 

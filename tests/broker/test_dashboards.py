@@ -56,9 +56,13 @@ class OwnedPartitions:
         """Records of two partitions."""
         return {0: 2_500, 1: 3_100}
 
-    def kpis(self) -> list[PartitionSums | None]:
+    def kpis(self) -> Mapping[int, PartitionSums | None]:
         """None: what KPIs come to is told by `company`."""
-        return []
+        return {}
+
+    def kpi_partitions(self) -> int:
+        """None."""
+        return 0
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """Some waiting records."""

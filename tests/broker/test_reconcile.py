@@ -24,6 +24,7 @@ from lifestage.moments import parse
 from streams.embedded.kafka import KafkaServer
 from streams.embedded.process import free_ports
 from tests.pipeline import Deployment, deployment
+from tests.upsets import delete_records
 from tests.wire import produce
 
 pytestmark = pytest.mark.broker
@@ -166,9 +167,8 @@ def test_it_counts_again_and_again_and_says_so_to_prometheus(made: Deployment, t
         "--metrics",
         f"127.0.0.1:{port}",
     ]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LIFESTAGE_")}
     with (tmp_path / "out").open("w") as out:
-        child = subprocess.Popen(words, env=clean | environment(made), cwd=tmp_path, stdout=out, stderr=out)
+        child = subprocess.Popen(words, env=_clean(made), cwd=tmp_path, stdout=out, stderr=out)
         try:
             first = _metrics(child, port, 0.0)
             later = _metrics(child, port, first["lifestage_reconcile_timestamp_seconds", ""])
@@ -183,8 +183,68 @@ def test_it_counts_again_and_again_and_says_so_to_prometheus(made: Deployment, t
     assert (tmp_path / "out").read_text().count("sums agree") >= 2
 
 
+@pytest.fixture
+def unkept(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment with records in its log of which nothing is kept: its changelog was deleted, and no worker runs yet."""
+    with deployment(kafka.bootstrap, topic_prefix, tmp_path, kpis__live="true") as made:
+        for day in (1, 2):
+            made.end_tick(START + day * DAY)
+        yield made
+
+
+def test_a_log_of_which_nothing_is_kept_is_not_said_to_agree(unkept: Deployment, tmp_path: Path) -> None:
+    """Each partition that has records is named, and the exit code is 1: nothing was compared."""
+    words = [str(Path(sys.prefix) / "bin" / "lifestage"), "reconcile", "--json"]
+    done = subprocess.run(words, env=_clean(unkept), cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    found = msgspec.json.decode(done.stdout)
+    assert found["not_compared"] == {str(number): "nothing is kept of it yet" for number in range(4)}
+
+
+def test_what_cannot_be_recounted_any_more_is_said_and_served(unkept: Deployment, tmp_path: Path) -> None:
+    """Retention has cut the log: the process goes on, says why each time, and Prometheus finds that it failed."""
+    delete_records(unkept, unkept.topics.log.name, {2: 1})
+    (port,) = free_ports(1)
+    words = [
+        str(Path(sys.prefix) / "bin" / "lifestage"),
+        "reconcile",
+        "--every",
+        "1s",
+        "--metrics",
+        f"127.0.0.1:{port}",
+    ]
+    with (tmp_path / "out").open("w") as out:
+        child = subprocess.Popen(words, env=_clean(unkept), cwd=tmp_path, stdout=out, stderr=out)
+        try:
+            found = _served(child, port, lambda found: ("lifestage_reconcile_up", "") in found)
+            assert found["lifestage_reconcile_up", ""] == 0
+            assert ("lifestage_reconcile_timestamp_seconds", "") not in found
+            deadline = time.monotonic() + 60
+            while (tmp_path / "out").read_text().count("counted again after --every") < 2:
+                assert time.monotonic() < deadline, (tmp_path / "out").read_text()
+                time.sleep(0.2)
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(60) == 0
+        finally:
+            child.kill()
+            child.wait()
+    assert f"{unkept.topics.log.name}[2]" in (tmp_path / "out").read_text()
+
+
+def _clean(made: Deployment) -> dict[str, str]:
+    """The environment of a process, with the deployment's settings and no others of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LIFESTAGE_")} | environment(made)
+
+
 def _metrics(child: subprocess.Popen[bytes], port: int, after: float) -> dict[tuple[str, str], float]:
     """What is served once a recount has ended after an instant: by name and KPI."""
+    return _served(child, port, lambda found: found.get(("lifestage_reconcile_timestamp_seconds", ""), 0.0) > after)
+
+
+def _served(
+    child: subprocess.Popen[bytes], port: int, wanted: Callable[[dict[tuple[str, str], float]], bool]
+) -> dict[tuple[str, str], float]:
+    """What is served once it is as wanted: by name and KPI."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert child.poll() is None
@@ -194,7 +254,7 @@ def _metrics(child: subprocess.Popen[bytes], port: int, after: float) -> dict[tu
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             families = []
         found = {(one.name, one.labels.get("kpi", "")): one.value for family in families for one in family.samples}
-        if found.get(("lifestage_reconcile_timestamp_seconds", ""), 0.0) > after:
+        if wanted(found):
             return found
         time.sleep(0.2)
     raise AssertionError("no recount has ended")

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections import Counter
+from itertools import product
+from random import Random
 
+import pytest
+from msgspec import structs
+
+from lifestage import facts as f
 from lifestage.facts import CostRecorded
-from lifestage.kpi_contribute import Sums
+from lifestage.kpi_contribute import BY_CHANNEL, Sums
 from lifestage.kpi_days import Days
 from lifestage.kpi_live_company import cost
-from lifestage.kpi_live_path import is_past
+from lifestage.kpi_live_path import COHORT_FIRST, COHORT_RANKED, is_past
+from lifestage.kpi_months import month_of, name_of
+from lifestage.kpi_parts import PARTS
 from lifestage.kpi_spread import bounds_of, spread
 from lifestage.moments import DAY_MS
-from streams.kpi_families import CURRENCIES_MAX, PartitionSums, families, shown
+from streams.kpi_families import CURRENCIES_MAX, PartitionSums, families, hidden_of, shown, told_of
 
 DAY = 20_000
+STAGES = tuple(f"stage{n}" for n in range(8))
+MANY = tuple(str(n) for n in range(1, 21))
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -70,35 +83,73 @@ def test_spreads_are_cumulative_with_every_bound() -> None:
 
 
 def test_costs_are_those_of_the_window() -> None:
-    """Pro rata: of 100 days the last 90 are in it, and of the present day all."""
+    """Pro rata: of 100 days the last 90 are in it, and of the present day all; of what no rule asks for there is none."""
     days = Days(90, DAY, is_past)
     begin = (DAY - 99) * DAY_MS
     told = CostRecorded(time=begin, source="erp", id="g", cost_id="g", amount_minor=100_00, currency="EUR",
                         category="marketing", period_start=begin, period_end=begin + 100 * DAY_MS)  # fmt: skip
     days.add(cost(told, 90))
+    days.add(cost(structs.replace(told, category="support"), 90))
     found = page(days.totals())
     costs = {labels: n for (name, labels), n in found.items() if name == "lifestage_kpi_part_cost"}
     assert list(costs.values()) == [90.0]
 
 
-def hostile() -> Sums:
-    """What a hundred thousand values of each label that events name, and all currencies, come to in a partition."""
+def hostile() -> Days:
+    """A partition of a hundred thousand values of each label that events name, and of all currencies."""
     days = Days(90, DAY, is_past)
     for n in range(100_000):
         days.add([(("sessions_by_source", f"s{n}", f"m{n % 7}"), DAY, 1), (("social_engagement", f"k{n}"), DAY, 1)])
-        days.add([(("leads/channel", f"c{n}"), DAY, 1), (("~cost", "marketing", "EUR", f"c{n}", "0", "1"), DAY, 1)])
+        days.add([(("leads/channel", f"c{n}"), DAY, 1), (("~cost", "marketing", "EUR", f"c{n}", "", ""), DAY, 1)])
     for n in range(26 * 26 * 26):
         code = "".join(chr(65 + n // 26**place % 26) for place in (2, 1, 0))
         for name, day, one in [(("orders", code), DAY, 1), *spread("clv_1", (code,), 100 + n, DAY)]:
             days.add([(name, day, one)])
-    return days.totals()
+    return days
 
 
-def test_hostile_values_give_a_bounded_page() -> None:
-    """Fewer than 2,000 series, none of the events lost from a sum."""
-    sums = hostile()
+def rich() -> Sums:
+    """What a deployment with everything has: eight stages, 25 cohorts, four currencies, twenty values of each label."""
+    values = {
+        "stage": STAGES, "from": (*STAGES, "none"), "to": (*STAGES, "none"), "currency": ("CHF", "EUR", "GBP", "USD"),
+        "channel": ("email", "push", "sms", "chat"), "kind": MANY, "step": MANY, "source": MANY, "medium": ("m",),
+    }  # fmt: skip
+    found: Sums = Counter()
+    for part in PARTS.values():
+        if part.of.startswith("cohort_"):
+            continue
+        channels = {"channel": (*MANY, "direct")} if part.of.endswith("/channel") else {}
+        for labels in product(*((values | channels)[label] for label in part.labels)):
+            if part.is_spread:
+                found.update({name: n for name, _, n in spread(part.of, labels, 500, DAY)})
+            else:
+                found[part.of, *labels] = 5
+    this = month_of(DAY * DAY_MS)
+    for cohort in range(this - 24, this + 1):
+        found[COHORT_FIRST, name_of(cohort)] = 5
+        found[COHORT_RANKED, name_of(cohort), name_of(cohort)] = 4
+    for labels in product(("marketing", "sales", "support", "retention", "other"), values["currency"], (*MANY, "none")):
+        found["cost", *labels, "", ""] = 7
+    return found
+
+
+@pytest.mark.parametrize("kind", ["hostile", "rich", "both"])
+def test_a_page_is_bounded(kind: str) -> None:
+    """Fewer than 2,000 series of whatever there is of values, what says which are told apart included."""
+    bad = hostile()
+    given = [PartitionSums(DAY, 90, bad.totals(), bad.places)] if kind != "rich" else []
+    given += [PartitionSums(DAY, 90, rich())] if kind != "hostile" else []
+    told = shown(given)
+    series = sum(len(family.samples) for family in families(told)) + len(hidden_of(told)) + len(told_of(told))
+    assert series < 2_000
+    if kind != "hostile":
+        assert series > 1_700, "this is no rich deployment any more"
+
+
+def test_of_hostile_values_no_event_is_lost() -> None:
+    """What is not told apart is in `other`; of currencies the four with the most orders are shown."""
+    sums = hostile().totals()
     found = page(sums, sums)
-    assert len(found) < 2_000
     for name in ("sessions_by_source", "social_engagement", "leads_by_channel"):
         theirs = [n for (metric, _), n in found.items() if metric == "lifestage_kpi_part_" + name]
         assert len(theirs) <= 21
@@ -107,3 +158,112 @@ def test_hostile_values_give_a_bounded_page() -> None:
         dict(labels)["currency"] for (name, labels), _ in found.items() if name == "lifestage_kpi_part_orders"
     }
     assert len(currencies) == CURRENCIES_MAX
+
+
+def test_a_cohort_says_once_of_how_many_it_is() -> None:
+    """Those of the last twelve months, with each month up to the last that is over."""
+    found = page(rich())
+    cohorts = {dict(labels)["cohort"] for name, labels in found if name == "lifestage_kpi_part_cohort_size"}
+    assert len(cohorts) == 12
+    assert max(cohorts) == name_of(month_of(DAY * DAY_MS) - 1)
+    kept = [dict(labels) for name, labels in found if name == "lifestage_kpi_part_cohort_kept"]
+    assert len(kept) == 12 * 13 / 2
+    assert value(found, "cohort_size", cohort=max(cohorts)) == 5
+    assert value(found, "cohort_kept", cohort=max(cohorts), months="00") == 4
+
+
+def partition(n: int, common: int) -> PartitionSums:
+    """A partition with sixty channels of its own, of which it tells fifty apart: some that all have come first, often."""
+    days = Days(90, DAY, is_past)
+    for m in range(common):
+        days.add([(("leads/channel", f"common{m}"), DAY, 10 + m)])
+    for m in range(60):
+        days.add([(("leads/channel", f"own{n}-{m}"), DAY, 100), (("leads/channel", f"late{m % 3}"), DAY, 1_000)])
+    return PartitionSums(DAY, 90, days.totals(), days.places)
+
+
+def test_only_what_all_partitions_tell_apart_is_told_apart() -> None:
+    """However frequent a value is, where a partition has it in `other` it is there altogether."""
+    found, told = page(partition(0, 5).sums), shown([partition(0, 5)])
+    assert value(found, "leads_by_channel", channel="own0-0") == 100
+    assert ("own0-0",) in told.told[BY_CHANNEL].values
+    both = shown([partition(0, 5), partition(1, 5)])
+    values = {key[1]: n for key, n in both.sums.items() if key[0] == "leads/channel"}
+    assert {value for value in values if value.startswith("common")} == {f"common{m}" for m in range(5)}
+    assert values["common4"] == 28
+    assert {value for value in values if not value.startswith(("common", "late"))} == {"other"}
+    everything = partition(0, 5).sums + partition(1, 5).sums
+    assert sum(values.values()) == sum(n for key, n in everything.items() if key[0] == "leads/channel")
+
+
+def test_what_every_worker_that_hides_any_tells_apart_is_whole() -> None:
+    """Two workers at random, who choose each for itself: of each value that the rules show what both show is all there is."""
+    for seed in range(60):
+        chance = Random(seed)
+        workers = [[_some(chance) for _ in range(chance.choice((1, 2)))] for _ in range(2)]
+        all_of: Counter[str] = Counter()
+        for days in (days for worker in workers for days, truth in worker for _ in [all_of.update(truth)]):
+            assert days.day == DAY
+        pages = [
+            shown([PartitionSums(DAY, 90, days.totals(), days.places) for days, _ in worker]) for worker in workers
+        ]
+        hiding = [one.told[BY_CHANNEL].values for one in pages if one.told[BY_CHANNEL].hidden]
+        seen = {key[1] for one in pages for key in one.sums if key[0] == "leads/channel"} - {"other"}
+        whole = {value for value in seen if all((value,) in told for told in hiding)}
+        for channel in whole:
+            assert sum(one.sums["leads/channel", channel] for one in pages) == all_of[channel], (seed, channel)
+        if not hiding:
+            assert whole == set(all_of)
+
+
+def _some(chance: Random) -> tuple[Days, Counter[str]]:
+    days, truth = Days(90, DAY, is_past), Counter[str]()
+    for _ in range(chance.choice((10, 200))):
+        channel, n = f"c{min(chance.randrange(1, 90), chance.randrange(1, 90))}", chance.randrange(1, 9)
+        days.add([(("leads/channel", channel), DAY, n)])
+        truth[channel] += n
+    return days, truth
+
+
+def test_a_scrape_bears_costs_that_come_in_meanwhile() -> None:
+    """Sums are added up while another thread adds new ones as fast as it can."""
+    days, done = Days(90, DAY, is_past), threading.Event()
+
+    def add() -> None:
+        n = 0
+        while not done.is_set():
+            n += 1
+            days.add([(("~cost", "sales", "EUR", "none", str(n), str(n + 1)), DAY, 1)])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    adding = threading.Thread(target=add)
+    adding.start()
+    try:
+        sizes = [0]
+        deadline = time.monotonic() + 60
+        while len(sizes) < 300 or sizes[-1] < 3_000:
+            sizes.append(len(days.totals()))
+            assert time.monotonic() < deadline, sizes[-5:]
+    finally:
+        done.set()
+        adding.join()
+        sys.setswitchinterval(interval)
+    assert sizes == sorted(sizes)
+
+
+def test_costs_of_many_periods_are_few_sums() -> None:
+    """Of each hour for 80 days, and of each day of another time zone: what is whole in the window is added up, exactly."""
+    days, spent = Days(90, DAY, is_past), 0
+    for hour in range(80 * 24):
+        begin = (DAY - 80) * DAY_MS + hour * 3_600_000
+        for length in (3_600_000, 24 * 3_600_000):
+            if begin + length <= (DAY + 1) * DAY_MS - 1:
+                days.add(cost(f.CostRecorded(time=begin, source="erp", id="g", cost_id="g", amount_minor=hour + 1, currency="EUR",
+                                             category="marketing", period_start=begin, period_end=begin + length), 90))  # fmt: skip
+                spent += hour + 1
+    found = days.totals()
+    assert {key: n for key, n in found.items() if key[0] == "cost"} == {
+        ("cost", "marketing", "EUR", "none", "", ""): spent
+    }
+    assert value(page(found), "cost", category="marketing", currency="EUR", channel="none") == spent / 100

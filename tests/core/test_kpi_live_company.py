@@ -16,7 +16,7 @@ from lifestage.kpi_costs import spent
 from lifestage.kpi_days import Days, whole_days
 from lifestage.kpi_gather import Gather
 from lifestage.kpi_live import Now
-from lifestage.kpi_live_company import COST, company, costs, spent_of
+from lifestage.kpi_live_company import COST, company, spent_about, spent_of
 from lifestage.profile import Profile
 from tests.core.effort import effort
 from tests.core.histories import RULES, START
@@ -71,13 +71,15 @@ def test_live_is_offline_on_each_day(seed: int, window: int) -> None:
         totals = days.totals()
         assert {key: n for key, n in totals.items() if key[0] != COST} == {key: n for key, n in expected.items() if n}
         live = spent_of(totals, days.day, window)
+        about = spent_about(totals, days.day, window)
+        assert all(abs(about[place] - minor) * 10**15 < 1 for place, minor in live.items())
         for category in ("marketing", "sales", "support"):
             right = {
                 place: minor for place, minor in spent(gathered.costs, frozenset({category}), span).items() if minor
             }
             assert {key[1:]: minor for key, minor in live.items() if key[0] == category} == right
         days.turn(days.day + draw.choice((1, 1, 5, 30)))
-    assert costs(days.totals()) == []
+    assert not [key for key in days.totals() if key[0] == COST]
 
 
 def test_a_persons_fact_is_left_to_the_person() -> None:

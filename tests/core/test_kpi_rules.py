@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import promql_parser as promql
 import yaml
 
 from lifestage.kpi_formulas import Spread
+from lifestage.kpi_labels import CURRENCY, KINDS
 from lifestage.kpi_names import BOUNDS, KPIS
 from lifestage.kpi_parts import COST, LIVE, PARTS, PREFIX, metric_of
-from lifestage.kpi_rules import OFF_TARGET, TARGET, record_of, rules, targets, text
+from lifestage.kpi_rules import (
+    COUNTED,
+    EXPECTED,
+    HIDDEN,
+    OFF_TARGET,
+    TARGET,
+    TOLD,
+    WHOLE,
+    record_of,
+    rules,
+    targets,
+    text,
+    whole_of,
+)
 from streams.kpi_families import PartitionSums, families, shown
 from streams.metrics import METRICS
 from tests.company import DAY_S, WINDOW, sums
 from tests.deployment import RULES, known_parts
 from tests.promql import walk
 
+REST = {
+    "lifestage_kpi_traffic_by_source": (("source", "other"), ("medium", "other")),
+    "lifestage_kpi_social_engagement": (("kind", "other"),),
+    "lifestage_kpi_leads_by_channel": (("channel", "other"),),
+    "lifestage_kpi_new_customers_by_channel": (("channel", "other"),),
+}
+"""Counts of which all that is not told apart is a value of its own."""
 SHIPPED = RULES.with_name("kpis.yml")
 
 
@@ -36,16 +58,21 @@ def test_the_file_holds_every_rule_as_it_is_meant() -> None:
 
 
 def test_each_kpi_is_recorded_with_its_labels() -> None:
-    """By its name, and by channel where the definition is, too; a statistic has three rules, of the rest no two are one."""
-    made = [(rule.record, *rule.labels) for rule in rules()]
+    """By its name, and by channel where the definition is, too; a statistic has three rules, a count by values that events name
+    one more, of the rest no two are one."""
+    made = [(rule.record, *rule.labels) for rule in rules() if not rule.record.startswith(WHOLE)]
     assert len(set(made)) == len(made)
     wanted = []
     for one in LIVE:
         statistics = [(("statistic", name),) for name in ("mean", "median", "p90")]
         wanted += [(record_of(one), *more) for more in (statistics if isinstance(one.formula, Spread) else [()])]
-        wanted += [(record_of(one, by_channel=True),)] if one.by_channel is not None else []
+        if record_of(one) in REST:
+            wanted.append((record_of(one), *REST[record_of(one)]))
+        if one.by_channel is not None:
+            by_channel = record_of(one, by_channel=True)
+            wanted += [(by_channel,)] + ([(by_channel, *REST[by_channel])] if by_channel in REST else [])
     assert made == wanted
-    by_name = {rule.record: rule for rule in rules()}
+    by_name = {rule.record: rule for rule in [*rules()][::-1]}
     for one in LIVE:
         rule = by_name[record_of(one)]
         kept = set(one.labels) - {"statistic"}
@@ -55,8 +82,26 @@ def test_each_kpi_is_recorded_with_its_labels() -> None:
 def test_rules_ask_only_for_parts_and_leave_none_out() -> None:
     """What workers expose of the definitions is what the rules ask for, spreads by bucket, sum and count; and costs."""
     asked = {selector.name for rule in rules() for selector, _ in walk(promql.parse(" ".join(rule.lines)))}
-    assert asked == set(known_parts())
+    bound = {rule.record for rule in rules() if rule.record.startswith(WHOLE)}
+    assert asked == {*known_parts(), *bound, COUNTED, EXPECTED, HIDDEN, TOLD}
     assert COST in asked
+
+
+def test_every_rule_is_bound_to_what_is_whole() -> None:
+    """No KPI has a value where a partition is counted by nobody or by two; none of a label value of which a worker hides a part."""
+    kinds = {kind.label: kind for kind in (CURRENCY, *KINDS.values())}
+    for rule in rules():
+        if rule.record == WHOLE:
+            continue
+        guards = set(re.findall(rf"and on \(([^)]*)\) ({WHOLE}\w*)", rule.lines[-1]))
+        labels = set(rule.record.partition("_by_")[2].split("_")) if rule.record.endswith("_by_channel") else set()
+        one = next((each for each in LIVE if record_of(each) == rule.record.removesuffix("_by_channel")), None)
+        labels |= {label for label in (one.labels if one else ()) if label in kinds and label != "channel"}
+        if (rule.labels and rule.labels[0][1] == "other") or not labels:
+            assert guards == {("job", WHOLE)}, rule
+        else:
+            wanted = {(", ".join(("job", *kinds[label].labels)), whole_of(kinds[label])) for label in labels}
+            assert guards == wanted, rule
 
 
 def test_workers_expose_the_parts_and_nothing_else() -> None:

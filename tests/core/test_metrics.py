@@ -6,7 +6,6 @@ import re
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
 from streams.kpi_families import PartitionSums
 from streams.metrics import METRICS, OUTCOMES, Labels, ordinary_moves
+from tests.core.crowded import CROWDED
 from tests.core.histories import CLM5
 from tests.http import ask
 
@@ -40,7 +40,9 @@ class Worker:
     holds: dict[tuple[str, int], float] = field(default_factory=dict)
     partitions: dict[str, int] = field(default_factory=dict)
     records: dict[int, int] = field(default_factory=dict)
-    kpi_sums: list[PartitionSums | None] = field(default_factory=list)
+    kpi_sums: dict[int, PartitionSums | None] = field(default_factory=dict)
+    kpi_expected: int = 0
+    recovering: bool = True
 
     def populations(self) -> Mapping[str, int]:
         """Walks the dictionary in Python, as a sum over partitions does."""
@@ -58,9 +60,13 @@ class Worker:
         """As kept."""
         return self.records
 
-    def kpis(self) -> list[PartitionSums | None]:
+    def kpis(self) -> Mapping[int, PartitionSums | None]:
         """As kept."""
         return self.kpi_sums
+
+    def kpi_partitions(self) -> int:
+        """As kept."""
+        return self.kpi_expected
 
     def lag_records(self) -> Mapping[tuple[str, int], int]:
         """As kept."""
@@ -76,7 +82,7 @@ class Worker:
 
     def recovery(self) -> tuple[bool, int, int]:
         """Under way."""
-        return True, 42, 100
+        return self.recovering, 42, 100
 
     def owned(self) -> Mapping[str, int]:
         """As kept."""
@@ -105,7 +111,8 @@ def busy() -> Worker:
         holds={("purchases", 0): 852076800.0},
         partitions={LOG: 2, "purchases": 1},
         records={0: 1200, 1: 1300},
-        kpi_sums=[PartitionSums(20_000, 90, Counter({("active",): 4, ("orders", "EUR"): 2}))],
+        kpi_sums={0: PartitionSums(20_000, 90, CROWDED), 1: None},
+        kpi_expected=4,
     )
 
 

@@ -65,6 +65,27 @@ def test_it_shows_how_many_partitions_were_compared() -> None:
         metrics.stop()
 
 
+def test_a_recount_that_cannot_be_made_is_said() -> None:
+    """What was found before stays with its time, /readyz gives the reason, and the next that can be made ends it."""
+    metrics = RecountMetrics("127.0.0.1", 0)
+    try:
+        metrics.fail("the log has been cut")
+        assert served(metrics) == {("lifestage_reconcile_up", ""): 0.0}
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{metrics.url}/readyz", timeout=10)  # noqa: S310  # our own http://
+        with refused.value as answer:
+            assert "the log has been cut" in answer.read().decode()
+        metrics.take(WRONG)
+        found = served(metrics)
+        assert found["lifestage_reconcile_up", ""] == 1.0
+        metrics.fail("the log has been cut")
+        assert served(metrics) == found | {("lifestage_reconcile_up", ""): 0.0}
+        metrics.take(WELL)
+        assert served(metrics)["lifestage_reconcile_up", ""] == 1.0
+    finally:
+        metrics.stop()
+
+
 def served(metrics: RecountMetrics) -> dict[tuple[str, str], float]:
     """What /metrics says, by name and KPI."""
     with urllib.request.urlopen(f"{metrics.url}/metrics", timeout=10) as answer:  # noqa: S310  # our own http://

@@ -1,0 +1,72 @@
+"""Which values of the labels that events name freely a worker tells apart, and how many it hides in `other`.
+
+Workers choose each for itself, and rules add up what they show. So that no sum over workers is of a part, a worker tells
+apart only what all of its partitions do, and where it hides anything it names what it tells apart: what every worker that
+hides anything tells apart is whole (`lifestage.kpi_rules`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+from itertools import product
+from typing import Final, NamedTuple
+
+from lifestage.kpi_contribute import BY_CHANNEL
+from lifestage.kpi_days import PLACES_MAX, Name
+from lifestage.kpi_gather import DIRECT, NONE, OTHER
+from lifestage.kpi_labels import KINDS, VALUES_MAX, place_of
+
+USUAL: Final = frozenset({DIRECT, NONE, OTHER})
+"""Values that are told apart always."""
+Cost = tuple[str, str, str]
+"""Category, currency and channel."""
+
+
+class Told(NamedTuple):
+    """Of one label: the values that are told apart where others are hidden, and how many are, at least."""
+
+    values: frozenset[tuple[str, ...]]
+    hidden: int
+
+
+def chosen(
+    sums: Mapping[Name, int], costs: Mapping[Cost, Fraction], places: Collection[Collection[Name]]
+) -> dict[str, Told]:
+    """Of each label by what it is counted (`kpi_labels.KINDS`): the most frequent values of those that no partition has in
+    `other`. `places`: what each partition tells apart.
+    """
+    weights: defaultdict[str, Counter[Name]] = defaultdict(Counter)
+    for name, n in sums.items():
+        place = place_of(name)
+        if place is not None:
+            weights[place[0]][place] += n
+    dear: Counter[Name] = Counter()
+    for (_, _, channel), minor in costs.items():
+        weights[BY_CHANNEL][BY_CHANNEL, channel] += 0
+        dear[BY_CHANNEL, channel] += round(minor)
+    named: defaultdict[str, list[set[Name]]] = defaultdict(list)
+    for theirs in places:
+        of = defaultdict[str, set[Name]](set)
+        for place in theirs:
+            of[place[0]].add(place)
+        for kind, known in of.items():
+            named[kind].append(known)
+    return {kind: _told(kind, weights[kind], dear, named[kind]) for kind in KINDS}
+
+
+def _told(kind: str, weights: Counter[Name], dear: Counter[Name], named: Collection[set[Name]]) -> Told:
+    full = [known for known in named if len(known) >= PLACES_MAX]
+    seen = {place for place in weights if not USUAL.issuperset(place[1:])}
+    whole = {place for place in seen.union(*named) if all(place in known for known in full)}
+    best = sorted(whole, key=lambda place: (-weights[place], -dear[place], place))[:VALUES_MAX]
+    hidden = len(seen.difference(best)) + len(full)
+    usual = product(USUAL, repeat=len(KINDS[kind].labels))
+    return Told(frozenset({place[1:] for place in best}.union(usual)), hidden)
+
+
+def currencies(weights: Mapping[str, int], most: int) -> Told:
+    """Of currencies those of the most orders and customers."""
+    best = [code for _, code in sorted((-n, code) for code, n in weights.items())[:most]]
+    return Told(frozenset((code,) for code in best), len(weights) - len(best))
