@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import compare, core, simple, simple_peers, table
+from benchmarks import compare, core, full, full_peers, simple, simple_peers, table
 from benchmarks.broker import EventSet
 from benchmarks.contest import Contestant
 from benchmarks.contestants import CHECKOUT
@@ -31,8 +31,8 @@ __all__ = ["DifferentError", "contest", "expected_of", "main", "only", "replaced
 
 DOCUMENT = CHECKOUT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- peers -->\n", "<!-- /peers -->\n"
-OURS = ("lifestage's batch path", "lifestage, whole worker")
-PARTS = ("a", "core")
+OURS = ("lifestage's batch path", "lifestage, whole worker", "lifestage, no identity")
+PARTS = ("a", "b", "core")
 Rounds = dict[str, list[Run]]
 
 
@@ -63,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-JOBS: list[tuple[Job, Callable[[], list[Contestant]]]] = [(simple.job(), simple_peers.contestants)]
+JOBS: list[tuple[Job, Callable[[], list[Contestant]]]] = [
+    (simple.job(), simple_peers.contestants),
+    (full.job(), full_peers.contestants),
+]
 
 
 def only(contestants: list[Contestant], names: Sequence[str]) -> list[Contestant]:

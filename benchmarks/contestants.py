@@ -1,4 +1,4 @@
-"""The contestants: how each is started on a prepared Kafka, and how it is seen that its last event is durable."""
+"""The whole worker on a prepared Kafka with three topics of events, for benchmarks that compare it with itself."""
 
 from __future__ import annotations
 
@@ -117,28 +117,6 @@ class Ours:
         if folded < taken or read < events or await watch.ends([topics.log.name], topics.log.partitions) != ends:
             return Progress(taken, min(folded, events - 1))
         return Progress(taken, events)
-
-
-@dataclass(frozen=True)
-class PlainFaust:
-    """`benchmarks/peers/plain_faust.py`: the same fold, an event at a time."""
-
-    name: str = "plain Faust"
-
-    def command(self) -> list[str]:
-        """What its documentation says to type."""
-        return [sys.executable, "-P", "-m", "benchmarks.peers.plain_faust", "worker", "-l", "warn", "--without-web"]
-
-    def environment(self, settings: Settings, bootstrap: str, directory: Path) -> Mapping[str, str]:
-        """Its addresses."""
-        return {"PEER_BROKER": bootstrap, "PEER_PREFIX": settings.topics.prefix, "PEER_DATADIR": str(directory)}
-
-    async def progress(self, watch: Watch, settings: Settings, events: int) -> Progress:
-        """Durable once its table's changelog has a record for each event; its commits come later and are not waited for."""
-        prefix = settings.topics.prefix
-        ends = await watch.ends([f"{prefix}plain-faust-profiles-changelog"], settings.topics.partitions)
-        kept = sum(ends.values())
-        return Progress(kept, min(kept, events))
 
 
 async def measure(contestant: Contestant, bootstrap: str, events: EventSet, directory: Path) -> Measured:

@@ -29,6 +29,11 @@ FIELDS = (
 )  # fmt: skip
 
 
+def ms(time: str) -> int:
+    """An instant in milliseconds since 1970."""
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
+
+
 def events_of(count: int) -> Iterator[SourceEvent]:
     """The events of the job: those of all topics in one, in order of their time, keyed by customer."""
     return (event._replace(topic=TOPIC) for event in generate(count))
@@ -56,10 +61,8 @@ def _changes(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
             seq += 1
             orders = [one for one in events[:count] if one["type"] == "order.completed"]
             spent = sum(Decimal(one["total"]) for one in orders) * 100
-            first = datetime.fromisoformat(events[0]["time"]).timestamp() * 1000
-            yield (
-                seq, stage, before, event["time"], event["id"], count, len(orders), int(spent), round(first),
-            )  # fmt: skip
+            first = ms(events[0]["time"])
+            yield (seq, stage, before, event["time"], event["id"], count, len(orders), int(spent), first)
             before = stage
 
 

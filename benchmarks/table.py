@@ -42,6 +42,10 @@ class Taken(Rated, Protocol):
     def changes(self) -> int:
         """Changes announced."""
 
+    @property
+    def later_s(self) -> float:
+        """How much later the last timer had fired."""
+
 
 def ratios(mine: Sequence[Rated], theirs: Sequence[Rated]) -> tuple[float, float, float]:
     """(min, median, max) of how many times as many events a second, round by round."""
@@ -68,15 +72,16 @@ def render(rounds: Mapping[str, Sequence[Taken]], ours: Sequence[str]) -> str:
             lines.append(f"**{name}: {text}**")
     lines += [
         "",
-        "| | events | events/s | CPU-s per million events | peak memory, MB | start to first change, s | changes |",
-        "|---|---|---|---|---|---|---|",
+        "| | events | events/s | CPU-s per million events | peak memory, MB | start to first change, s | last timer, s later | changes |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in rounds.items():
         cpu = spread([run.cpu_s / run.events * 1e6 for run in runs], 1)
         memory = spread([run.peak_mb for run in runs])
         rate, start = spread([run.rate for run in runs]), spread([run.start_s for run in runs], 1)
         changes = max(run.changes for run in runs)
-        lines.append(f"| {name} | {runs[0].events:,} | {rate} | {cpu} | {memory} | {start} | {changes:,} |")
+        later = spread([run.later_s for run in runs], 1)
+        lines.append(f"| {name} | {runs[0].events:,} | {rate} | {cpu} | {memory} | {start} | {later} | {changes:,} |")
     return "\n".join(lines)
 
 

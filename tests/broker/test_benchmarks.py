@@ -33,6 +33,15 @@ def test_the_benchmark_runs_compares_and_shows_its_table() -> None:
     assert "**lifestage's batch path: " in done.stdout
 
 
+@pytest.mark.broker
+def test_the_full_job_is_done_right_by_ours_and_by_kafka_streams() -> None:
+    """Arbitrary keys, broken events, timers of 90, 180 and 365 days: both say what the reference says."""
+    done = bench("--events", "4000", "--rounds", "1", "--only", "b", "--contestants", "lifestage,Kafka Streams")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("are right") == 2
+    assert "**lifestage, no identity: " in done.stdout
+
+
 def test_a_part_that_is_not_there_is_refused() -> None:
     """A misspelt part is named, with those that are."""
     done = bench("--only", "a,cor")

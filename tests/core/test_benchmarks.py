@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
 
-from benchmarks import simple
+from benchmarks import full, simple
 from benchmarks.__main__ import BEGIN, END, expected_of, replaced
 from benchmarks.broker import EventSet
 from benchmarks.compare import BrokenHistoryError, difference, outcome_of, transitions
 from benchmarks.events import SourceEvent, customers_of, generate
 from benchmarks.measuring import Run
+from benchmarks.peers import full_fold
 from benchmarks.peers.fold import NEW, fold
 from benchmarks.table import ratios, render, spread
 from lifestage.decode import Decoder
@@ -125,7 +126,8 @@ def test_ratios_come_first_and_round_by_round() -> None:
     shown = render({"ours": mine, "peer": theirs}, ["ours"]).splitlines()
     assert shown[0] == "**ours: 5.0 times peer (3.0 to 10.0)**"
     assert shown[-2] == (
-        "| ours | 1,000 | 90 (50 to 100) | 500.0 (500.0 to 500.0) | 100 (100 to 100) | 2.0 (2.0 to 2.0) | 7 |"
+        "| ours | 1,000 | 90 (50 to 100) | 500.0 (500.0 to 500.0) | 100 (100 to 100) | 2.0 (2.0 to 2.0) "
+        "| 0.0 (0.0 to 0.0) | 7 |"
     )
     assert spread([2000.0, 1.0, 3.0]) == "3 (1 to 2,000)"
 
@@ -147,6 +149,48 @@ def test_the_simple_jobs_rules_are_those_of_the_plan() -> None:
     """A replay of the same events by the product makes the same moves at the same instants."""
     events = EventSet(simple.events_of(3_000), 8)
     assert difference(expected_of(events), simple.moves(simple.expected(events.values()))) == ""
+
+
+def test_the_full_jobs_fold_says_what_its_reference_says() -> None:
+    """Event by event and timer by timer the peers' fold announces what the reference does; and every stage and refusal occurs."""
+    drawn = list(full.draw(5_000))
+    wanted, count = full.reference(EventSet(drawn, 8))
+    states: defaultdict[str, list[int]] = defaultdict(lambda: list(full_fold.NEW))
+    said, refused = [], Counter[bytes]()
+    for event in drawn:
+        try:
+            needed = full_fold.checked(json.loads(event.value))
+        except (full_fold.RefusedError, json.JSONDecodeError):
+            refused[event.value] += 1
+            continue
+        said += full_fold.add(states[needed["customer_id"]], needed)
+    for customer, state in states.items():
+        said += full_fold.advance(customer, state, full.END)
+    assert refused == wanted.refused
+    assert refused.total() == 50
+    assert len(said) == count
+    assert simple.difference(wanted.changes, full.told(json.dumps(change).encode() for change in said)) == ""
+    moves = {(change[2], change[1]) for changes in wanted.changes.values() for change in changes if change[4] == ""}
+    assert {("loyalty", "retention"), ("conversion", "at_risk"), ("at_risk", "churned"), ("reach", "dormant")} <= moves
+
+
+def test_the_full_jobs_rules_are_those_of_the_plan() -> None:
+    """The product refuses the same events, and its replay of the others makes the same moves until the last event."""
+    events = EventSet(full.draw(3_000), 8)
+    wanted, _ = full.reference(events)
+    decode = Decoder(b"secret").decode
+    refused = Counter(value for value in events.values() if not isinstance(decode(value, None), Fact))
+    assert refused == wanted.refused
+    sound = [SourceEvent("events", b"", value) for value in events.values() if value not in refused]
+    replayed = {
+        customer: tuple(move for move in moves if move[0] < "2025-08-01")
+        for customer, moves in expected_of(EventSet(sound, 8)).items()
+    }
+    told = {
+        customer: tuple(move for move in moves if move[0] < "2025-08-01")
+        for customer, moves in full.moves(wanted.changes).items()
+    }
+    assert difference(told, replayed) == ""
 
 
 @pytest.mark.parametrize("field", range(len(simple.FIELDS)))
