@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,9 @@ FAILURES = (kafka_errors.KafkaError, OSError, EOFError)
 """What one attempt can meet: Kafka's refusals, the network's and TLS's (`OSError`), a hang-up in the middle (`EOFError`)."""
 
 GOODBYE_S = 0.2
+_QUIET: dict[str, tuple[int, int]] = {}
+"""Of loggers that are quiet now the level before, and how often that was asked for."""
+_QUIET_LOCK = threading.Lock()
 
 
 class UnreachableError(ConnectionError):
@@ -192,11 +196,21 @@ def _redis_problem(error: BaseException, host: str) -> str:
 
 @contextlib.contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """The client's own log lines repeat the problem in worse words, or stand between lines that are read; "" is all clients."""
+    """The client's own log lines repeat the problem in worse words, or stand between lines that are read; "" is all clients.
+
+    Of several at a time, in threads or in one another, the last that ends brings the level back that was there before all.
+    """
     logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    with _QUIET_LOCK:
+        before, asked = _QUIET.get(name, (logger.level, 0))
+        _QUIET[name] = before, asked + 1
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        with _QUIET_LOCK:
+            before, asked = _QUIET.pop(name)
+            if asked > 1:
+                _QUIET[name] = before, asked - 1
+            else:
+                logger.setLevel(before)
