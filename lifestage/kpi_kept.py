@@ -68,7 +68,10 @@ class Trial(msgspec.Struct, array_like=True, gc=False):
 
 
 class Cart(msgspec.Struct, array_like=True, gc=False):
-    """One cart: its first act, the last one of each day, and on which days which step of the checkout was the furthest."""
+    """One cart: its first act, the last one of each day, and on which days which step of the checkout was the furthest.
+
+    Of a cart that came to the checkout that is kept for good: another set may say so again.
+    """
 
     first: int
     acts: list[int] = []
@@ -79,7 +82,10 @@ class Cart(msgspec.Struct, array_like=True, gc=False):
 
 
 class Ticket(msgspec.Struct, array_like=True, gc=False):
-    """One ticket: its creation, replies by agents and first solution as (time, event); a solution says whether a bot's it was."""
+    """One ticket: its creation, replies by agents and first solution as (time, event); a solution says whether a bot's it was.
+
+    None is let go that was created or solved: another set may say so again, long after.
+    """
 
     last: int
     created: tuple[int, str] | None = None

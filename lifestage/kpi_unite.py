@@ -31,6 +31,8 @@ from lifestage.moments import DAY_MS
 
 HELP_DAYS = 8
 """Of tickets it is asked whether they came at most 7 d before a first order in the window."""
+THREE = 3
+"""Numbers of a day in `Counts`."""
 _NEVER = 1 << 62
 _Told = TypeVar("_Told", bound=tuple[object, ...])
 
@@ -165,6 +167,15 @@ TICKETS = Kind[Ticket](_days_of_ticket, _ticket)
 # -- what may be forgotten -----------------------------------------------------------------------
 
 
+def silent_since(window: int, day: int) -> int:
+    """The day before which a thing must have been silent to be forgotten, nothing coming from before `day` any more.
+
+    Another set's acts may go on with it for the window and `SPARE_DAYS`. What of these comes first, should the thing not be known
+    any more, is taken for its beginning: so that must be before every window.
+    """
+    return day - 2 * window - SPARE_DAYS
+
+
 def cut(kept: Kept, day: int) -> None:
     """Forget what no window asks for any more; nothing comes from before `day` any more."""
     window = kept.window
@@ -189,8 +200,12 @@ def _cut_sessions(kept: Kept, window: int, day: int) -> None:
     gone = []
     for id, session in kept.sessions.items():
         last = max(session.visits[::3])
-        if last + window + SPARE_DAYS < day:
-            gone.append(id)
+        if last < day - window - SPARE_DAYS:
+            if last < silent_since(window, day):
+                gone.append(id)
+            elif len(session.visits) > THREE or session.origin is not None:
+                # it began before every window; how long it lasted decides what another set's visits belong to
+                session.event, session.origin, session.visits = "", None, (last, 0, 0)
             continue
         if session.event and session.began < day * DAY_MS:
             session.event = ""
@@ -206,7 +221,7 @@ def _cut_sessions(kept: Kept, window: int, day: int) -> None:
 def _cut_messages(kept: Kept, window: int, day: int) -> None:
     gone = []
     for id, message in kept.messages.items():
-        if message.days[-1] + window + SPARE_DAYS < day:
+        if message.days[-1] < silent_since(window, day):
             gone.append(id)
         elif message.event and message.first < day * DAY_MS:
             message.event = ""
@@ -229,19 +244,26 @@ def _folded(counts: Counts, day: int) -> Counts:
 
 
 def _cut_rest(rest: Rest, window: int, day: int) -> None:
-    oldest, since = day - window, day - window - SPARE_DAYS
+    oldest, since = day - window, silent_since(window, day)
     for name in [*rest.counts]:
         counts = tuple([number for one in _threes(rest.counts[name]) if one[0] > oldest for number in one])
         rest.counts[name] = _folded(counts, day)
         if not counts:
             del rest.counts[name]
     rest.leads = {id: lead for id, lead in rest.leads.items() if lead.last >= since}
-    rest.carts = {id: cart for id, cart in rest.carts.items() if cart.acts[-1] // DAY_MS >= since}
+    rest.carts = {
+        id: cart for id, cart in rest.carts.items() if cart.checkout is not None or cart.acts[-1] // DAY_MS >= since
+    }
     for cart in rest.carts.values():
+        if cart.acts[-1] // DAY_MS < since:
+            cart.acts, cart.steps = cart.acts[-1:], []
         until = (cart.first // DAY_MS + window) * DAY_MS
         if len(cart.acts) > 1 and cart.acts[-2] >= until:
             cart.acts = [at for at in cart.acts if at < until or at == cart.acts[-1]]
-    rest.tickets = {id: ticket for id, ticket in rest.tickets.items() if ticket.last >= since}
+    rest.tickets = {
+        id: ticket for id, ticket in rest.tickets.items()
+        if ticket.last >= since or ticket.created is not None or ticket.solved is not None
+    }  # fmt: skip
     for metric in [*rest.answers]:
         told = [answer for answer in rest.answers[metric] if answer[0] // DAY_MS > oldest]
         if told:

@@ -89,15 +89,15 @@ def test_what_no_window_asks_for_is_let_go() -> None:
         mail(0, 2, 1, "clicked"),
         f.LeadCaptured(lead_id="l", form="f", **common(0, 3)),
         f.CommunityActivity(**common(0, 4)),
-        f.CheckoutStep(cart_id="k", step="1", **common(0, 5)),
-        f.TicketCreated(ticket_id="i", **common(0, 6)),
+        f.CartUpdated(cart_id="k", **common(0, 5)),
+        f.TicketReplied(ticket_id="i", by="agent", **common(0, 6)),
         f.FeedbackReceived(survey_id="q", metric="nps", score=9.0, scale_min=0, scale_max=10, **common(0, 7)),
         f.ReferralConverted(referral_id="r", referrer_id="ann", **common(0, 8)),
         f.SocialEngagement(campaign_id="c", **common(0, 9)),
     ]
     profile = noted(*told)
     assert kept_of(profile).rest is not None
-    back = WINDOW + SPARE_DAYS + 9
+    back = 2 * WINDOW + SPARE_DAYS + 9
     late = visit(back, 20, 2)
     assert accept(profile, late, RULES)
     note(profile, late, Now(START + back, WINDOW, RULES))
@@ -107,6 +107,17 @@ def test_what_no_window_asks_for_is_let_go() -> None:
     assert kept.touch[0] == told[0].time
     alone.touch = kept.touch
     assert msgspec.msgpack.encode(kept) == msgspec.msgpack.encode(alone)
+
+
+def test_what_may_be_said_again_stays() -> None:
+    """A checkout and a ticket, as short as they can be: said again by another set years later, it is known that they are no new ones."""
+    told = [f.CheckoutStep(cart_id="k", step=str(step), **common(step, step)) for step in range(1, 5)]
+    profile = noted(*told, f.TicketCreated(ticket_id="i", **common(0, 6)))
+    cut(kept_of(profile), START + 1000)
+    rest = kept_of(profile).rest
+    assert rest is not None
+    assert [(cart.checkout, len(cart.acts), cart.steps) for cart in rest.carts.values()] == [(START + 1, 1, [])]
+    assert [ticket.created for ticket in rest.tickets.values()] == [(START * DAY_MS + 6, UUID.format(6))]
 
 
 def test_nothing_is_let_go_a_day_too_early() -> None:

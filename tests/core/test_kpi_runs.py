@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifestage import facts as f
+from lifestage import kpi_unite
 from lifestage.fact import Fact
 from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Now
+from lifestage.kpi_live_persons import GROUPS
 from lifestage.kpi_note import note
-from lifestage.kpi_runs import Renaming
-from lifestage.kpi_unite import CARTS, LEADS, MESSAGES, SESSIONS, TICKETS, cut, unite
+from lifestage.kpi_runs import SPARE_DAYS, Renaming
+from lifestage.kpi_unite import CARTS, LEADS, MESSAGES, SESSIONS, TICKETS, all_united, cut, unite
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
 from tests.core.effort import effort
 from tests.core.kpi_live_facts import START, accept, rules_of
+from tests.core.kpi_live_sums import value_at
 
 WINDOW, LIMIT = 7, 37
 RULES = rules_of(WINDOW)
@@ -93,8 +96,46 @@ def test_what_is_let_go_is_no_part_of_what_comes(days: Days, at: int) -> None:
     """It makes no difference to which things there are of the days since whether what is old was looked for before."""
     kept = noted(days)
     cut(kept, START + at)
-    left = [run for run in things(days) if run[1] + LIMIT >= at]
+    left = [run for run in things(days) if run[1] + LIMIT + WINDOW >= at]
     assert (runs(kept) if kept.rest is not None else [[]] * 5) == [left] * 5
+
+
+def sums_of(sides: list[Kept], day: int) -> dict[tuple[str, ...], int]:
+    """What who is all of these adds on a day."""
+    now, whole = Now(START + day, WINDOW, RULES), Profile(kpi=all_united(sides))
+    return value_at([entry for group in GROUPS for entry in group("c", whole, now)], now.day, WINDOW)
+
+
+def differs(seed: int) -> bool:
+    """Whether two sets that were silent at times and are united then say something else where what is old was let go before."""
+    draw = Random(seed)
+    days, day = list[int](), 0
+    for _ in range(draw.randrange(2, 9)):
+        day += draw.choice((1, 2, WINDOW, LIMIT - 1, LIMIT, LIMIT, LIMIT + 1))
+        days.append(day)
+    whose = [draw.randrange(2) for _ in days]
+    sides = [[day for day, side in zip(days, whose, strict=True) if side == one] for one in range(2)]
+    if not all(sides):
+        return False
+    whole, left = [noted(side) for side in sides], [noted(side) for side in sides]
+    for side, last in zip(left, (sides[0][-1], sides[1][-1]), strict=True):
+        # acts come in their time, and what is old is looked for whenever one does, or later
+        cut(side, START + draw.randrange(last, day + 1))
+    return any(sums_of(whole, later) != sums_of(left, later) for later in (day, day + 1, day + WINDOW))
+
+
+@effort(300)
+@given(st.integers(0, 1 << 30))
+def test_sets_that_were_silent_are_united_as_if_nothing_was_let_go(seed: int) -> None:
+    """Whenever what is old was looked for in each of them."""
+    assert not differs(seed)
+
+
+def test_letting_go_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once no act of the own set may belong to a thing any more, another's still may."""
+    assert not any(differs(seed) for seed in range(500))
+    monkeypatch.setattr(kpi_unite, "silent_since", lambda window, day: day - window - SPARE_DAYS)
+    assert any(differs(seed) for seed in range(500))
 
 
 @pytest.mark.parametrize(("late", "count"), [((), 2), ((30,), 1), ((0, 60), 2), ((12,), 1)])
