@@ -7,8 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import promql_parser as promql
+
 from tests.company import DAY_S, Sample
-from tests.deployment import OF_RECORDED, rules
+from tests.deployment import rules
+from tests.promql import walk
 from tests.services import Prometheus, promtool
 
 CONFIG = "global: {scrape_interval: 1h}\n"
@@ -50,15 +53,23 @@ def _braced(labels: dict[str, str]) -> str:
 
 def record(folder: Path, ranges: Sequence[Range]) -> None:
     """Add what every recording rule says at the instants of the ranges, first what is made of samples, then what is made of that."""
-    for second in (False, True):
+    waiting = [rule for rule in rules() if "record" in rule]
+    while waiting:
+        lacking = {rule["record"] for rule in waiting}
+        ready = [rule for rule in waiting if not lacking & _asked(str(rule["expr"]))]
+        assert ready, lacking
+        waiting = [rule for rule in waiting if rule not in ready]
         found: dict[float, list[Sample]] = {}
         with Prometheus(CONFIG, folder) as server:
-            for rule in rules():
-                if "record" in rule and (rule["record"] in OF_RECORDED) == second:
-                    for each in ranges:
-                        for at, one in _evaluated(server, rule, each):
-                            found.setdefault(at, []).append(one)
+            for rule in ready:
+                for each in ranges:
+                    for at, one in _evaluated(server, rule, each):
+                        found.setdefault(at, []).append(one)
         fill(folder, ((at, _once(found[at])) for at in sorted(found)))
+
+
+def _asked(expression: str) -> set[str | None]:
+    return {selector.name for selector, _ in walk(promql.parse(expression))}
 
 
 def _evaluated(server: Prometheus, rule: dict[str, object], asked: Range) -> Iterator[tuple[float, Sample]]:

@@ -87,7 +87,7 @@ LIFECYCLE = Dashboard(
         ),
         grid(
             "Time in stage",
-            "How long a stay in the stage was that ended in the window. Mean exactly, median and 90th percentile by size classes, a quarter off at most.",
+            "How long a stay in the stage was that ended in the window. Mean exactly, median and 90th percentile by size classes, at most half as much off.",
             "s",
             Ask(f"lifestage_kpi_time_in_stage{{{STAGE}}}"),
             row="stage",
@@ -118,7 +118,7 @@ LIFECYCLE = Dashboard(
         Row("Who stays"),
         grid(
             "Retention by cohort",
-            "Of the persons with their first move in the month of the row: how many stood in a ranked stage so many months later, at the month's end.",
+            "Of the persons with their first move in the month of the row: how many stood in a ranked stage so many months later, at the month's end. Of the last twelve months.",
             "percentunit",
             Ask(f"lifestage_kpi_cohort_retention{{{JOB}}}"),
             row="cohort",

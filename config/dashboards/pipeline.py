@@ -204,6 +204,30 @@ _STATE = (
     lines("Age of the last recount", "How long ago lifestage reconcile last came to an end, and how long that one took.", "s",
           Ask(f"time() - max by (job) (lifestage_reconcile_timestamp_seconds{{{RECOUNT}}})", "ago"),
           Ask(f"max by (job) (lifestage_reconcile_duration_seconds{{{RECOUNT}}})", "took"), height=6, width=5, min=0),
+    lines(
+        "Partitions counted for KPIs",
+        "How many partitions each worker counts, and how many there are. While these are not as many together, no KPI has a value; 0 while a worker reads its state back.",
+        "short",
+        Ask(f"sum by (instance) (lifestage_kpi_partitions{{{WORKER}}})", "{{instance}}"),
+        Ask(f"max by (job) (lifestage_kpi_partitions_expected{{{WORKER}}})", "there are"),
+        height=6,
+        min=0,
+    ),
+    lines(
+        "Partitions recounted",
+        "Of how many partitions the last recount compared the KPIs, and of how many none are kept to compare.",
+        "short",
+        Ask(f"max by (state) (lifestage_reconcile_partitions{{{RECOUNT}}})", "{{state}}"),
+        height=6,
+        min=0,
+    ),
+    bars(
+        "Label values not told apart",
+        "Of how many values, at least, a worker shows nothing of their own: they are in other, of currencies left out.",
+        "short",
+        Ask(f"max by (label) (lifestage_kpi_hidden_values{{{WORKER}}})", "{{label}}"),
+        height=6,
+    ),
 )  # fmt: skip
 
 PIPELINE = Dashboard(
