@@ -7,13 +7,13 @@ that has changed is written anew, by day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from lifestage.kpi_days import BASE, FLOWS, Days, Entry, IsPast, Name, Section
-from lifestage.marker import KpiMark
+from lifestage.kpi_days import BASE, FLOWS, Days, Entries, Entry, IsPast, Name, Section
+from lifestage.marker import LIMIT, KpiMark
 from lifestage.pages import NAME, name_of
 
 OWNER = b"\0kpi"
@@ -94,7 +94,7 @@ class KeptDays:
     def write(self) -> Written:
         """What a flush keeps."""
         days, pages = self.days, dict[bytes, bytes]()
-        late = days.unkept()
+        late = narrow(days.unkept())
         if len(late) > LATE_MAX:
             runs = list(_runs(late))
             if len(self._journal) + len(runs) > JOURNAL_MAX:
@@ -135,9 +135,9 @@ class KeptDays:
             for place, _ in page.sums:
                 days.name_place(place)
         elif kind == BASE:
-            days.base.update(page.sums)
+            _add(days.base, page.sums)
         else:
-            (days.flows if kind == FLOWS else days.levels).setdefault(day, {}).update(page.sums)
+            _add((days.flows if kind == FLOWS else days.levels).setdefault(day, {}), page.sums)
 
     def _named(self) -> frozenset[bytes]:
         sections = (name for names in self._sections.values() for name in names)
@@ -165,7 +165,28 @@ class KeptDays:
 def _sums_of(days: Days, section: Section) -> list[tuple[Name, int]]:
     kind, day = section
     sums = days.base if kind == BASE else (days.flows if kind == FLOWS else days.levels).get(day, {})
-    return sorted(sums.items())
+    return [
+        (name, amount) for name, _, amount in narrow([(name, day, amount) for name, amount in sorted(sums.items())])
+    ]
+
+
+def narrow(entries: Entries) -> Entries:
+    """The same entries, of amounts of more than 62 bits several: an integer of msgpack has 64."""
+    if all(-LIMIT < amount < LIMIT for _, _, amount in entries):
+        return entries
+    found: Entries = []
+    for name, day, amount in entries:
+        while not -LIMIT < amount < LIMIT:
+            part = LIMIT - 1 if amount > 0 else 1 - LIMIT
+            found.append((name, day, part))
+            amount -= part  # noqa: PLW2901
+        found.append((name, day, amount))
+    return found
+
+
+def _add(sums: dict[Name, int], more: Iterable[tuple[Name, int]]) -> None:
+    for name, amount in more:
+        sums[name] = sums.get(name, 0) + amount
 
 
 def _runs(some: Sequence[T]) -> Iterator[list[T]]:

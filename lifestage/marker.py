@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 
 from lifestage.cause import LONG_AGO
 
@@ -10,6 +11,9 @@ MARKER_KEY = b"\x00marker"
 PREPARED_KEY = b"\x00prepared"
 FORMAT = 1
 """Second field of an encoded marker: raised when an older program could not go on with what a newer one wrote."""
+BITS, SUMS = 62, 3
+LIMIT = 1 << BITS
+"""What is as large as this or larger is written in parts: an integer of msgpack has 64 bits."""
 SOURCES_MAX = 100
 """Distinct sources that are counted by name in a partition; the rest is `other`."""
 
@@ -82,5 +86,32 @@ class Marker(msgspec.Struct, array_like=True):
         by_outcome[outcome] = by_outcome.get(outcome, 0) + 1
 
 
-encode_marker = msgspec.msgpack.Encoder().encode
-decode_marker = msgspec.msgpack.Decoder(Marker).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Marker).decode
+
+
+def encode_marker(marker: Marker) -> bytes:
+    """A marker as bytes. Sums of more than 62 bits stand in several parts, one behind the other."""
+    if any(not -LIMIT < n < LIMIT for sums in marker.sums.values() for n in sums):
+        marker = structs.replace(marker, sums={currency: _parted(sums) for currency, sums in marker.sums.items()})
+    return _encode(marker)
+
+
+def decode_marker(value: bytes) -> Marker:
+    """A marker that was kept. Raises `msgspec.MsgspecError` for what is none."""
+    marker = _decode(value)
+    for sums in marker.sums.values():
+        if len(sums) > SUMS:
+            sums[:] = [
+                sum(part << n * BITS for n, part in enumerate(sums[place::SUMS])) for place in range(SUMS)
+            ]  # fmt: skip
+    return marker
+
+
+def _parted(sums: list[int]) -> list[int]:
+    found: list[int] = []
+    rest = sums
+    while any(not -LIMIT < n < LIMIT for n in rest):
+        found += [n & LIMIT - 1 for n in rest]
+        rest = [n >> BITS for n in rest]
+    return found + rest

@@ -7,20 +7,21 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lifestage import kpi_pages
 from lifestage.kpi_days import Days, Entry, _never
 from lifestage.kpi_pages import KeptDays, Written, named
 from lifestage.marker import Marker, decode_marker, encode_marker
+from lifestage.money import MAX_MINOR
 from tests.core.effort import effort
 from tests.core.test_kpi_days import NAMES, by_hand
 
 some = st.tuples(
     st.sampled_from([*NAMES, *(("sessions_by_source", f"s{n}", "x") for n in range(6))]),
     st.integers(-5, 40),
-    st.integers(-3, 3),
+    st.one_of(st.integers(-3, 3), st.sampled_from((1 << 62, 1 - (1 << 62), -(1 << 63), 5 * (1 << 64) + 1))),
 )
 acts = st.lists(st.one_of(st.lists(some, max_size=200), st.integers(-8, 45), st.none()), max_size=25)
 WINDOW = 9
@@ -127,3 +128,34 @@ def test_the_longest_labels_fit_a_record() -> None:
     written = kept.write()
     assert all(len(page) < 64_000 for page in written.pages.values())
     assert len(written.pages) == 3
+
+
+@given(st.lists(st.integers(-(1 << 140), 1 << 140), min_size=3, max_size=3))
+@example([1 << 62, 1 << 63, -(1 << 62)])
+@example([1, -1, (1 << 62) - 1])
+def test_sums_of_any_size_are_kept_as_they_are(sums: list[int]) -> None:
+    """Of a company whose revenue has more than 64 bits a flush goes through, and the next owner has the same."""
+    marker = Marker(sums={"EUR": sums, "USD": [1, 2, 3]})
+    assert decode_marker(encode_marker(marker)) == marker
+    assert marker.sums["EUR"] is sums
+
+
+def test_many_orders_of_the_greatest_amount_are_kept() -> None:
+    """A million of them in a window, journal and sections alike."""
+    for most in ((60, 24), (0, 0)):
+        with limits(*most):
+            kept = KeptDays(Days(WINDOW, 0))
+            for day in (0, 1):
+                kept.days.add(
+                    [
+                        (("gross_revenue", "EUR"), day, MAX_MINOR * 1_000_000),
+                        (("~clv_1_sum", "EUR"), day, -MAX_MINOR * 1_000_000),
+                    ]
+                )
+            written = kept.write()
+            found = read(written, written.pages)
+            found.turn(1)
+            assert found.totals() == {
+                ("gross_revenue", "EUR"): 2 * MAX_MINOR * 10**6,
+                ("clv_1_sum", "EUR"): -2 * MAX_MINOR * 10**6,
+            }
