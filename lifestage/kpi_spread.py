@@ -2,7 +2,8 @@
 
 The bounds are fixed for each spread, so that counts of any partitions may be added up. From the least bound to the greatest
 each is at most a quarter above the one before it: so a value that is read anywhere between two neighbours is at most a
-quarter off. (Numbers of orders below ten are at most a hundredth off.) Sum and count are exact, and so is the mean.
+quarter off; half as much as it is where every second bound is shown. (Numbers of orders below ten are at most a hundredth
+off.) Sum and count are exact, and so is the mean.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ LADDERS: dict[str, tuple[float, ...]] = {
     "clv_orders": (*_FEW, *_ladder(10, 10**4)),
 }
 """By the name of a spread its bounds: ms, minor units, orders."""
-_COARSE = frozenset({"time_in_stage"})
-"""Spreads by a label of which a plan has many values: every second bound of theirs is shown."""
+_COARSE = {"time_in_stage": 0, "response_time": 0, "resolution_time": 0, "clv_orders": 10}
+"""Spreads of which from a value on every second bound is shown, so that there are not too many series."""
 _WRITTEN = {name: (*map(str, bounds), OVER) for name, bounds in LADDERS.items()}
 
 
@@ -56,7 +57,8 @@ def bounds_of(name: str) -> tuple[str, ...]:
 
 def is_shown(name: str, bound: float | None) -> bool:
     """Whether a spread is shown up to a bound; None is that of what is above all others."""
-    if name not in _COARSE or bound is None:
+    least = _COARSE.get(name)
+    if bound is None or least is None or bound < least:
         return True
     ladder = LADDERS[name]
     return bound == ladder[-1] or bisect_left(ladder, bound) % 2 == 0

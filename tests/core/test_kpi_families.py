@@ -70,9 +70,9 @@ def test_spreads_are_cumulative_with_every_bound() -> None:
     of_all = [
         (float(dict(labels)["le"]), n) for (name, labels), n in found.items() if name.endswith("response_time_bucket")
     ]
-    assert len(of_all) == len(bounds_of("response_time"))
+    assert len(of_all) == len(bounds_of("response_time")) // 2 + 1
     assert [n for _, n in sorted(of_all)] == sorted(n for _, n in of_all)
-    assert value(found, "response_time_bucket", le="56") == 0
+    assert value(found, "response_time_bucket", le="47") == 0
     assert value(found, "response_time_bucket", le="68") == 1
     assert value(found, "response_time_bucket", le="+Inf") == 2
     assert value(found, "response_time_sum") == 3660
@@ -142,8 +142,8 @@ def test_a_page_is_bounded(kind: str) -> None:
     told = shown(given)
     series = sum(len(family.samples) for family in families(told)) + len(hidden_of(told)) + len(told_of(told))
     assert series < 2_000
-    if kind != "hostile":
-        assert series > 1_700, "this is no rich deployment any more"
+    if kind == "rich":
+        assert series > 1_600, "this is no rich deployment any more"
 
 
 def test_of_hostile_values_no_event_is_lost() -> None:
