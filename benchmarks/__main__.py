@@ -10,14 +10,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import compare, core, full, full_peers, simple, simple_peers, table
+from benchmarks import compare, core, parts, table
 from benchmarks.broker import EventSet
-from benchmarks.contest import Contestant
 from benchmarks.contestants import CHECKOUT
-from benchmarks.measuring import DifferentError, Job, Run, run_once
+from benchmarks.measuring import DifferentError
 from config.settings import Identity, Settings
 from lifestage.change import encode_value
 from lifestage.decode import Decoder
@@ -27,13 +26,11 @@ from streams.embedded.kafka import start_kafka_server
 from streams.embedded.process import ServiceError
 from streams.rules import rules_of
 
-__all__ = ["DifferentError", "contest", "expected_of", "main", "only", "replaced"]
+__all__ = ["DifferentError", "expected_of", "in_turns", "main", "measured", "replaced"]
 
 DOCUMENT = CHECKOUT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- peers -->\n", "<!-- /peers -->\n"
-OURS = ("lifestage's batch path", "lifestage, whole worker", "lifestage, no identity")
-PARTS = ("a", "b", "core")
-Rounds = dict[str, list[Run]]
+PARTS = (*(part.name for part in parts.ALL), "core")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,13 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     logging.basicConfig(level=logging.CRITICAL)  # aiokafka tells of every leader that is not elected yet
     load = os.getloadavg()[0]
-    shown = []
     with tempfile.TemporaryDirectory(prefix="lifestage-bench-") as home:
         try:
-            jobs = [(job, only(made(), options.contestants)) for job, made in JOBS if job.name in options.only]
-            if jobs:
-                found = contest(jobs, options.events, options.rounds, Path(home))
-                shown += [f"### {job.title}\n\n{table.render(found[job.name], OURS)}" for job, _ in jobs]
+            shown = measured(options, Path(home))
         except (ServiceError, DifferentError, compare.BrokenHistoryError) as error:
             print(f"the benchmark failed: {error}", file=sys.stderr)
             return 1
@@ -63,50 +56,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-JOBS: list[tuple[Job, Callable[[], list[Contestant]]]] = [
-    (simple.job(), simple_peers.contestants),
-    (full.job(), full_peers.contestants),
-]
-
-
-def only(contestants: list[Contestant], names: Sequence[str]) -> list[Contestant]:
-    """Those whose name has one of `names` in it; all, when there are none."""
-    return [one for one in contestants if not names or any(name.lower() in one.name.lower() for name in names)]
-
-
-def contest(jobs: Sequence[tuple[Job, list[Contestant]]], events: int, rounds: int, home: Path) -> Mapping[str, Rounds]:
-    """All rounds of all jobs, in turns, each run checked: what each took, by job and contestant.
+def measured(options: argparse.Namespace, home: Path) -> list[str]:
+    """The tables of all parts that need a broker, each run of each contestant in turns and checked.
 
     Raises `ServiceError`, or `DifferentError` before any figure is known to anybody.
     """
-    for job, contestants in jobs:
-        job.count = events
-        say(f"{job.title}: drawing {events:,} events, and what must come of them")
-        for contestant in contestants:
-            job.given(contestant.share)
-            contestant.prepare(say)
-    found: dict[str, Rounds] = {job.name: {} for job, _ in jobs}
-    turns = [(n, job, one) for n in range(1, rounds + 1) for job, contestants in jobs for one in contestants]
-    took: dict[tuple[str, str], float] = {}
+    every = [part(options, home / "runs") for part in parts.ALL if part.name in options.only]
+    if not every:
+        return []
+    for part in every:
+        say(f"{part.title}: drawing events, and what must come of them")
+        part.prepare(say)
     with start_kafka_server(home, say=say) as kafka:
         say(f"{kafka.description} at {kafka.bootstrap}")
-        for at, (number, job, contestant) in enumerate(turns):
+        turns = [turn for part in every for turn in part.turns(kafka.bootstrap, say)]
+        found = in_turns(turns, options.rounds)
+    return [f"### {part.title}\n\n{part.render(found)}" for part in every]
+
+
+def in_turns(turns: Sequence[parts.Turn], rounds: int) -> parts.Found:
+    """Each turn once in each round: what each found, by its key."""
+    found: parts.Found = {}
+    took: dict[parts.Key, float] = {}
+    for number in range(1, rounds + 1):
+        for at, turn in enumerate(turns):
             began = time.monotonic()
-            run = asyncio.run(run_once(job, contestant, kafka.bootstrap, home / "runs", say))
-            found[job.name].setdefault(contestant.name, []).append(run)
-            took[job.name, contestant.name] = time.monotonic() - began
-            left = _left([(job.name, one.name) for _, job, one in turns[at + 1 :]], took)
+            result = asyncio.run(turn.go())
+            found.setdefault(turn.key, []).append(result)
+            took[turn.key] = time.monotonic() - began
+            usual = statistics.mean(took.values())
+            left = [*turns[at + 1 :], *[*turns] * (rounds - number)]
+            minutes = sum(took.get(one.key, usual) for one in left) / 60
             say(
-                f"round {number} of {rounds}, ({job.name}) {contestant.name}: {run.changes:,} changes of {run.events:,} events "
-                f"are right ({took[job.name, contestant.name]:.0f} s with everything; about {left / 60:.0f} min left)"
+                f"round {number} of {rounds}, {' '.join(map(str, turn.key))}: {turn.said(result)} "
+                f"({took[turn.key]:.0f} s with everything; about {minutes:.0f} min left)"
             )
     return found
-
-
-def _left(turns: Sequence[tuple[str, str]], took: Mapping[tuple[str, str], float]) -> float:
-    """Seconds that turns will take, as they took before; of those that are new, as others."""
-    usual = statistics.mean(took.values())
-    return sum(took.get(turn, usual) for turn in turns)
 
 
 def expected_of(events: EventSet) -> Mapping[str, compare.Moves]:
@@ -138,7 +123,7 @@ def say(line: str) -> None:
 
 
 def _said(options: argparse.Namespace) -> str:
-    given = f"--events {options.events} --rounds {options.rounds} --only {','.join(options.only)}"
+    given = f"--events {options.events} --rounds {options.rounds} --seconds {options.seconds:g} --only {','.join(options.only)}"
     return f' ARGS="{given}"'
 
 
@@ -148,11 +133,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="each contestant once in each")
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, with commas, of {', '.join(PARTS)}")
     parser.add_argument("--contestants", default="", help="only those whose name has one of these in it, with commas")
-    parser.add_argument("--quick", action="store_true", help="40,000 events, one round: does it work, not how fast")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each rate, for latency")
+    parser.add_argument(
+        "--quick", action="store_true", help="20,000 events, 5 s, one round: does it work, not how fast"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.events, options.rounds = 40_000, 1
+        options.events, options.rounds, options.seconds = 20_000, 1, 5.0
     if options.events < 1_000 or options.rounds < 1:
         parser.error("--events must be 1,000 or more, --rounds 1 or more")
     options.only = [part.strip() for part in options.only.split(",") if part.strip()]

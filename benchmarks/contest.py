@@ -48,6 +48,10 @@ class Contestant(Protocol):
     def whole(self) -> bool:
         """Whether its changes are the product's documents, rather than the job's own small ones."""
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its state is in Kafka, so that another machine can take over; else it is in its own files alone."""
+
     def topics(self) -> Iterable[str]:
         """Topics that it expects to be there, without prefix, beside those of the job."""
 
@@ -84,7 +88,7 @@ async def committed(watch: Watch, group: str, topics: Sequence[str]) -> int:
 class Peer:
     """What most peers have in common: a Python program in an environment of its own."""
 
-    name, lock, module, share, whole = "", "", "", 1.0, False
+    name, lock, module, share, whole, elsewhere = "", "", "", 1.0, False, True
 
     def topics(self) -> Iterable[str]:
         """None."""
@@ -111,7 +115,7 @@ class Ours:
     share: float = 1.0
     settings: tuple[tuple[str, str], ...] = (("REDIS_ENABLED", "false"),)
     """Variables without LIFESTAGE_ that differ from the defaults."""
-    whole = True
+    whole = elsewhere = True
 
     def topics(self) -> Iterable[str]:
         """None: they are provisioned."""

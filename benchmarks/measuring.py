@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
@@ -111,13 +112,13 @@ def settings_of(job: Job) -> Settings:
     )
 
 
-def started(contestant: Contestant, where: Where, log: Path) -> Child:
-    """Start a contestant; variables that would set the product up another way are not inherited."""
+def started(contestant: Contestant, where: Where, log: Path, more: Mapping[str, str] | None = None) -> Child:
+    """Start a contestant, with `more` variables; those that would set the product up another way are not inherited."""
     ours = ("LIFESTAGE_", "PYTHONDONTWRITEBYTECODE")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     # Where an environment forbids bytecode to be kept, each start would compile everything, which no user has.
     inherited |= {"PYTHONPATH": str(CHECKOUT), "PYTHONPYCACHEPREFIX": str(log.parent / "bytecode")}
-    return Child(contestant.command(where), log, inherited | dict(contestant.environment(where)))
+    return Child(contestant.command(where), log, inherited | dict(contestant.environment(where)) | dict(more or {}))
 
 
 async def run_once(job: Job, contestant: Contestant, bootstrap: str, home: Path, say: Say) -> Run:
@@ -173,7 +174,8 @@ class Timed:
             ended = self.child.returncode
             if ended is None:
                 # Of one that ends by itself the last look alive is what there is.
-                cpu, peak = cpu_of(self.child.pid), peak_of(self.child.pid)
+                with contextlib.suppress(ValueError, OSError):
+                    cpu, peak = cpu_of(self.child.pid), peak_of(self.child.pid)
             elif ended != 0:
                 raise ServiceError(f"{self.contestant.name} ended with status {ended}; its log is {self.child.log}")
             done, changes = await self._look(ended, events)

@@ -59,14 +59,15 @@ class Quix(Peer):
 class Bytewax(Peer):
     """`peers/simple_bytewax.py`, which reads to the end and ends: then all snapshots are in SQLite."""
 
-    name, lock, share = "Bytewax", "bytewax", 0.25
+    name, lock, share, elsewhere = "Bytewax", "bytewax", 0.25, False
 
     def command(self, where: Where) -> list[str]:
         """Make the recovery folder and run, as its documentation says, in one process with one worker."""
         python = str(equipment.python_of(self.lock, lambda _: None))
         folder = str(where.directory)
         run = f"-m bytewax.run benchmarks.peers.simple_bytewax:flow -r {folder} -s {COMMIT_S:g} -b 0"
-        return ["/bin/sh", "-c", f"{python} -P -m bytewax.recovery {folder} 1 && exec {python} -P {run}"]
+        made = f"test -f {folder}/part-0.sqlite3 || {python} -P -m bytewax.recovery {folder} 1"
+        return ["/bin/sh", "-c", f"{{ {made}; }} && exec {python} -P {run}"]
 
     async def durable(self, watch: Watch, where: Where, events: int) -> int | None:  # noqa: ARG002  # as others
         """When it has ended."""

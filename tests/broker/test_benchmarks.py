@@ -42,6 +42,29 @@ def test_the_full_job_is_done_right_by_ours_and_by_kafka_streams() -> None:
     assert "**lifestage, no identity: " in done.stdout
 
 
+@pytest.mark.broker
+def test_latency_and_recovery_are_measured_of_what_is_right() -> None:
+    """A few seconds at each rate, and a comeback with a few thousand customers, each change compared."""
+    arguments = [
+        "--events",
+        "4000",
+        "--seconds",
+        "3",
+        "--rounds",
+        "1",
+        "--only",
+        "latency,recovery",
+        "--contestants",
+        "batch",
+    ]
+    done = bench(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("changes are right") + done.stderr.count("does not keep up (") == 2
+    assert done.stderr.count("4,000 customers are right") == 1
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| lifestage's batch path | ")]
+    assert len(rows) == 2
+
+
 def test_a_part_that_is_not_there_is_refused() -> None:
     """A misspelt part is named, with those that are."""
     done = bench("--only", "a,cor")
