@@ -146,8 +146,8 @@ def _again(once: Callable[[], Outcome], every_s: float, metrics: str | None) -> 
     from config.errors import UserFacingError
     from streams.recount_metrics import RecountMetrics
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     told = RecountMetrics.at(metrics) if metrics is not None else None
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             began = time.monotonic()
@@ -166,3 +166,4 @@ def _again(once: Callable[[], Outcome], every_s: float, metrics: str | None) -> 
     finally:
         if told is not None:
             told.stop()
+        signal.signal(signal.SIGTERM, before)
