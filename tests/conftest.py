@@ -1,20 +1,46 @@
-"""Real services for the tests: one Kafka and one Redis for a whole run, started when first asked for."""
+"""Real services for the tests: one Kafka and one Redis for a whole run, started when first asked for; and what holds for each."""
 
 from __future__ import annotations
 
 import functools
 import re
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streams.embedded.java import INSTALL, find_java, kafka_jars
 from streams.embedded.kafka import KafkaServer, start_kafka_server
 from streams.embedded.process import ServiceError
 from streams.embedded.redis import EmbeddedRedis, start_redis
 from tests.services import MissingProgramError, find_program
+from tests.shared_state import changed, shared_state
+
+settings.register_profile("slow machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slow machines")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard: a shell starts what runs in the background deaf to it, and so would all be that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first, and the many short ones of the core last: so that two processes end at about the same time."""
+    items.sort(key=lambda item: 0 if "chaos/test_chaos.py" in item.nodeid else 2 if "tests/core/" in item.nodeid else 1)
+
+
+@pytest.fixture(autouse=True)
+def _no_trace() -> Iterator[None]:
+    """No test leaves the process other than it found it: each comes out alike, alone and after any others."""
+    before = shared_state()
+    yield
+    left = changed(before, shared_state())
+    assert not left, "left behind in this process: " + "; ".join(left)
 
 
 @pytest.fixture(scope="session")

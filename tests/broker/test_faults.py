@@ -16,7 +16,7 @@ from tests.workers import Worker
 pytestmark = pytest.mark.broker
 
 SEED = 19
-RATE = 1_500
+RATE = 500
 END_MS = 1_300_000_000_000
 """Later than any event of a load: everybody's timers fire."""
 
