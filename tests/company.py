@@ -59,7 +59,7 @@ SUMS = {
     "social_engagement": 18_300, "leads": 9_320, "leads/channel": 9_320, "visitors_who_became_leads": 8_110, "qualified_leads": 3_870,
     "new_customers": 2_480, "new_customers/channel": 2_480, "trials": 1_310, "trials_paid": 402, "trials_open": 160, "leads_who_bought": 1_720,
     "leads_open": 3_300, "carts": 14_600, "carts_abandoned": 9_930, "carts_at_step": 11_800, "carts_past_step": 8_900,
-    "first_orders_after_ticket": 190, "orders": 13_240, "gross_revenue": 871_000, "net_revenue": 702_000, "net_sold": 731_000, "net_refunded": 29_200,
+    "first_orders_after_ticket": 190, "orders": 13_240, "orders/channel": 13_240, "gross_revenue": 871_000, "net_revenue": 702_000, "net_revenue/channel": 702_000, "net_sold": 731_000, "net_refunded": 29_200,
     "active": 8_610, "active_before": 8_120, "retained": 5_980, "new_active": 2_210, "reactivated": 420, "buyers": 8_390, "repeat_buyers": 3_020,
     "repeat_buyers_by_orders": 3_190, "returning_customers": 5_910, "promoters": 610, "detractors": 240, "nps_answers": 1_180, "satisfied": 1_730,
     "csat_answers": 2_060, "ces_thousandths": 3_960_000, "ces_answers": 720, "customers": 21_700, "customers_who_referred": 690,
@@ -173,6 +173,10 @@ def _told(part: Part) -> Iterator[tuple[dict[str, str], float]]:
                 reached += count
                 if part.of == "stage_counts" or ranked:
                     yield {"stage": stage}, count if part.of == "stage_counts" else reached
+        case ("currency", "channel"):
+            for currency, of_it in SHARES["currency"].items():
+                for channel, by_it in FIRST.items():
+                    yield {"currency": currency, "channel": channel}, of_it * by_it
         case ("from", "to"):
             for (before, stage, _), size in moves().items():
                 yield {"from": before, "to": stage}, size
@@ -233,7 +237,7 @@ def recount(at: float) -> Iterator[Sample]:
     """What the recount of each hour shows: no difference."""
     for of in PARTS:
         yield Sample("lifestage_reconcile_difference", {"kpi": of}, 0)
-    for state, count in (("compared", 4), ("not_compared", 0)):
+    for state, count in (("compared", PARTITIONS), ("not_compared", 0)):
         yield Sample("lifestage_reconcile_partitions", {"state": state}, count)
     yield Sample("lifestage_reconcile_up", {}, 1)
     yield Sample("lifestage_reconcile_timestamp_seconds", {}, at // 3600 * 3600)
