@@ -77,7 +77,7 @@ def test_a_test_that_leaves_something_fails(tmp_path: Path) -> None:
         "def test_leaves(): os.environ['LEFT'] = '1'\n"
         "def test_puts_back(monkeypatch): monkeypatch.setenv('OTHER', '1')\n"
     )
-    words = ["-c", "/dev/null", "--rootdir", tmp_path, "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", tmp_path]
+    words = ["-c", "/dev/null", "--rootdir", str(tmp_path), "-p", "tests.conftest", "-q", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
