@@ -10,21 +10,16 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import compare, core, parts, table
-from benchmarks.broker import EventSet
 from benchmarks.contestants import CHECKOUT
 from benchmarks.measuring import DifferentError
-from config.settings import Identity, Settings
-from lifestage.change import encode_value
-from lifestage.decode import Decoder
-from lifestage.facts import Fact
-from lifestage.replay import replay
+from benchmarks.replaying import expected_of
 from streams.embedded.kafka import start_kafka_server
 from streams.embedded.process import ServiceError
-from streams.rules import rules_of
+from streams.embedded.redis import start_redis
 
 __all__ = ["DifferentError", "expected_of", "in_turns", "main", "measured", "replaced"]
 
@@ -61,9 +56,15 @@ def measured(options: argparse.Namespace, home: Path) -> list[str]:
 
     Raises `ServiceError`, or `DifferentError` before any figure is known to anybody.
     """
-    every = [part(options, home / "runs") for part in parts.ALL if part.name in options.only]
-    if not every:
+    wanted = [part for part in parts.ALL if part.name in options.only]
+    if not wanted:
         return []
+    with start_redis(home / "redis") as redis:
+        every = [part(options, home / "runs", redis.url) for part in wanted]
+        return _measured(every, options, home)
+
+
+def _measured(every: Sequence[parts.Part], options: argparse.Namespace, home: Path) -> list[str]:
     for part in every:
         say(f"{part.title}: drawing events, and what must come of them")
         part.prepare(say)
@@ -92,20 +93,6 @@ def in_turns(turns: Sequence[parts.Turn], rounds: int) -> parts.Found:
                 f"({took[turn.key]:.0f} s with everything; about {minutes:.0f} min left)"
             )
     return found
-
-
-def expected_of(events: EventSet) -> Mapping[str, compare.Moves]:
-    """The path of every customer, by replaying the events in order of their time without Kafka."""
-    decode = Decoder(b"bench").decode
-    settings = Settings(identity=Identity(secret="bench"))  # noqa: S106 - it keys the hashes of made-up ids
-    facts = []
-    for value in events.values():
-        fact = decode(value, None)
-        if not isinstance(fact, Fact):
-            raise DifferentError(f"the generator made an event that is refused: {fact.message}")
-        facts.append(fact)
-    told = replay(facts, rules_of(settings)).changes
-    return compare.outcome_of((change.id, encode_value(change.data)) for change in told).paths
 
 
 def replaced(document: str, text: str) -> str:

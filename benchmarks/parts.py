@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks import comeback, full, full_peers, latency, simple, simple_peers, table
+from benchmarks import comeback, features, full, full_peers, latency, simple, simple_peers, table
 from benchmarks.contest import Contestant
 from benchmarks.measuring import Job, Say, run_once
 
@@ -34,8 +34,8 @@ class Part:
     name: ClassVar[str] = ""
     title: ClassVar[str] = ""
 
-    def __init__(self, options: argparse.Namespace, home: Path) -> None:
-        self._options, self._home = options, home
+    def __init__(self, options: argparse.Namespace, home: Path, redis_url: str) -> None:
+        self._options, self._home, self._redis_url = options, home, redis_url
         self.job, found = self._made()
         self.job.count = options.events
         names = [name.lower() for name in options.contestants]
@@ -133,4 +133,18 @@ class Recovery(Part):
         return comeback.render({key[1]: backs for key, backs in found.items() if key[0] == self.name})
 
 
-ALL: tuple[type[Part], ...] = (Simple, Full, Latency, Recovery)
+class Features(Simple):
+    """What our own features cost."""
+
+    name, title = "features", "Our own features"
+
+    def _made(self) -> tuple[Job, list[Contestant]]:
+        return features.job(), features.contestants(self._redis_url)
+
+    def render(self, found: Found) -> str:
+        """Each as a share of the bare hops, and a row each."""
+        rows = {one.name: found[self.name, one.name] for one in self.contestants}
+        return table.render_shares(rows, features.BARE)
+
+
+ALL: tuple[type[Part], ...] = (Simple, Full, Latency, Recovery, Features)

@@ -69,9 +69,22 @@ def render(rounds: Mapping[str, Sequence[Taken]], ours: Sequence[str]) -> str:
             text = "; ".join(
                 f"{middle:.1f} times {peer} ({low:.1f} to {high:.1f})" for peer, low, middle, high in found
             )
-            lines.append(f"**{name}: {text}**")
-    lines += [
-        "",
+            lines.append(f"**{name}: {text}**\n")
+    return "\n".join([*lines, _rows(rounds)])
+
+
+def render_shares(rounds: Mapping[str, Sequence[Taken]], base: str) -> str:
+    """Markdown: what share of the events a second of `base` each of the others does, then a row a contestant."""
+    lines = []
+    for name, runs in rounds.items():
+        if name != base and base in rounds:
+            low, middle, high = ratios(runs, rounds[base])
+            lines.append(f"- {name}: {middle:.0%} of the events a second of {base} ({low:.0%} to {high:.0%})")
+    return "\n".join([*lines, "", _rows(rounds)])
+
+
+def _rows(rounds: Mapping[str, Sequence[Taken]]) -> str:
+    lines = [
         "| | events | events/s | CPU-s per million events | peak memory, MB | start to first change, s | last timer, s later | changes |",
         "|---|---|---|---|---|---|---|---|",
     ]

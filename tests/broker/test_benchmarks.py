@@ -65,6 +65,15 @@ def test_latency_and_recovery_are_measured_of_what_is_right() -> None:
     assert len(rows) == 2
 
 
+@pytest.mark.broker
+def test_the_cost_of_features_is_measured_of_what_is_right() -> None:
+    """Two bare hops and the whole worker with everything on make the moves of an offline replay."""
+    done = bench("--events", "3000", "--rounds", "1", "--only", "features", "--contestants", "bare,everything")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("are right") == 2
+    assert "- lifestage, everything on: " in done.stdout
+
+
 def test_a_part_that_is_not_there_is_refused() -> None:
     """A misspelt part is named, with those that are."""
     done = bench("--only", "a,cor")
