@@ -23,6 +23,8 @@ Sent = tuple[int, int, int, str]
 Stretch = tuple[bytes, str, int, bool]
 """The facts of an id at a profile: the person (`person_of`), the id, how many of its sets were sent before, and whether they came
 after the state that is recounted."""
+LIVES_MIN = 10_000
+"""When each visitor came is known of so many beside those who are kept."""
 Person = tuple[int, bytes]
 """The partition of a profile and its name there: as `person_of` gives it."""
 Hear = Callable[[Stretch, Fact], None]
@@ -82,7 +84,9 @@ class Recount(Partition):
         self._sent: set[Stretch] = set()
         self._counts: dict[tuple[bytes, str], int] = {}
         self._lives: dict[bytes, int] = {}
-        self._lived: set[int] = set()
+        """Of visitors without a name when they came: where the record is, and one; of those who are there, and a few others."""
+        self._unborn: set[bytes] = set()
+        """Those of whom there were sets before there was a fact."""
         self._taken: dict[bytes, dict[str, tuple[Sent, ...]]] = {}
 
     def mark(self) -> Holding:
@@ -98,17 +102,21 @@ class Recount(Partition):
         if not super()._take(profile, name, fact, offset, message):
             return False
         key = name.encode()
-        if name.startswith(ANONYMOUS):
-            self._born(key, new=new or self.forgotten > forgotten)
+        if name.startswith(ANONYMOUS) and (new or self.forgotten > forgotten):
+            self._born(key, again=self.forgotten > forgotten)
         stay = name if message is None or message.via == name else _named(message.via, message.since)
         self._hear(self._stretch(key, stay), fact)
         return True
 
-    def _born(self, key: bytes, *, new: bool) -> None:
-        if new:
-            if hash(key) in self._lived:
-                self._lives[key] = self._lives.get(key, 0) + 1
-            self._lived.add(hash(key))
+    def _born(self, key: bytes, *, again: bool) -> None:
+        """A visitor came, who is another one than who went by that id before; unless sets of theirs came before them."""
+        if key in self._unborn and not again:
+            self._unborn.discard(key)
+            return
+        if len(self._lives) > 2 * (len(self.stored) + len(self.dirty)) + LIVES_MIN:
+            self._lives = {key: life for key, life in self._lives.items() if key in self.stored or key in self.dirty}
+            self._unborn &= self._lives.keys()
+        self._lives[key] = self._at + 1
 
     def _stretch(self, key: bytes, name: str) -> Stretch:
         count = self._counts.get((key, name), 0) if self._counts else 0
@@ -147,8 +155,11 @@ class Recount(Partition):
             self._let_go(key)
             return
         _, _, _, partition, at, n, _, _ = log.unpack_header(value)
-        kin = (self.dirty.get(key) or self._load(key)).kin
-        passes_on, name = kin is not None and kin.alias is not None, key.decode()
+        profile, name = self.dirty.get(key) or self._load(key), key.decode()
+        passes_on = profile.kin is not None and profile.kin.alias is not None
+        if name.startswith(ANONYMOUS) and profile.newest is None and not passes_on and key not in self._unborn:
+            self._born(key, again=False)
+            self._unborn.add(key)
         for member in message.members:
             self._came.setdefault(member.key, set()).add(_stay(member))
         self._coming = partition, at, n

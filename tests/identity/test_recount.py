@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from lifestage import recount
 from lifestage.facts import (
     AdClick,
     AdImpression,
@@ -29,7 +32,8 @@ from lifestage.kpi_days import Days
 from lifestage.partition import Partition
 from streams.reconcile import Kept, Reconciliation, Recounted
 from tests.core.effort import effort
-from tests.core.histories import START, Record
+from tests.core.histories import RULES as CLM5_RULES
+from tests.core.histories import START, Record, at_day, record, visit
 from tests.core.oracle import DAY
 from tests.identity.lives import QUIET, RULES, Lives, Mix
 from tests.identity.world import TOPIC, Shape, World
@@ -187,3 +191,22 @@ def test_a_name_that_is_used_again_after_long_silence_is_another_things(window: 
     assert sums["tickets_solved",] == 1
     assert sums["sessions",] == (more > 0)
     assert sums["resolution_time_count",] == (more <= 0)
+
+
+def test_of_visitors_who_are_forgotten_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands come and fall silent, some under an id that was another's: each is a person, and memory holds those who are there."""
+    monkeypatch.setattr(recount, "LIVES_MIN", 100)
+    persons: set[bytes] = set()
+    partition = recount.Recount(CLM5_RULES, TOPIC, 0, lambda stretch, _: persons.add(stretch[0]), {})
+    offset = most = 0
+    for n in range(1_500):
+        for again in (0, 1):
+            seen = replace(visit(n + again / 10, f"v{n}-{again}"), customer_id=None, anonymous_id=f"a{n % 1_200}")
+            deque(partition.folding([record(offset := offset + 1, seen)]), maxlen=0)
+        if n % 20 == 0:
+            deque(partition.folding([record(offset := offset + 1, at_day(n + 0.5))]), maxlen=0)
+            partition.checkpoint()
+        most = max(most, len(partition._lives))
+    assert len(persons) == 1_500
+    assert len(partition.stored) < 100
+    assert most < 300
