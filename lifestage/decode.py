@@ -155,7 +155,7 @@ class Decoder:
         return decided
 
     def _common(self, event: wire.Event, appended_ms: int | None) -> dict[str, Any]:
-        """The fields that every fact has."""
+        """The fields that facts of every kind have."""
         time = self._time(event, appended_ms)
         owner = event.owner
         if owner != "customer":
@@ -183,8 +183,7 @@ class Decoder:
             email = named
         if customer is None and email is None and anonymous is None and owner not in self._may_be_nobodys:
             raise InvalidError("no_identity", "$", _SOMEBODY if owner != "thing" else _SOMEBODY_UNLINKED)
-        context, consent, experiment = event.context, event.consent, event.experiment
-        return {
+        common: dict[str, Any] = {
             "time": time,
             "source": event.source,
             "id": event.id,
@@ -192,11 +191,10 @@ class Decoder:
             "email": email,
             "anonymous_id": anonymous,
             "account_id": account,
-            "bot": event.bot or False,
-            "context": context and facts.Context(*msgspec.structs.astuple(context)[:_CONTEXT_FIELDS]),
-            "consent": consent and facts.Consent(consent.marketing, consent.analytics),
-            "experiment": experiment and facts.Experiment(experiment.id, experiment.variant),
         }
+        if event.bot or event.context is not None or event.consent is not None or event.experiment is not None:
+            _say_further(event, common)
+        return common
 
     def _address(self, given: str) -> str | None:
         """The key of an address, None where it names nobody; kept, since a hash takes 1.6 µs and a customer has few addresses."""
@@ -279,6 +277,19 @@ class Decoder:
             raise InvalidError("too_large", "$", f"at most {self._max_bytes} bytes", f"{len(value)}")
         if not value.startswith(b"\0") and _depth(value) > self._max_depth:
             raise InvalidError("too_deep", "$", f"at most {self._max_depth} levels of nesting")
+
+
+def _say_further(event: wire.Event, common: dict[str, Any]) -> None:
+    """Add what most events do not say; without a word a fact has its defaults."""
+    context, consent, experiment = event.context, event.consent, event.experiment
+    if event.bot:
+        common["bot"] = True
+    if context is not None:
+        common["context"] = facts.Context(*msgspec.structs.astuple(context)[:_CONTEXT_FIELDS])
+    if consent is not None:
+        common["consent"] = facts.Consent(consent.marketing, consent.analytics)
+    if experiment is not None:
+        common["experiment"] = facts.Experiment(experiment.id, experiment.variant)
 
 
 def _type_of(event: wire.Event) -> str:

@@ -27,6 +27,7 @@ from faust.types import TP
 from mode import Service
 
 from streams.fence import Fence
+from streams.lenient import BARE
 from streams.patience import ask_at_intervals
 from streams.stop import fail_stop
 
@@ -36,7 +37,7 @@ FETCH_WAIT_MS = 100
 """A long poll that was sent before a seek holds back every partition of that broker for this long."""
 
 Record = Any
-"""An `aiokafka.ConsumerRecord`: .offset, .key, .value, .timestamp, .headers."""
+"""As aiokafka parses it: .offset, .key, .value, .timestamp, .headers."""
 
 
 class BatchMessage(driver.ConsumerMessage):
@@ -124,6 +125,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         # What a producer of a company has aborted never happened. (Ours has no transactions.)
         consumer._isolation_level = "read_committed"
+        consumer._key_deserializer = BARE
         ask_at_intervals(consumer._client)
         return consumer
 

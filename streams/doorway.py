@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -69,36 +69,47 @@ class Doorway:
 
     def enter(self, record: Any) -> Entry:
         """What a source record (an `aiokafka.ConsumerRecord`) becomes. Never raises for what is in it."""
-        appended = record.timestamp if record.timestamp >= 0 else None  # Kafka says -1 for none
-        decided = self._decode(record.value, appended, record.headers)
-        code = self._codes[record.topic]
-        if isinstance(decided, Fact):
-            key = key_of(decided)
-            assert key is not None
-            route = self._routes.get(key)
-            if route is None:
-                route = self._route(key)
-            value = log.pack(log.FACT, facts.encode(decided), code, record.partition, record.offset)
-            second = self._second(decided, code, record) if type(decided) in self._of_two else None
-            return Entry(decided.time, route[1], route[0], value, None, second)
-        refused = log.Refused(decided.outcome, decided.source, decided.type, decided.reason)
+        return self.enter_run([record], record.topic, record.partition)[0]
+
+    def enter_run(self, records: Iterable[Any], topic: str, partition: int) -> list[Entry]:
+        """What records of one source partition become, each with offset, timestamp, key, value and headers."""
+        entries: list[Entry] = []
+        decode, routes, of_two, code = self._decode, self._routes, self._of_two, self._codes[topic]
+        for record in records:
+            offset, appended = record.offset, record.timestamp
+            # Kafka says -1 for none
+            decided = decode(record.value, appended if appended >= 0 else None, record.headers)
+            if isinstance(decided, Fact):
+                key = key_of(decided)
+                assert key is not None
+                raw, place = routes.get(key) or self._route(key)
+                value = log.pack(log.FACT, facts.encode(decided), code, partition, offset)
+                second = self._second(decided, code, partition, offset) if type(decided) in of_two else None
+                entries.append(Entry(decided.time, place, raw, value, None, second))
+            else:
+                entries.append(self._refused(record, decided, topic, partition))
+        return entries
+
+    def _refused(self, record: Any, refusal: Refusal, topic: str, partition: int) -> Entry:
+        """The account of a record that became no fact, with a dead letter where it was rejected."""
+        refused = log.Refused(refusal.outcome, refusal.source, refusal.type, refusal.reason)
+        why = Why(refusal.reason, refusal.message, topic, partition, record.offset)
         return Entry(
             None,
-            record.partition % self._partitions,
+            partition % self._partitions,
             None,
-            log.pack_refused(refused, code, record.partition, record.offset),
-            dead_letter(record, decided) if decided.outcome == "rejected" else None,
+            log.pack_refused(refused, self._codes[topic], partition, record.offset),
+            _dead_letter(record, why) if refusal.outcome == "rejected" else None,
         )
 
-    def _second(self, fact: Fact, code: int, record: Any) -> Entry | None:
+    def _second(self, fact: Fact, code: int, partition: int, offset: int) -> Entry | None:
         """The record about the person who was referred: the second of its source record, so both are taken in once."""
         other = referred(fact)
         key = None if other is None else key_of(other)
         if other is None or key is None:
             return None
-        raw, partition = self._routes.get(key) or self._route(key)
-        value = log.pack(log.FACT, facts.encode(other), code, record.partition, record.offset, 1)
-        return Entry(other.time, partition, raw, value)
+        raw, place = self._routes.get(key) or self._route(key)
+        return Entry(other.time, place, raw, log.pack(log.FACT, facts.encode(other), code, partition, offset, 1))
 
     def _route(self, key: str) -> tuple[bytes, int]:
         if len(self._routes) >= ROUTES_MAX:
@@ -113,9 +124,8 @@ def doorway_of(settings: Settings, sources: tuple[str, ...], partitions: int) ->
     return Doorway(decoder_of(settings), sources, partitions, two_sides=settings.identity.link)
 
 
-def dead_letter(record: Any, refusal: Refusal) -> OutRecord:
+def _dead_letter(record: Any, why: Why) -> OutRecord:
     """The record as it came, with the reason, the place and where it stood, in headers."""
-    why = Why(refusal.reason, refusal.message, record.topic, record.partition, record.offset)
     value, added = record.value, []
     if value is not None and len(value) > VALUE_MAX:
         # Larger than the topic takes, it would stop every worker that comes to it. The whole stands where `why` says.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from faust.types import TP
 
 from streams.batches import FETCH_WAIT_MS, BatchConsumer, BatchMessage
 from streams.doorway import Doorway, Entry
-from streams.merging import ENDLESS, Merge, Ranked, Settling
+from streams.merging import Merge, Ranked, Settling
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
 from streams.topics import Topics
 
@@ -87,7 +88,7 @@ class Forwarder:
         self._ready: list[Ranked[TP, Entry]] = []
         self._settling = Settling(settle_s)
         self._patience_s = PATIENCE_FOR_ORDER_S if settle_s else PATIENCE_S
-        self._rounds: asyncio.Queue[tuple[list[asyncio.Future[Any]], dict[TP, tuple[int, int]]]] = asyncio.Queue(
+        self._rounds: asyncio.Queue[tuple[list[asyncio.Future[Any]], dict[TP, Ranked[TP, Entry]]]] = asyncio.Queue(
             ROUNDS_IN_FLIGHT
         )
         self._arrived = asyncio.Event()
@@ -103,15 +104,15 @@ class Forwarder:
         """Take a run of a source partition."""
         if not self.open or self.consumer is None:
             return
-        tp, enter, put = batch.tp, self._doorway.enter, self._merge.put
-        new, size = ENDLESS, 0
-        for record in batch.records:
-            entry = enter(record)
-            size += size_of(entry)
-            new = min(new, put(tp, record.offset, entry.time, entry))
+        tp, records = batch.tp, batch.records
+        entries = self._doorway.enter_run(records, tp.topic, tp.partition)
+        new = self._merge.put_run(
+            tp, ((record.offset, entry.time, entry) for record, entry in zip(records, entries, strict=True))
+        )
+        size = sum(map(size_of, entries))
         self._settling.hear(time.monotonic(), new)
         self._next[tp] = batch.offset + 1
-        self.held.add(tp, len(batch.records), size)
+        self.held.add(tp, len(records), size)
         if self.held.over(tp, FULL, self._share()):
             self.consumer.full.add(tp)
         self._arrived.set()
@@ -158,8 +159,8 @@ class Forwarder:
             futures, ends = await self._rounds.get()
             await acknowledged(futures, "facts")
             if self.consumer is not None:
-                for tp, (offset, reached) in ends.items():
-                    self.consumer.positions.reach(tp, offset + 1, str(reached))
+                for tp, ranked in ends.items():
+                    self.consumer.positions.reach(tp, ranked.offset + 1, str(ranked.rank))
             self._rounds.task_done()
 
     async def _send_round(self, patient: bool) -> bool:
@@ -168,15 +169,15 @@ class Forwarder:
         if not self._ready:
             return False
         round_ = self._round()
-        by_partition: dict[int, list[OutRecord]] = {}
+        by_partition: defaultdict[int, list[OutRecord]] = defaultdict(list)
         letters: dict[int, list[OutRecord]] = {}
-        ends: dict[TP, tuple[int, int]] = {}
+        ends: dict[TP, Ranked[TP, Entry]] = {}
         for ranked in round_:
             tp, entry = ranked.source, ranked.item
-            by_partition.setdefault(entry.partition, []).append((entry.key, entry.value, NO_HEADERS))
+            by_partition[entry.partition].append((entry.key, entry.value, NO_HEADERS))
+            ends[tp] = ranked
             if (second := entry.second) is not None:
-                by_partition.setdefault(second.partition, []).append((second.key, second.value, NO_HEADERS))
-            ends[tp] = (ranked.offset, ranked.rank)
+                by_partition[second.partition].append((second.key, second.value, NO_HEADERS))
             if entry.dead_letter is not None:
                 letters.setdefault(tp.partition % self._topics.dead_letters.partitions, []).append(entry.dead_letter)
                 self._rejected(dict(entry.dead_letter[2])["lifestage-reason"].decode())
@@ -192,12 +193,15 @@ class Forwarder:
     def _round(self) -> list[Ranked[TP, Entry]]:
         """Take the next records out: as many as make a round, at least one."""
         size, end = 0, 0
+        out: defaultdict[TP, list[int]] = defaultdict(list)
         for ranked in self._ready[:ROUND_MAX]:
             own = size_of(ranked.item)
             if end and size + own > ROUND_BYTES:
                 break
-            self.held.add(ranked.source, -1, -own)
+            out[ranked.source].append(own)
             size, end = size + own, end + 1
+        for tp, sizes in out.items():
+            self.held.add(tp, -len(sizes), -sum(sizes))
         round_, self._ready = self._ready[:end], self._ready[end:]
         return round_
 

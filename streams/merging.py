@@ -8,7 +8,7 @@ that has more to read.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -49,10 +49,19 @@ class Merge(Generic[P, T]):
 
         Returns the rank if its partition had not reached that, else `ENDLESS`: others have been waited for already.
         """
-        rank, new = self.reached.get(source, BEFORE_ALL), ENDLESS
-        if time is not None and (time > rank or source not in self.reached):
-            rank = new = self.reached[source] = time
-        self._waiting.setdefault(source, []).append(Ranked(rank, source, offset, item))
+        return self.put_run(source, ((offset, time, item),))
+
+    def put_run(self, source: P, records: Iterable[tuple[int, int | None, T]]) -> int:
+        """Add a partition's next records (offset, time, item), as `put` does each; returns the least of what that does."""
+        reached, new = self.reached.get(source), ENDLESS
+        mine = self._waiting.setdefault(source, [])
+        for offset, time, item in records:
+            if time is not None and (reached is None or time > reached):
+                # what is new rises from record to record
+                new, reached = min(new, time), time
+            mine.append(Ranked(BEFORE_ALL if reached is None else reached, source, offset, item))
+        if reached is not None:
+            self.reached[source] = reached
         return new
 
     def waiting(self, source: P) -> int:

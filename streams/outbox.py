@@ -90,13 +90,19 @@ class Outbox:
         return sum(len(key or b"") + len(value or b"") + 100 for key, value, _ in records) < BATCH_BYTES
 
     def _batches(self, records: Iterable[OutRecord]) -> Iterable[Any]:
-        batch = self._producer.create_batch()
+        batch, count = self._producer.create_batch(), 0
+        append = batch._builder.append
         for key, value, headers in records:
-            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+            # Straight to the builder, half of what `BatchBuilder.append` takes: it numbers the records, and no more.
+            if append(count, None, key, value, headers) is None:
+                batch._relative_offset = count
                 yield batch
-                batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None, headers=headers)
-        if batch.record_count():
+                batch, count = self._producer.create_batch(), 0
+                append = batch._builder.append
+                append(count, None, key, value, headers)
+            count += 1
+        if count:
+            batch._relative_offset = count
             yield batch
 
     async def _submit(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:

@@ -31,6 +31,7 @@ from lifestage.partition import Partition
 from lifestage.profile import Profile
 from streams.fence import clock
 from streams.keeper import Keeper
+from streams.lenient import BARE
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
 from streams.profiles import APPLIED, ProfilesTable, applied_of
 from streams.topics import Topics
@@ -120,7 +121,7 @@ class Watched:
         if seq is None or (record.key in self.stages and seq < (self.stages[record.key] or 0)):
             self.stage_suspects.add(record.key)
         elif record.key not in self.stages:
-            known = partition.profile(record.key)
+            known = partition.shown(record.key)
             if known is not None and seq < known.seq:
                 self.stage_suspects.add(record.key)
         self.stages[record.key] = seq
@@ -187,7 +188,11 @@ class Takeovers:
 
     def _new_consumer(self) -> Any:
         return aiokafka.AIOKafkaConsumer(
-            **self._connection, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+            **self._connection,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            key_deserializer=BARE,
         )
 
     async def mark(self, numbers: set[int]) -> None:

@@ -10,7 +10,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from streams.lenient import LenientPartition, Raw
+from streams.lenient import BARE, LenientPartition, Raw
 
 ABORT, ATTRIBUTES_AT, CONTROL = b"\0\0\0\0", 21, 0x20
 PRODUCER = 77
@@ -73,3 +73,24 @@ def test_a_transaction_after_an_aborted_one_is_read() -> None:
         aborting(6),
     ]
     assert read(*batches, aborted=[(PRODUCER, 0), (PRODUCER, 5)]) == ([2, 3, 4], 7)
+
+
+@pytest.mark.parametrize("nameless", [False, True])
+def test_a_bare_record_says_what_the_consumers_own_says(nameless: bool) -> None:
+    """Read bare, records hold the same as aiokafka's, no key or value and unreadable names included, and end at the same place."""
+    made: Any = DefaultRecordBatchBuilder(2, 0, 0, -1, 0, 0, 1 << 20)
+    for at, (key, value) in enumerate([(b"k", b"v"), (None, b"v"), (b"k", None)]):
+        made.append(at, 7 + at, key, value, [("NAME", b"said")] * at)
+    raw = bytes(made.build()).replace(b"NAME", b"\xff\xfe\xfd\xfc" if nameless else b"NAME")
+    partition: Any = LenientPartition
+    readers = [
+        partition(TopicPartition("t", 3), Raw(raw), [], 1, deserializer, None, False, READ_COMMITTED)
+        for deserializer in (None, BARE)
+    ]
+    usual, bare = map(list, readers)
+    assert [(one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in bare] == [
+        (one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in usual
+    ]
+    assert [one.offset for one in bare] == [1, 2]
+    assert not hasattr(bare[0], "topic")
+    assert readers[0].next_fetch_offset == readers[1].next_fetch_offset == 3

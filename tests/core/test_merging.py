@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.merging import Merge, Ranked, Settling
+from streams.merging import ENDLESS, Merge, Ranked, Settling
 
 _times = st.lists(st.one_of(st.none(), st.integers(0, 50)), max_size=12)
 _partitions = st.dictionaries(st.sampled_from("abcd"), _times, min_size=1)
@@ -151,3 +151,15 @@ def test_only_what_settled_goes() -> None:
     at_once = Settling(0)
     at_once.hear(20, 8)
     assert settling.below(20) == at_once.below(20) > 1 << 60
+
+
+@given(st.lists(st.lists(st.one_of(st.none(), st.integers(-50, 50)), max_size=8), max_size=4))
+def test_a_run_goes_in_as_its_records_do(runs: list[list[int | None]]) -> None:
+    """Runs of a partition leave the same behind as their records one by one, and say the least of what those say."""
+    together, apart = Merge[str, int](), Merge[str, int]()
+    for run in runs:
+        records = [(offset, time, offset) for offset, time in enumerate(run)]
+        said = together.put_run("a", records)
+        assert said == min((apart.put("a", *record) for record in records), default=ENDLESS)
+        assert together.reached == apart.reached
+    assert together.take({}) == apart.take({})
