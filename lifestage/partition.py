@@ -14,6 +14,7 @@ from lifestage import identity, log, members
 from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock
 from lifestage.change import Announced
+from lifestage.due import entry, from_, parts
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, decode
 from lifestage.facts import encode as encode_fact
@@ -188,7 +189,7 @@ class Partition(Reported):
                 profile.format = max(profile.format, UNITED)
         self.dirty[key] = profile
         if profile.due is not None and profile.due != due:
-            heappush(self.due, (profile.due, key))
+            heappush(self.due, entry(profile.due, key))
             if len(self.due) > 3 * (len(self.stored) + len(self.dirty)) + 10_000:
                 self._index_due()
 
@@ -245,10 +246,10 @@ class Partition(Reported):
         if self.kpis is not None:
             self.kpis.turn(self.clock.time)
         cause = Cause(None, self.topic, self.number, offset)
-        until = self.clock.time - self.rules.plan.plan.grace
+        until = from_(self.clock.time - self.rules.plan.plan.grace)
         left, ahead = SLICE, dict[bytes, int]()
-        while self.due and self.due[0][0] < until:
-            due, key = heappop(self.due)
+        while self.due and self.due[0] < until:
+            due, key = parts(heappop(self.due))
             if key not in self.dirty and key not in self.stored:
                 continue
             profile = self.dirty.get(key) or self._load(key)
@@ -264,7 +265,7 @@ class Partition(Reported):
                     self.kpis.ended(key, profile)
                 profile.applied = offset
                 if profile.due is not None:
-                    heappush(self.due, (profile.due, key))
+                    heappush(self.due, entry(profile.due, key))
             else:
                 # kept by a flush that was cut off, this tick included: what fell due after it waits for the next
                 ahead[key] = due
@@ -274,7 +275,7 @@ class Partition(Reported):
                 left = SLICE
                 yield
         for key, due in ahead.items():
-            heappush(self.due, (due, key))
+            heappush(self.due, entry(due, key))
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -360,10 +361,11 @@ class Partition(Reported):
     def bounded(self, time: int, most: int) -> int:
         """A tick at or before `time` (ms) that fires about `most` timers at the most: an earlier tick is always true."""
         until = time - self.rules.plan.plan.grace
-        due = sorted(at for at, _ in self.due if at < until)
-        return time if len(due) <= most else due[most - 1] + 1 + self.rules.plan.plan.grace
+        before = from_(until)
+        due = sorted(one for one in self.due if one < before)
+        return time if len(due) <= most else parts(due[most - 1])[0] + 1 + self.rules.plan.plan.grace
 
     @property
     def next_due(self) -> int | None:
         """No later than the next instant at which a timer could fire."""
-        return self.due[0][0] if self.due else None
+        return parts(self.due[0])[0] if self.due else None

@@ -9,6 +9,7 @@ import msgspec
 
 from lifestage import profile as profiles
 from lifestage.cause import Clock, Rules
+from lifestage.due import entry
 from lifestage.kpi_days import Days, day_of
 from lifestage.kpi_live_path import is_past
 from lifestage.kpi_pages import OWNER, KeptDays, named
@@ -41,7 +42,8 @@ class Restored:
         self.outdone: dict[bytes, tuple[int, bool]] = {}
         """Of what `restore` refused although it is the newest record of its key: what it has applied, and whether it is a
         tombstone. Compaction would in the end keep it alone, so it is to be written over."""
-        self.due: list[tuple[int, bytes]] = []
+        self.due: list[bytes] = []
+        """A heap of `lifestage.due.entry`: of each customer the newest, and some that are outdated."""
         self.applied = -1
         self.clock = Clock()
         self.kpis: Counting | None = None
@@ -58,7 +60,7 @@ class Restored:
         """Build the due index anew, without entries that a later fact has outdated."""
         found = {key: profiles.decode_head(value).due for key, value in self.stored.items() if key not in self.dirty}
         found.update((key, profile.due) for key, profile in self.dirty.items())
-        self.due = [(due, key) for key, due in found.items() if due is not None]
+        self.due = [entry(due, key) for key, due in found.items() if due is not None]
         heapify(self.due)
 
     def _load(self, key: bytes) -> Profile:
@@ -127,7 +129,7 @@ class Restored:
         self.outdone.pop(key, None)
         # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
         if found.due is not None:
-            heappush(self.due, (found.due, key))
+            heappush(self.due, entry(found.due, key))
             if len(self.due) > 3 * len(self.stored) + 10_000:
                 self._index_due()
 

@@ -19,6 +19,7 @@ from lifestage import log
 from lifestage import marker as markers
 from lifestage import profile as profiles
 from lifestage.change import encode_value
+from lifestage.due import parts
 from lifestage.facts import Fact, TicketReplied
 from lifestage.marker import MARKER_KEY, PREPARED_KEY
 from lifestage.partition import Checkpoint, Partition
@@ -75,9 +76,8 @@ def read(kept: list[Kept], kind: Callable[[], Partition] = partition) -> Partiti
 
 def due(made: Partition) -> list[tuple[int, bytes]]:
     """When time will move whom; the index may hold older instants of a customer, too, which fire nothing."""
-    return [
-        one for one in sorted(set(made.due)) if profiles.decode_head(made.stored.get(one[1], b"\x90")).due == one[0]
-    ]
+    index = map(parts, sorted(set(made.due)))
+    return [one for one in index if profiles.decode_head(made.stored.get(one[1], b"\x90")).due == one[0]]
 
 
 @st.composite
