@@ -1,8 +1,9 @@
 """Keeping and telling, in the one order that survives a crash at any point.
 
-Changes, and messages to other partitions, are sent as soon as they are decided. A flush of a partition then goes: both
-acknowledged → profiles and marker into the changelog, acknowledged → only now may the offset be committed → read model. A flush that does not fit
-one Kafka batch is announced by a *prepared* marker, so that its counts survive when it is cut off in the middle.
+Changes are sent as soon as they are decided, and so are messages to other partitions, or, in a backlog, with the next flush.
+A flush of a partition then goes: both acknowledged → profiles and marker into the changelog, acknowledged → only now may the
+offset be committed → read model. A flush that does not fit one Kafka batch is announced by a *prepared* marker, so that its
+counts survive when it is cut off in the middle.
 """
 
 from __future__ import annotations
@@ -157,6 +158,8 @@ class Keeper:
                 partition = self._profiles.owned.get(number)
                 if partition is None or partition.applied <= partition.marker.offset:
                     return
+                # those that waited: whatever follows from what is kept must be in the log
+                await self.post(number, partition.take_posted())
                 checkpoint = partition.checkpoint()
                 untold = self._untold.pop(number, None) or Untold()
             await acknowledged(untold.posts, "messages")

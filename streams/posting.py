@@ -1,6 +1,6 @@
 """Sending the messages of one log partition to others: into the log again, each to the partition of its key.
 
-They go out as soon as they are decided, in order. Their acknowledgement is awaited before anything of the state they
+They go out in order, as soon as they are decided or, in a backlog, with the next flush. Their acknowledgement is awaited before anything of the state they
 follow from is kept: so a commit of the log says that all that follows from what is below it is in the log. After a crash in
 between they are sent again, with the same origin, by which whoever reads them twice drops them.
 """

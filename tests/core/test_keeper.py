@@ -67,7 +67,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.wire, self.folded, self.flushed = Wire(), partition(), list[Kept]()
-        table: Any = SimpleNamespace(owned={NUMBER: self.folded}, wrote=lambda *_: None)
+        table: Any = SimpleNamespace(owned={NUMBER: self.folded}, wrote=lambda *_: None, say_uncounted=lambda _: None)
         wire: Any = self.wire
         self.keeper = Keeper(table, wire, TOPICS, 1.0, 1000, self.flushed.append)
 
@@ -118,6 +118,26 @@ async def test_nothing_is_kept_or_shown_before_its_messages_are_in_the_log() -> 
     desk.wire.acknowledge()
     await flush
     assert [topic for topic, _ in desk.wire.sent][-3:] == [TOPICS.stages.name, *[TOPICS.changelog.name] * 2]
+
+
+async def test_messages_that_wait_for_a_flush_are_in_the_log_before_it_keeps_anything() -> None:
+    """Those that were not sent when they were decided go out first, in their order, and their acknowledgement is awaited."""
+    desk = Desk()
+    desk.wire.held.add(TOPICS.log.name)
+    desk.folded.fold(named(0, 1))
+    await desk.keeper.post(NUMBER, desk.folded.take_posted())
+    desk.folded.fold(named(2, 3))
+    flush = asyncio.create_task(desk.keeper.flush(NUMBER))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert {topic for topic, _ in desk.wire.sent} == {TOPICS.log.name}
+    offsets = [log.header(value or b"").offset for _, value, _ in desk.wire.of(TOPICS.log.name)]
+    assert sorted(offsets) == [0, 1, 2, 3]
+    assert {*offsets[:2]} == {0, 1}
+    desk.wire.acknowledge()
+    await flush
+    assert [topic for topic, _ in desk.wire.sent][-2:] == [TOPICS.changelog.name] * 2
+    assert desk.folded.take_posted() == []
 
 
 async def test_each_message_goes_to_the_partition_of_its_key_with_its_origin() -> None:

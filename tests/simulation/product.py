@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import agents.app
+from agents import lifecycle
 from config.settings import Settings, load
 from lifestage.cause import Rules
 from streams import forwarding, outbox, rebuild, sources, stop, takeover, ticking
@@ -26,6 +27,8 @@ from tests.simulation.loop import LIFE, Life, SteppedLoop
 PARTITIONS = 2
 BATCH_BYTES = 1_200
 """Small, so that a flush of a few customers is several batches."""
+BACKLOG, POSTS_MOST = 4, 3
+"""Small, so that messages wait for a flush in some runs, in others until they are too many, and in some not at all."""
 
 
 @cache
@@ -126,6 +129,8 @@ def under_simulation(
             (rebuild, "aiokafka", clients),
             (takeover, "aiokafka", clients),
             (takeover, "clock", loop.time),
+            (lifecycle, "BACKLOG", BACKLOG),
+            (lifecycle, "POSTS_MOST", POSTS_MOST),
             (app, "StallWatchdog", _Watchdog),
             (app, "PartitionWatchdog", _Watchdog),
             (rebuild, "time", now),
