@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OUTCOMES = {
     "void": "nothing is to be done: they are as is asked for already",
     "refused_merge": "refused: one of them belongs to somebody else, or --into is a lower kind of id",
-    "alias_limit": "refused: a customer has at most 100 ids",
+    "alias_limit": "refused: events link at most 100 ids to a customer",
 }
 """What is said of what happens to ids besides what was asked for."""
 
@@ -31,7 +31,7 @@ def person_lines(person: Person) -> Iterator[str]:
     yield f"together   {_holding(person)}"
     if person.first_seen_at:
         yield f"seen       {_seen(person)}"
-    yield f"ids        {len(person.ids)}"
+    yield f"ids        {len({one.id for one in person.ids})}"
     own, *members = person.ids
     yield f"  {own.id}: {_holding(own)}"
     yield from _tree(own.id, members, "    ")
@@ -47,10 +47,13 @@ def person_lines(person: Person) -> Iterator[str]:
 
 
 def _tree(parent: str, members: list[OneId], indent: str) -> Iterator[str]:
+    told: set[str] = set()
     for one in members:
         if one.linked_to == parent:
             yield indent + _member(one)
-            yield from _tree(one.id, members, indent + "  ")
+            if one.id not in told:  # of one that has come back what it brought is told once
+                yield from _tree(one.id, members, indent + "  ")
+            told.add(one.id)
 
 
 def _below(parent: str, members: list[OneId]) -> set[str]:

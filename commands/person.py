@@ -108,15 +108,17 @@ def _occasion(reader: KeptReader, name: str, belongs: Belongs) -> Occasion | Non
 
     Of one that has gone to another since it is the last decision for this customer before that.
     """
-    owned = reader.profile(name)
+    from lifestage.stays import id_of
+
+    target, owned = id_of(belongs.parent), reader.profile(name)
     since = owned.kin.since if owned is not None and owned.kin is not None else -1
     newest = belongs.at if since < 0 else since
     value = reader.log_record(name, newest)
     link = None if value is None else _link(value)
-    if link is not None and link.target == belongs.parent:
+    if link is not None and link.target == target:
         return link.occasion
     before = (_link(one) for one in reader.log_before(name, newest))
-    return next((one.occasion for one in before if one is not None and one.target == belongs.parent), None)
+    return next((one.occasion for one in before if one is not None and one.target == target), None)
 
 
 def _link(value: bytes) -> Link | None:

@@ -7,15 +7,31 @@ that somebody asks for stand under one key, so that they have one order and no r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from lifestage import announce
-from lifestage.cause import Clock, Rules
+from lifestage.cause import Rules
 from lifestage.fact import Fact
-from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, decode, encode
-from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
+from lifestage.facts import decode, encode
+from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, lower_ids
 from lifestage.loads import end_stay
-from lifestage.members import UNANSWERED, At, Desk, close, join, kin_of, knows_nothing, let_go, part, take_back, take_in
+from lifestage.members import (
+    UNANSWERED,
+    At,
+    Desk,
+    close,
+    join,
+    kin_of,
+    knows_nothing,
+    let_go,
+    occasion_of,
+    part,
+    take_back,
+    take_in,
+)
+from lifestage.merges import take_out
 from lifestage.messages import (
     Forwarded,
     Hop,
@@ -30,7 +46,7 @@ from lifestage.messages import (
     Switched,
     Unite,
 )
-from lifestage.profile import DAY, UNITED, Belongs, Kin, Profile
+from lifestage.profile import DAY, UNITED, Kin, Profile
 from lifestage.profile import encode as encode_profile
 from lifestage.seen import has_seen, id_hash, remember
 from lifestage.stays import (
@@ -38,6 +54,7 @@ from lifestage.stays import (
     bury,
     follow,
     hand_over,
+    id_of,
     ids_beside,
     inward,
     is_gone,
@@ -64,16 +81,11 @@ FOR_A_PROFILE = (Unite, Forwarded, Switched, Release, Restore, Refused)
 """Messages to whoever the id belongs to now."""
 
 
-def occasion_of(fact: Fact) -> Occasion:
-    """A fact as the reason of what happens to ids."""
-    return Occasion(fact.time, fact.source, fact.id, TYPES.get(type(fact), ""))
-
-
 # -- facts -----------------------------------------------------------------------------------------------------------
 
 
-def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
-    """Ask for the lower ids that a folded fact names; `via` is the id that it came under.
+def ask(profile: Profile, via: str, place: str, fact: Fact, new: bool, desk: Desk) -> None:
+    """Ask for the lower ids that a folded fact names; `via` is the id that it came under, `place` the name of its stay.
 
     One that was refused is asked for again with a fact of a later day; one that has not answered yet is not.
     """
@@ -106,7 +118,7 @@ def ask(profile: Profile, via: str, fact: Fact, new: bool, desk: Desk) -> None:
             _refuse(kin, lower, day)
         elif before is None and member is None and is_new(kin, lower):
             # most ids are heard of for the first time: an answer to each would be a message more for every new customer
-            suppose(kin, lower, via)
+            suppose(kin, lower, place)
             desk.post(Link(lower, via, occasion_of(fact), silent=True, beside=_beside(fact, lower)))
         else:
             kin.asked[lower] = UNANSWERED
@@ -134,7 +146,7 @@ def _refused(profile: Profile, message: Refused, parent: str, at: At, desk: Desk
     """Take an id no longer for one's own that was asked for in vain."""
     kin, alias = kin_of(profile), message.alias
     known = kin.members.get(alias)
-    if known is not None and known.at < 0 and known.parent == message.target:
+    if known is not None and known.at < 0 and id_of(known.parent) == message.target:
         if alias in kin.parts:
             # what an older release sent did not say by which stay it came
             let_go(profile, alias, -1, parent, at.by("split", message.occasion), desk)
@@ -168,46 +180,6 @@ def unclaimed(profile: Profile, key: str) -> list[Fact]:
     """The facts that are forgotten with a record that held them, since nobody said whose they are."""
     kin = profile.kin
     return [decode(held) for held in kin.held] if kin is not None and key.startswith(HOLDING) else []
-
-
-def decide(profile: Profile, fact: Fact, offset: int, clock: Clock, rules: Rules, desk: Desk) -> str:
-    """Merge or split as somebody asks, in the one order of all merges; returns the fact's outcome. `offset` is the fact's.
-
-    `profile` keeps every id that was merged → the one that it was merged into.
-    """
-    hashed, horizon = id_hash(fact.source, fact.id, rules.id_key), clock.time - rules.lateness
-    if has_seen(profile, hashed, horizon):
-        return "duplicate"
-    remember(profile, hashed, fact.time, horizon)
-    profile.newest = fact.time if profile.newest is None else max(profile.newest, fact.time)
-    forest, occasion = kin_of(profile).members, occasion_of(fact)
-    if isinstance(fact, IdentitySplit):
-        for id in fact.ids:
-            forest.pop(id, None)
-            desk.post(Split(id, occasion))
-        return "accepted"
-    assert isinstance(fact, IdentityMerged)
-    roots = {_root(forest, id) for id in (*fact.ids, *((fact.into,) if fact.into is not None else ()))}
-    survivor = min(roots, key=_precedence) if fact.into is None else _root(forest, fact.into)
-    if len(roots) < 2:
-        desk.count("void")
-    elif class_of(survivor) < max(map(class_of, roots)):
-        desk.count("refused_merge")
-    else:
-        for root in sorted(roots - {survivor}):
-            forest[root] = Belongs(survivor, at=offset)
-            desk.post(Link(root, survivor, occasion, merge=True, at=offset))
-    return "accepted"
-
-
-def _precedence(key: str) -> tuple[int, str]:
-    return -class_of(key), key
-
-
-def _root(forest: dict[str, Belongs], id: str) -> str:
-    while id in forest:
-        id = forest[id].parent
-    return id
 
 
 _heard = Profile(format=UNITED, newest=0, kin=Kin(alias=""))
@@ -248,16 +220,18 @@ def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
         going = tuple(member for member in members if member is not None)
         if going or parted:
             desk.post(Unite(alias, going, message.occasion, merge, parted, path))
-    elif isinstance(message, Forwarded) or message.alias != key:
+    elif isinstance(message, Forwarded | Release) or message.alias != key:
         desk.post(replace(message, to=alias, path=path))
 
 
 def _again(own: Member, kin: Kin, occasion: Occasion, desk: Desk) -> Member | None:
     """What is given back to an id that has been joined again since goes where it was joined first after it was split off."""
     assert kin.alias is not None
+    if own.gone:
+        return own
     to = next_stay(kin, own.at)
     if to is None:
-        return None if own.gone else Member(own.key, kin.alias, own.facts, at=kin.since)
+        return Member(own.key, kin.alias, own.facts, at=kin.since)
     desk.post(Unite(to.id, (Member(own.key, to.id, own.facts, True, to.since),), occasion))
     return None
 
@@ -294,7 +268,7 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
     elif isinstance(message, Restore):
         take_back(profile, message.members, at.by("split", message.occasion), desk)
     elif isinstance(message, Release) and at.key == MERGES:
-        _take_out(kin_of(profile).members, message)
+        take_out(kin_of(profile).members, message)
     else:
         assert isinstance(message, Unite | Switched | Refused | Release)
         kin, path = kin_of(profile), inward(message.path, at.key)
@@ -303,7 +277,7 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
             desk.post(replace(message, to=path[n].id, path=path[:n]))
         else:
             close(profile)
-            _received(profile, message, follow(kin, at.key, path), at, desk)
+            _received(profile, message, path, at, desk)
     if profile.kin is not None and knows_nothing(profile.kin):
         profile.kin = None
     elif profile.newest is None:
@@ -311,22 +285,26 @@ def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
         profile.newest = message.occasion.time
 
 
-def _received(profile: Profile, message: Unite | Switched | Refused | Release, parent: str, at: At, desk: Desk) -> None:
-    """Do what a message says that was for `parent` at first, who belongs to the profile, or is it."""
+def _received(
+    profile: Profile, message: Unite | Switched | Refused | Release, path: Sequence[Hop], at: At, desk: Desk
+) -> None:
+    """Do what a message says that has come by a path: it was at first for who belongs to the profile, or is it."""
     kin = kin_of(profile)
+    parent = follow(kin, at.key, path)
     if isinstance(message, Unite):
         part(kin, message.parted)
         if message.merge:
             # with the id that somebody has asked for comes all that belongs to it
             came = {member.key for member in message.members if not member.gone}
             kin.parted = [id for id in kin.parted if id not in came]
-        take_in(profile, message.members, at.by("merge" if message.merge else "link", message.occasion), desk)
+        take_in(profile, message.members, path, at.by("merge" if message.merge else "link", message.occasion), desk)
     elif isinstance(message, Switched):
         end_stay(kin, message, parent, at.rules.plan.keep, at.horizon)
     elif isinstance(message, Refused):
         _refused(profile, message, parent, at, desk)
-    elif message.alias != at.key:
-        part(kin, [message.alias])
+    else:
+        if message.alias != at.key:
+            part(kin, [message.alias])
         let_go(profile, message.alias, message.since, parent, at.by("split", message.occasion), desk)
 
 
@@ -368,13 +346,6 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     else:
         join(profile, message, at, desk)
         desk.count("merged" if message.merge else "linked")
-
-
-def _take_out(forest: dict[str, Belongs], message: Release) -> None:
-    """Forget a merge that the id's owner has refused, unless it has been merged again since."""
-    known = forest.get(message.alias)
-    if known is not None and known.at == message.at:
-        del forest[message.alias]
 
 
 def _split(profile: Profile, message: Split, at: At, desk: Desk) -> None:

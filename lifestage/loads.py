@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from lifestage import profile as profiles
 from lifestage.keys import ANONYMOUS
 from lifestage.kpi_kept import Kept
 from lifestage.messages import Member, Switched
 from lifestage.profile import Belongs, Kin, Profile
 from lifestage.signals import Keeping
-from lifestage.stays import buried, ended, id_of, past_stays, stay
+from lifestage.stays import buried, ended, id_of, is_gone, past_stays, stay
 from lifestage.union import is_empty, united
 
 MESSAGE_BYTES = 300_000
@@ -47,7 +49,7 @@ def pieces(key: str, belongs: Belongs, facts: Profile) -> Iterator[Member]:
 
 def loads(members: Sequence[Member]) -> Iterator[tuple[Member, ...]]:
     """Members as they travel: as many in a message as fit, each after whom it came through."""
-    bare = {m.key: Member(m.key, m.parent, at=m.at) for m in members if not m.past and not m.gone}
+    bare = {name_of(m): Member(m.key, m.parent, past=m.past, at=m.at) for m in members if not m.gone}
     load: list[Member] = []
     there: set[str] = set()
     size = 0
@@ -56,14 +58,20 @@ def loads(members: Sequence[Member]) -> Iterator[tuple[Member, ...]]:
             yield tuple(load)
             load, size, there = [], 0, set()
         way, over = [], bare.get(member.parent)
-        while over is not None and over.key not in there:
-            there.add(over.key)
+        while over is not None and name_of(over) not in there:
+            there.add(name_of(over))
             way.append(over)
             over = bare.get(over.parent)
         load += [*reversed(way), member]
-        there.add(member.key)
+        if not member.gone:
+            there.add(name_of(member))
         size += len(member.facts)
     yield tuple(load)
+
+
+def name_of(member: Member) -> str:
+    """How the profile that a member comes from names it."""
+    return ended(member.key, member.at) if member.past else member.key
 
 
 def end_stay(kin: Kin, message: Switched, parent: str, keep: Keeping, horizon: int) -> None:
@@ -94,9 +102,44 @@ def taken(kin: Kin, key: str, names: Sequence[str]) -> list[Member]:
     return [*found, *told_gone(kin, names)]
 
 
+def homeward(members: Iterable[Member], id: str) -> list[Member]:
+    """Members that go to an id that was split off, through a stay of which they came: there they belong to the id itself."""
+    return [replace(one, parent=id) if one.parent != id and id_of(one.parent) == id else one for one in members]
+
+
 def told_gone(kin: Kin, names: Iterable[str]) -> list[Member]:
     """What is known of ids that were split off from these, taken out."""
     found = buried(kin, names)
     for id, since, _ in found:
         del kin.gone[ended(id, since)]
     return [Member(id, parent, at=since, gone=True) for id, since, parent in found]
+
+
+def sorted_out(
+    kin: Kin, key: str, members: Iterable[Member]
+) -> tuple[list[Member], list[Member], dict[str, list[Member]]]:
+    """Of members that come those who stay, those that are told to have been split off, and by whom they are sent after those
+    who belong to one that is known to have been split off."""
+    here: list[Member] = []
+    freed: list[Member] = []
+    after: dict[str, list[Member]] = {}
+    aside: dict[str, str] = {}
+    """Member → after whom it is sent."""
+    for member in members:
+        if member.key == key and not member.gone:
+            here.append(member)
+            continue
+        to = aside.get(member.parent)
+        if to is None and member.parent in kin.gone:
+            to = id_of(member.parent)
+        if to is None and not member.gone and is_gone(kin, member.key, member.at):
+            to = member.key
+        if to is not None:
+            after.setdefault(to, []).append(member)
+            if not member.gone:
+                aside[name_of(member)] = to
+        elif member.gone:
+            freed.append(member)
+        else:
+            here.append(member)
+    return here, freed, after

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from lifestage import announce
 from lifestage.cause import Cause, Clock, Rules, Tally
 from lifestage.fact import Fact
-from lifestage.loads import decode_part, encode_part, loads, pieces, taken, told_gone
+from lifestage.facts import TYPES
+from lifestage.loads import decode_part, encode_part, homeward, loads, pieces, sorted_out, taken, told_gone
 from lifestage.messages import Forwarded, Hop, Link, Member, Message, Occasion, Restore, Unite
 from lifestage.profile import Belongs, Kin, Profile, Ties
 from lifestage.standing import ATTRIBUTE
@@ -21,8 +24,8 @@ from lifestage.stays import (
     ended,
     follow,
     inward,
-    is_gone,
     is_settled,
+    known_as,
     next_stay,
     stay,
     suppose,
@@ -43,6 +46,11 @@ UNANSWERED = 1 << 40
 
 Sums = dict[str, tuple[int, int, int]]
 """By currency: orders, gross and net, in minor units."""
+
+
+def occasion_of(fact: Fact) -> Occasion:
+    """A fact as the reason of what happens to ids."""
+    return Occasion(fact.time, fact.source, fact.id, TYPES.get(type(fact), ""))
 
 
 class Desk(Tally, Protocol):
@@ -140,9 +148,9 @@ def part(kin: Kin, ids: Iterable[str]) -> None:
     del kin.parted[:-PARTED_MAX]
 
 
-def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
-    """Take in ids with their facts: judge over the union, and announce what is different."""
-    brought, freed = _arrived(profile, members, at, desk)
+def take_in(profile: Profile, members: Iterable[Member], path: Sequence[Hop], at: At, desk: Desk) -> None:
+    """Take in ids with their facts, which came by a path: judge over the union, and announce what is different."""
+    brought, freed = _arrived(profile, members, path, at, desk)
     if brought:
         _unite(profile, brought, at, desk)
         _derive(profile, min(_first(facts) for _, facts in brought), at, desk)
@@ -152,7 +160,7 @@ def take_in(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> 
 
 def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
     """Have one's own facts and members again, and tell in one change where one stands."""
-    brought, freed = _arrived(profile, members, at, desk)
+    brought, freed = _arrived(profile, members, (), at, desk)
     if brought:
         _unite(profile, brought, at, desk)
     for member in freed:
@@ -162,48 +170,39 @@ def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -
 
 
 def _arrived(
-    profile: Profile, members: Iterable[Member], at: At, desk: Desk
+    profile: Profile, members: Iterable[Member], path: Sequence[Hop], at: At, desk: Desk
 ) -> tuple[list[tuple[str, Profile]], list[Member]]:
     """Of members that come the facts, by set, and those that are told to have been split off; others are sent after those who
     have been split off before they came."""
     close(profile)
     kin, occasion = kin_of(profile), at.cause.occasion
     assert occasion is not None
+    here, freed, after = sorted_out(kin, at.key, homeward(members, at.key))
     brought: list[tuple[str, Profile]] = []
-    freed: list[Member] = []
-    aside: dict[str, str] = {}
-    """Member → after whom it is sent."""
-    after: dict[str, list[Member]] = {}
-    for member in members:
-        name, to = "", aside.get(member.parent)
+    began = dict(path)
+    """Id that a member may have come through → since when it has belonged there."""
+    for member in here:
+        name, parent = OWN, known_as(kin, member.parent, began)
         if member.key == at.key:
             later = next_stay(kin, member.at)
-            if later is None:
-                # come home from one that has joined it, whose it was
-                name = OWN
-            else:
+            if later is not None:
                 found = (Member(at.key, later.id, member.facts, True, later.since),)
                 desk.post(Unite(later.id, found, occasion))
                 continue
-        elif to is not None or is_gone(kin, member.key, member.at):
-            to = member.key if to is None else to
-            after.setdefault(to, []).append(member)
-            aside[ended(member.key, member.at) if member.past else member.key] = to
-            continue
-        elif member.gone:
-            freed.append(member)
-            continue
+            # else come home from one that has joined it, whose it was
         elif member.at >= 0 or member.facts:
-            name = stay(kin, member.key, member.at, member.parent, past=member.past)
+            name = stay(kin, member.key, member.at, parent, past=member.past)
         else:
-            suppose(kin, member.key, member.parent)
+            suppose(kin, member.key, parent)
+        if name != OWN and not member.past:
+            began[member.key] = member.at
         facts = _brought(member)
         if not is_empty(facts):
             brought.append((name, facts))
     for to, sent in after.items():
-        for load in loads(sent):
+        for load in loads(homeward(sent, to)):
             desk.post(Restore(to, load, occasion))
-    return brought, freed
+    return brought, [replace(member, parent=known_as(kin, member.parent, began)) for member in freed]
 
 
 def _brought(member: Member) -> Profile:
@@ -221,7 +220,8 @@ def let_go(profile: Profile, id: str, since: int, parent: str, at: At, desk: Des
     if known is not None and not known.past and (known.at in (since, -1) or since < 0):
         names = through(kin.members, id)
     else:
-        names = [name for name in (ended(id, since),) if name in kin.members]
+        over = ended(id, since)
+        names = through(kin.members, over) if over in kin.members else []
     bury(kin, id, since, parent)
     _give_back(profile, id, names, at, desk)
 
@@ -236,7 +236,7 @@ def _give_back(profile: Profile, id: str, names: Sequence[str], at: At, desk: De
     going = taken(kin, at.key, names)
     # who has asked for an id in their name hears of it, or asks again
     kin.asked = {asked: day for asked, day in kin.asked.items() if day < UNANSWERED}
-    for members in loads(going):
+    for members in loads(homeward(going, id)):
         desk.post(Restore(id, members, occasion))
     if gone:
         newest = profile.newest

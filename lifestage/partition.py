@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from lifestage import identity, log, members
+from lifestage import identity, log, members, merges
 from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock
 from lifestage.change import Announced
@@ -136,7 +136,7 @@ class Partition(Reported):
             self.post(Forwarded(kin.alias, via, encode_fact(fact), since))
             self.count("forwarded")
         elif type(fact) in _OF_IDS:
-            self._count(fact, identity.decide(profile, fact, offset, self.clock, self.rules, self))
+            self._count(fact, merges.decide(profile, fact, offset, self.clock, self.rules, self))
         elif name.startswith(identity.HOLDING):
             outcome = identity.hold(profile, name, fact, self.rules)
             if outcome != "held":
@@ -168,7 +168,7 @@ class Partition(Reported):
         place = name if message is None else members.place(profile, name, message)
         members.enter(profile, name, place, own, fact, offset, self.clock, self.rules)
         if self.rules.link:
-            identity.ask(profile, via, fact, outcome == "accepted", self)
+            identity.ask(profile, via, place, fact, outcome == "accepted", self)
         return True
 
     def _count(self, fact: Fact, outcome: str) -> None:

@@ -89,7 +89,7 @@ def ids_beside(kin: Kin, id: str) -> set[str]:
 
 def suppose(kin: Kin, id: str, parent: str) -> None:
     """Take an id for a member until its owner says otherwise; not where its stay with `parent` is known to be over."""
-    if id not in kin.members and parent not in _before(kin, id) and not is_gone(kin, id, -1):
+    if id not in kin.members and id_of(parent) not in _before(kin, id) and not is_gone(kin, id, -1):
         kin.members[id] = Belongs(parent)
 
 
@@ -101,8 +101,8 @@ def is_new(kin: Kin, id: str) -> bool:
 def _before(kin: Kin, id: str) -> list[str]:
     """Whose an id is known to have been before."""
     begin = id + _END
-    found = [parent for name, parent in kin.gone.items() if name.startswith(begin)] if kin.gone else []
-    return found + [belongs.parent for name, belongs in kin.members.items() if belongs.past and name.startswith(begin)]
+    found = [id_of(parent) for name, parent in kin.gone.items() if name.startswith(begin)] if kin.gone else []
+    return found + [id_of(to) for name, (to, past, _) in kin.members.items() if past and name.startswith(begin)]
 
 
 def is_settled(kin: Kin, via: str, since: int, path: Sequence[Hop]) -> bool:
@@ -115,18 +115,20 @@ def is_settled(kin: Kin, via: str, since: int, path: Sequence[Hop]) -> bool:
 
 
 def _end(kin: Kin, id: str) -> None:
-    """An id's present stay is over; that of one that came through an anonymous id, too."""
+    """An id's present stay is over, and what came through it goes by its name; through an anonymous id, that is over, too."""
     parent, _, at = kin.members.pop(id)
     over = ended(id, at)
     kin.members[over] = Belongs(parent, True, at)
     if id in kin.parts:
         kin.parts[over] = kin.parts.pop(id)
-    if id.startswith(ANONYMOUS):
-        for name in [name for name, belongs in kin.members.items() if belongs.parent == id]:
-            _, past, since = kin.members[name]
-            kin.members[name] = Belongs(over, past, since)
-            if not past:
-                _end(kin, name)
+    for name, to in kin.gone.items():
+        if to == id:
+            kin.gone[name] = over
+    for name in [name for name, belongs in kin.members.items() if belongs.parent == id]:
+        _, past, since = kin.members[name]
+        kin.members[name] = Belongs(over, past, since)
+        if not past and id.startswith(ANONYMOUS):
+            _end(kin, name)
 
 
 def through(members: dict[str, Belongs], id: str) -> list[str]:
@@ -181,9 +183,17 @@ def follow(kin: Kin, key: str, path: Sequence[Hop]) -> str:
     """
     parent = key
     for id, since in reversed(path):
-        name = stay(kin, id, since, parent)
-        parent = name if id.startswith(ANONYMOUS) else id
+        parent = stay(kin, id, since, parent)
     return parent
+
+
+def known_as(kin: Kin, id: str, began: dict[str, int]) -> str:
+    """How a profile names the stay that a message names by the id alone: since when it is, `began` says."""
+    since = began.get(id)
+    if since is None:
+        return id
+    now, over = kin.members.get(id), ended(id, since)
+    return over if over in kin.members and (now is None or now.at != since) else id
 
 
 def note(kin: Kin, since: int, target: str) -> None:

@@ -82,6 +82,10 @@ class Mix(NamedTuple):
     splits: float = 0.0
     wide: float = 0.0
     """How often a merge names an address or a visitor, too."""
+    beyond: float = 0.0
+    """How often a merge is into one whom no event names."""
+    several: float = 0.0
+    """How often a split names several ids at once."""
     repeats: float = 0.1
     less: float = 0.5
     """How often a repeat knows fewer of the ids."""
@@ -144,6 +148,10 @@ class Lives:
         n = self.chance.randrange(self.mix.persons)
         return self.chance.choice((address(n), f"anon:v{n}x", f"anon:v{n}y"))
 
+    def one_of(self, lower: bool) -> str:
+        """An address or a visitor, or else a customer."""
+        return self.lower() if lower else f"c{self.chance.randrange(self.mix.persons)}"
+
     def common(self, *, named: bool = True) -> dict[str, Any]:
         """What every event has."""
         self.n += 1
@@ -162,11 +170,12 @@ class Lives:
             some = chance.sample([f"c{n}" for n in range(mix.persons)], min(mix.persons, chance.choice((2, 2, 3))))
             if chance.random() < mix.wide:
                 some[chance.randrange(len(some))] = self.lower()
-            into = chance.choice((None, some[0]))
+            into = "c7" if chance.random() < mix.beyond else chance.choice((None, some[0]))
             return IdentityMerged(ids=tuple(some), into=into, **self.common(named=False))
         if chance.random() < mix.splits:
-            id = self.lower() if chance.random() < 0.7 else f"c{chance.randrange(mix.persons)}"
-            return IdentitySplit(ids=(id,), **self.common(named=False))
+            several = chance.choice((2, 3)) if chance.random() < mix.several else 1
+            ids = (self.one_of(chance.random() < 0.7) for _ in range(several))
+            return IdentitySplit(ids=tuple(dict.fromkeys(ids)), **self.common(named=False))
         kind = chance.choice(
             (
                 "visit",

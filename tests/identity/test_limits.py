@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from lifestage import identity, members
+from lifestage import identity, members, resolve
 from lifestage.partition import Partition
 from tests.identity.judge import wrong
 from tests.identity.lives import END, RULES
@@ -31,6 +31,26 @@ def test_the_limit_holds_in_a_backlog() -> None:
     assert kin is not None
     assert len(kin.members) == identity.ALIASES_MAX
     assert counted(world, "alias_limit") == 50
+
+
+def test_merges_know_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever merges by hand may join more than events link, live as from the facts alone; events link no further id then."""
+    monkeypatch.setattr(identity, "ALIASES_MAX", 3)
+    monkeypatch.setattr(resolve, "ALIASES_MAX", 3)
+    told = Told()
+    for n in range(7):
+        told.visit(f"c{n}")
+    for n in range(1, 7):
+        told.merged("c0", f"c{n}")
+    told.visit("c0 v1")
+    world = World(RULES, told.facts, Random(1), Shape(3, 1, crashes=False, ticks=False, orderly=True))
+    world.end(END)
+    _, resolver = resolve.persons(told.facts)
+    ids = [*(f"c{n}" for n in range(1, 7)), "anon:v1"]
+    kins = [of(world, id).kin for id in ids]
+    assert [kin.alias if kin else None for kin in kins] == ["c0"] * 6 + [None]
+    assert [resolver.root(id) for id in ids] == ["c0"] * 6 + ["anon:v1"]
+    assert counted(world, "alias_limit") == 1
 
 
 def test_an_id_that_has_not_answered_is_asked_once() -> None:

@@ -97,6 +97,15 @@ def test_two_who_are_split_and_merged_again_and_again(shape: Shape, seed: int, c
     )
 
 
+@effort(300)
+@given(shapes, seeds, st.integers(8, 30), st.booleans())
+def test_splits_of_several_and_merges_into_a_fourth(shape: Shape, seed: int, count: int, quiet: bool) -> None:
+    """Merges of three into somebody else and splits of several ids, all on their ways at once: each fact is where it was said."""
+    mix = Mix(crossed=0.1, merges=0.25, splits=0.25, held=0.0, beyond=0.3, several=0.6)
+    # of ids that one event splits off it depends on their order who remembers the other
+    assert not wrong(lived(mix, shape._replace(orderly=False), seed, count, quiet), END)
+
+
 @effort(60)
 @given(shapes, seeds, counts, st.booleans())
 def test_profiles_may_be_kept_in_pages(shape: Shape, seed: int, count: int, quiet: bool) -> None:

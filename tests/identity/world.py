@@ -115,7 +115,7 @@ class World:
     def run(self) -> None:
         """Let everything happen until nothing is left to do, then let the state be kept."""
         most = HOPS * (len(self.facts) + 10) * (self.shape.partitions + 2)
-        for _ in range(most * 4):
+        for _ in range(most * 40):
             if self.rests() and self.read == [len(source) for source in self.sources]:
                 break
             self.step()
