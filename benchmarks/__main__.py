@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import compare, core, parts, table
+from benchmarks import compare, core, parts, plot, table
 from benchmarks.contestants import CHECKOUT
 from benchmarks.measuring import DifferentError
 from benchmarks.replaying import expected_of
@@ -24,6 +24,7 @@ from streams.embedded.redis import start_redis
 __all__ = ["DifferentError", "expected_of", "in_turns", "main", "measured", "replaced"]
 
 DOCUMENT = CHECKOUT / "docs" / "benchmarks.md"
+PICTURE = DOCUMENT.with_suffix(".svg")
 BEGIN, END = "<!-- peers -->\n", "<!-- /peers -->\n"
 PARTS = (*(part.name for part in parts.ALL), "core")
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="lifestage-bench-") as home:
         try:
-            shown = measured(options, Path(home))
+            shown, drawn = measured(options, Path(home))
         except (ServiceError, DifferentError, compare.BrokenHistoryError) as error:
             print(f"the benchmark failed: {error}", file=sys.stderr)
             return 1
@@ -45,26 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = "\n\n".join([*shown, table.machine(load)])
     print(f"\n{text}")
     if options.write:
+        if drawn:
+            PICTURE.write_text(drawn, encoding="utf-8")
+            text = f"![Events a second by contestant]({PICTURE.name})\n\n{text}"
         written = DOCUMENT.read_text(encoding="utf-8")
         DOCUMENT.write_text(replaced(written, f"{text}\n\nMade by `make bench{_said(options)}`.\n"), encoding="utf-8")
         print(f"written to {DOCUMENT}")
     return 0
 
 
-def measured(options: argparse.Namespace, home: Path) -> list[str]:
-    """The tables of all parts that need a broker, each run of each contestant in turns and checked.
+def measured(options: argparse.Namespace, home: Path) -> tuple[list[str], str]:
+    """The tables of all parts that need a broker, each run of each contestant in turns and checked; and a picture.
 
     Raises `ServiceError`, or `DifferentError` before any figure is known to anybody.
     """
     wanted = [part for part in parts.ALL if part.name in options.only]
     if not wanted:
-        return []
+        return [], ""
     with start_redis(home / "redis") as redis:
         every = [part(options, home / "runs", redis.url) for part in wanted]
         return _measured(every, options, home)
 
 
-def _measured(every: Sequence[parts.Part], options: argparse.Namespace, home: Path) -> list[str]:
+def _measured(every: Sequence[parts.Part], options: argparse.Namespace, home: Path) -> tuple[list[str], str]:
     for part in every:
         say(f"{part.title}: drawing events, and what must come of them")
         part.prepare(say)
@@ -72,7 +76,8 @@ def _measured(every: Sequence[parts.Part], options: argparse.Namespace, home: Pa
         say(f"{kafka.description} at {kafka.bootstrap}")
         turns = [turn for part in every for turn in part.turns(kafka.bootstrap, say)]
         found = in_turns(turns, options.rounds)
-    return [f"### {part.title}\n\n{part.render(found)}" for part in every]
+    rated = {f"{part.title}: events/s": part.rows(found) for part in every if isinstance(part, parts.Simple)}
+    return [f"### {part.title}\n\n{part.render(found)}" for part in every], plot.svg(rated, parts.OURS) if rated else ""
 
 
 def in_turns(turns: Sequence[parts.Turn], rounds: int) -> parts.Found:

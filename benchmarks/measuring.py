@@ -177,7 +177,7 @@ class Timed:
                 with contextlib.suppress(ValueError, OSError):
                     cpu, peak = cpu_of(self.child.pid), peak_of(self.child.pid)
             elif ended != 0:
-                raise ServiceError(f"{self.contestant.name} ended with status {ended}; its log is {self.child.log}")
+                raise self._failed(f"ended with status {ended}")
             done, changes = await self._look(ended, events)
             now = time.monotonic()
             if changes == 0:
@@ -187,17 +187,20 @@ class Timed:
                 if changes >= self.given.changes or ended == 0 or looked - moved > QUIET_S:
                     return Run(events, wall, cpu - used, peak, start_s, changes, now - started - wall)
             elif ended == 0:
-                raise ServiceError(f"{self.contestant.name} ended early; its log is {self.child.log}")
+                raise self._failed("ended early")
             if changes + done > seen:
                 seen, moved = changes + done, looked
             elif looked - moved > STALLED_S:
-                raise ServiceError(
-                    f"{self.contestant.name} stands still at {done} of {events} events; its log is {self.child.log}"
-                )
+                raise self._failed(f"stands still at {done} of {events} events")
             if looked - said >= SAY_S and changes:
                 said = looked
                 self._tell(changes, looked - started)
             await asyncio.sleep(POLL_S)
+
+    def _failed(self, how: str) -> ServiceError:
+        """With the end of its log, which is gone with the benchmark."""
+        last = "\n  ".join(self.child.printed().strip().splitlines()[-15:])
+        return ServiceError(f"{self.contestant.name} {how}; the end of its log:\n  {last}")
 
     async def quiet(self) -> None:
         """Return when no change has come for a while."""

@@ -78,9 +78,13 @@ class Simple(Part):
                 lambda run: f"{run.changes:,} changes of {run.events:,} events are right",
             )
 
+    def rows(self, found: Found) -> dict[str, list[Any]]:
+        """What its contestants took, by name."""
+        return {one.name: found[self.name, one.name] for one in self.contestants}
+
     def render(self, found: Found) -> str:
         """Ratios and a row a contestant."""
-        return table.render({one.name: found[self.name, one.name] for one in self.contestants}, OURS)
+        return table.render(self.rows(found), OURS)
 
 
 class Full(Simple):
@@ -143,8 +147,7 @@ class Features(Simple):
 
     def render(self, found: Found) -> str:
         """Each as a share of the bare hops, and a row each."""
-        rows = {one.name: found[self.name, one.name] for one in self.contestants}
-        return table.render_shares(rows, features.BARE)
+        return table.render_shares(self.rows(found), features.BARE)
 
 
 ALL: tuple[type[Part], ...] = (Simple, Full, Latency, Recovery, Features)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
 
-from benchmarks import full, simple
+from benchmarks import full, plot, simple
 from benchmarks.__main__ import BEGIN, END, expected_of, replaced
 from benchmarks.broker import EventSet
 from benchmarks.compare import BrokenHistoryError, difference, outcome_of, transitions
@@ -202,6 +203,16 @@ def test_one_wrong_field_of_a_change_is_found(field: int) -> None:
     wrong = (*first[:field], "other", *first[field + 1 :])
     assert f"such as {customer}" in simple.difference(wanted, {**wanted, customer: (wrong, *rest)})
     assert f"such as {customer}" in simple.difference(wanted, {**wanted, customer: (first, *rest, first)})
+
+
+def test_the_picture_has_a_bar_as_long_as_each_median() -> None:
+    """Bars of a group are in proportion, ours in another colour; names with signs of markup do no harm."""
+    picture = plot.svg({"a & b": {"ours": [measured(100), measured(300)], "<peer>": [measured(50)]}}, ["ours"])
+    root = ET.fromstring(picture)  # noqa: S314 - our own
+    bars = [one.attrib for one in root if one.tag.endswith("rect") and "x" in one.attrib]
+    assert [float(bar["width"]) for bar in bars] == pytest.approx([340.0, 85.0], abs=0.1)
+    assert bars[0]["fill"] != bars[1]["fill"]
+    assert [one.text for one in root if one.tag.endswith("text")] == ["a & b", "ours", "200/s", "<peer>", "50/s"]
 
 
 def test_the_table_goes_between_its_marks() -> None:
