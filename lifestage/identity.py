@@ -295,7 +295,7 @@ def _received(
         part(kin, message.parted)
         if message.merge:
             # with the id that somebody has asked for comes all that belongs to it
-            came = {member.key for member in message.members if not member.gone}
+            came = {member.key for member in message.members if not (member.gone or member.past)}
             kin.parted = [id for id in kin.parted if id not in came]
         take_in(profile, message.members, path, at.by("merge" if message.merge else "link", message.occasion), desk)
     elif isinstance(message, Switched):

@@ -5,10 +5,14 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from lifestage import loads
-from lifestage.profile import encode
+from lifestage import loads, stays
+from lifestage.profile import Belongs, Kin, Ties, encode
 from lifestage.resolve import persons
+from lifestage.stays import ended, stay
+from tests.core.effort import effort
 from tests.identity.judge import wrong
 from tests.identity.lives import RULES, address
 from tests.identity.told import Told, key, of
@@ -106,3 +110,74 @@ def test_what_is_united_goes_with_who_is_split_off(seed: int) -> None:
     for orderly in (True, False):
         world = lived(told, seed, orderly=orderly)
         assert wrong(world, told.facts[-1].time + DAY) == []
+
+
+def hands(seed: int) -> World:
+    """A tablet in the hands of up to four, most of its visits without a name, with merges and splits now and then."""
+    chance, told = Random(seed), Told()
+    some = ["c1", "c2", "@1", "c1 @1"][: chance.choice([2, 2, 3, 4])] + (["c3"] if chance.random() < 0.4 else [])
+    rate = chance.choice([0.02, 0.06, 0.12, 0.25])
+    for _ in range(chance.randint(8, 40)):
+        what = chance.random()
+        if what < rate / 2:
+            told.split(chance.choice(["v1", "v1", "c1", "c2", "@1"]))
+        elif what < rate:
+            told.merged(*chance.sample(["c1", "c2", "c3", "v1"], 2))
+        elif what < rate + 0.45:
+            told.visit(f"{chance.choice(some)} v1")
+        elif what < rate + 0.75:
+            told.visit("v1")
+        else:
+            told.order(chance.choice(some[:2]) + (" v1" if chance.random() < 0.5 else ""), f"o{len(told.facts)}")
+        if chance.random() < 0.3:
+            told.later()
+    shape = Shape(
+        chance.randint(1, 8),
+        chance.randint(1, 2),
+        crashes=chance.random() < 0.4,
+        ticks=chance.random() < 0.3,
+        orderly=chance.random() < 0.3,
+    )
+    world = World(RULES, told.facts, chance, shape)
+    world.end(told.facts[-1].time + DAY)
+    return world
+
+
+@effort(150)
+@given(st.integers(0, 1 << 32))
+@example(288)
+def test_a_device_in_many_hands(seed: int) -> None:
+    """It changes hands nearly every time, on its way to several at once: each has what came while it was theirs."""
+    world = hands(seed)
+    assert wrong(world, world.facts[-1].time + DAY) == []
+
+
+def late() -> tuple[str, bool]:
+    """The name of a time that is told of after it was united with a later one, and whether the tablet is a member by it."""
+    over = ended("anon:v1", 5)
+    kin = Kin(ties=Ties({over: Belongs("c1", past=True, at=5)}))
+    return stay(kin, "anon:v1", 3, "c1"), "anon:v1" in kin.members
+
+
+def test_what_comes_late_for_a_time_that_is_over_is_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tablet that is somebody else's is no member again by what was on its way; taken for new, it would be."""
+    assert late() == (ended("anon:v1", 3), False)
+    monkeypatch.setattr(stays, "_is_united", lambda *_: False)
+    assert late() == ("anon:v1", True)
+
+
+def times_kept() -> int:
+    """How many times with a customer are told apart of a tablet that went to another, was split off, and came and went again."""
+    told = Told().visit("c1 v1").visit("v1").visit("c2 v1").split("v1").merged("c1", "v1").visit("v1").later()
+    world = lived(told.visit("c3 v1").visit("v1"), 1)
+    assert wrong(world, told.facts[-1].time + DAY) == []
+    kin = of(world, "c1").kin
+    assert kin is not None
+    return sum(belongs.past for belongs in kin.members.values())
+
+
+def test_what_came_before_a_split_by_hand_stays_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No two times are united of which one may still be taken home by a split; an id that forgets its splits unites them."""
+    assert times_kept() == 2
+    monkeypatch.setattr(stays, "_never_split_since", lambda _: 0)
+    assert times_kept() == 1

@@ -63,6 +63,14 @@ def test_a_merge_of_what_is_one_already_is_nothing(seed: int) -> None:
     assert [len(of(world, key).orders) for key in ("c0", "c1")] == [0, 1]
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_was_split_off_stays_apart_although_they_left_facts_before(seed: int) -> None:
+    """A device has left facts with one who was merged into who it was split from: all are merged, and events do not link it."""
+    told = Told().lead("c3 v1").visit("v1").later().lead("c2 v1").visit("v1").merged("c2", "c3").split("v1")
+    world = lived(told.merged("c1", "c2").later().lead("c1 v1").visit("v1"), seed)
+    assert (visits(of(world, "c1")), visits(of(world, "anon:v1"))) == (1, 2)
+
+
 def chain(hops: int) -> Told:
     """A device of the first of many customers, who are merged one into the next, and split again from the middle."""
     told = Told().visit("v1").lead("@1 v1").order("c9 @1", "o9")
