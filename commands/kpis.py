@@ -15,7 +15,7 @@ from config.errors import OptionError
 At = Annotated[str | None, typer.Option("--at", metavar="TIME", help="As of then, inclusive; RFC 3339 or a date.")]
 Window = Annotated[str, typer.Option("--window", metavar="LENGTH", help="How long before --at counts, such as 90d.")]
 By = Annotated[
-    str | None, typer.Option("--by", metavar="LABEL", help="channel: costs and customers by the first channel.")
+    str | None, typer.Option("--by", metavar="LABEL", help="channel: costs, customers and orders by the first channel.")
 ]
 
 

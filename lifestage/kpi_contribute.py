@@ -93,6 +93,7 @@ def contribute(found: Gather, profile: Profile, terms: Terms, sums: Sums) -> Spr
     _traffic(found, channel, sums)
     if profile.orders:
         money(orders, span, sums)
+        money_by_channel(orders, span, channel, sums)
         customers(orders, before, span, channel, terms, sums)
     _relations(found, orders, is_active, sums)
     _cohorts(found, orders, profile, sums)
@@ -146,6 +147,15 @@ def money(orders: Orders, span: Span, sums: Sums) -> None:
         if order.cancelled_at is None or order.cancelled_at > t:
             sums["net_sold", currency] += net
             sums["net_refunded", currency] += net - left
+
+
+def money_by_channel(orders: Orders, span: Span, channel: str, sums: Sums) -> None:
+    """Add the standing orders of the window, and what they come to, by the channel that the person first came by."""
+    for order in orders.standing:
+        if span.has(order.time):
+            currency = amounts_at(order, span.end)[2]
+            sums["orders" + BY_CHANNEL, currency, channel] += 1
+            sums["net_revenue" + BY_CHANNEL, currency, channel] += net_at(order, span.end)
 
 
 def customers(orders: Orders, before: Orders, span: Span, channel: str, terms: Terms, sums: Sums) -> None:

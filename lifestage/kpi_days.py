@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from lifestage.kpi_contribute import BY_CHANNEL, Sums
 from lifestage.kpi_gather import DIRECT, NONE, OTHER, Span
-from lifestage.kpi_labels import place_of
+from lifestage.kpi_labels import in_other, place_of
 from lifestage.moments import DAY_MS
 
 Name = tuple[str, ...]
@@ -240,7 +240,7 @@ class Days:
 def _other(name: Name) -> Name:
     if name[0] == COST:
         return *name[:3], OTHER, *name[4:]
-    return name[0], *(OTHER for _ in name[1:])
+    return in_other(name)
 
 
 def _add(sums: dict[Name, int], name: Name, amount: int) -> None:

@@ -28,6 +28,7 @@ KINDS = {
     "social_engagement": Kind("kind", ("kind",)),
 }
 """By what their values are counted: channels of all sums together."""
+_MONEY = frozenset({"net_revenue" + BY_CHANNEL})
 CURRENCY = Kind("currency", ("currency",))
 """The label of money, of whose values a few are told."""
 Labels = tuple[str, ...]
@@ -40,8 +41,20 @@ Named = Callable[[], Iterable[tuple[Key, int]]]
 def place_of(key: Key) -> Key | None:
     """By what label values are counted, and these: by the sum, but channels of all sums together. None: they are not free."""
     if key[0].endswith(BY_CHANNEL):
-        return BY_CHANNEL, *key[1:]
+        return BY_CHANNEL, key[-1]
     return key if key[0] in KINDS else None
+
+
+def in_other(key: Key) -> Key:
+    """The sum to which one with free labels is added whose values are not told apart; whose money it is stays."""
+    if key[0].endswith(BY_CHANNEL):
+        return *key[:-1], OTHER
+    return key[0], *(OTHER for _ in key[1:])
+
+
+def weight_of(key: Key, n: int) -> int:
+    """What a sum tells of how frequent its label values are: what is money, nothing."""
+    return 0 if key[0] in _MONEY else n
 
 
 def divided(sums: Sums) -> tuple[Sums, Named]:
@@ -65,7 +78,7 @@ def bounded(plain: Sums, named: Named, costs: Sequence[Cost]) -> tuple[Sums, lis
         if place is None or place in kept:
             found[key] += n
             continue
-        found[key[0], *(OTHER for _ in key[1:])] += n
+        found[in_other(key)] += n
         if place[0] == BY_CHANNEL and place[1] in spent:
             over.add(place[1])
     return found, [cost._replace(channel=OTHER) if cost.channel in over else cost for cost in costs]
@@ -76,7 +89,7 @@ def _most(named: Iterable[tuple[Key, int]]) -> set[Key | None]:
     for place, group in groupby(named, key=lambda pair: place_of(pair[0])):
         if place is not None:
             theirs = best.setdefault(place[0], [])
-            theirs.append((-sum(n for _, n in group), place))
+            theirs.append((-sum(weight_of(key, n) for key, n in group), place))
             if len(theirs) > 50 * VALUES_MAX:
                 theirs[:] = sorted(theirs)[:VALUES_MAX]
     return {place for theirs in best.values() for _, place in sorted(theirs)[:VALUES_MAX]}

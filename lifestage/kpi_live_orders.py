@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from lifestage.kpi_contribute import BY_CHANNEL, Orders, Sums, money
-from lifestage.kpi_days import Entries, day_of, level, whole_days
+from lifestage.kpi_days import LEVEL, Entries, day_of, level, whole_days
 from lifestage.kpi_gather import DIRECT
 from lifestage.kpi_intervals import (
     ACTIVE_DAYS,
@@ -82,6 +82,44 @@ def _changing_money(order: Order, placed: int, now: Now) -> Entries:
                 if differs:
                     found += [(level(name), turn, differs), (level(name), end, -differs)]
             before = sums
+    return found
+
+
+_TOLD = frozenset({"orders", "net_revenue", level(("orders",))[0], level(("net_revenue",))[0]})
+"""What of an order is told by channel, too."""
+
+
+def orders_by_channel(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001
+    """The orders of a person, and what they come to, by the channel that the person first came by."""
+    found: Entries = []
+    for order in profile.orders:
+        found += order_by_channel(order, profile, now)
+    return found
+
+
+def order_by_channel(order: Order, profile: Profile, now: Now) -> Entries:
+    """The same of one order."""
+    touch = profile.kpi.touch if profile.kpi is not None else None
+    channel = DIRECT if touch is None else touch[3]
+    found: Entries = [
+        ((name[0] + BY_CHANNEL, name[1], channel), day, amount)
+        for name, day, amount in order_money(order, now) if name[0] in _TOLD
+    ]  # fmt: skip
+    known = 0 if touch is None else touch[0] // DAY_MS
+    return found if known <= now.day else _direct_until(found, known, now.window)
+
+
+def _direct_until(entries: Entries, known: int, window: int) -> Entries:
+    """The same where the channel is known from a day to come on only: all as levels."""
+    found: Entries = []
+    for (of, currency, channel), day, amount in entries:
+        lasts = of.startswith(LEVEL)
+        of = of if lasts else LEVEL + of  # noqa: PLW2901
+        name, until = (of, currency, channel), (of, currency, DIRECT)
+        for at, step in ((day, amount),) if lasts else ((day, amount), (day + window, -amount)):
+            found.append((name, max(at, known), step))
+            if at < known:
+                found += ((until, at, step), (until, known, -step))
     return found
 
 

@@ -32,7 +32,7 @@ window. An order stands at t unless it was cancelled or refunded in full by then
 whole UTC days (`kpis.window`, 90 by default), the present day included: as of the end of that day, of which events to come are not known yet. What has to wait
 for its time to pass, a cart, a trial, a lead, is open until that is over for certain. Otherwise a live KPI and `lifestage kpis` agree to the minor unit: with
 `--at` the last millisecond of a day and `--window` in days. CLV 4 is told of files only, cohorts of the last 12 months, money in the four
-currencies with the most orders, and medians and `p90` are read from counts by size, at most 25 % off, times in a stage 50 %, [within bounds](metrics.md#kpis). While not
+currencies with the most orders, and medians and `p90` are read from counts by size, at most 25 % off, times 50 %, [within bounds](metrics.md#kpis). While not
 every partition is counted by exactly one worker there is no value. Of a session, message, lead, cart or ticket that was silent for more than W + 30 d, from one UTC day to another, what
 comes again under its name is live another one's.
 
@@ -47,8 +47,8 @@ that names no customer counts once its order or ticket names one.
 **Money.** An order belongs to the window in which it was placed; what is given back later lowers its net from the refund's instant on, in every window that
 holds the order. A refund in W of an order from before W is not in W.
 
-**Channels.** A person's channel is that of the first event that says one: an ad's `channel`, else the medium, else the source; of whoever came without, `direct`. Costs have
-their own, `none` where they say none. Labels hold at most 20 values that events name, the most frequent; the rest, and whatever looks like an address or a sentence, is `other`.
+**Channels.** A person's channel is that of the first event that says one, be it an order's second: an ad's `channel`, else the medium, else the source; of whoever came
+without, `direct`. All orders of a person are that channel's. Costs have their own, `none` where they say none. Labels hold at most 20 values that events name, the most frequent; the rest, and whatever looks like an address or a sentence, is `other`.
 Live, a value that some worker does not tell apart is in `other`, too, and has no cost: [no value is of a part](metrics.md#kpis).
 What a channel cost that brought nobody has no value by channel; it is in the value of all.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from lifestage.kpi_days import BASE, FLOWS, Days, Entries, Entry, IsPast, Name, Section
-from lifestage.marker import LIMIT, KpiMark
+from lifestage.marker import KPI_SUMS, LIMIT, KpiMark
 from lifestage.pages import NAME, name_of
 
 OWNER = b"\0kpi"
@@ -105,6 +105,7 @@ class KeptDays:
             late = []
         places = list(days.places)[self._told :]
         mark = KpiMark(days.window, self._since, b"".join(self._index), b"".join(self._journal), late, places)
+        mark.sums = KPI_SUMS
         return Written(mark, pages, self._named())
 
     @classmethod

@@ -14,7 +14,9 @@ from lifestage.kpi_formulas import Count, Formula, PerCost, Ratio, Spread
 from lifestage.kpis import DEFINITIONS
 
 PREFIX = "lifestage_kpi_part_"
-MONEY = frozenset({"gross_revenue", "net_revenue", "net_sold", "net_refunded", "clv_known_net", "clv_goods", "clv_1"})
+MONEY = frozenset({
+    "gross_revenue", "net_revenue", "net_revenue" + BY_CHANNEL, "net_sold", "net_refunded", "clv_known_net", "clv_goods", "clv_1",
+})  # fmt: skip
 """The sums and spreads that are amounts of minor units; they are exposed in major ones."""
 COST = "lifestage_kpi_part_cost"
 COST_LABELS = ("category", "currency", "channel")

@@ -25,7 +25,7 @@ from lifestage.kpi_days import Entries, day_of
 from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Group, Hot, Now
 from lifestage.kpi_live_company import company
-from lifestage.kpi_live_orders import customers, order_money, orders_money
+from lifestage.kpi_live_orders import customers, order_by_channel, order_money, orders_by_channel, orders_money
 from lifestage.kpi_live_path import Walked, path, path_after, path_before
 from lifestage.kpi_live_visits import leads
 from lifestage.kpi_live_worth import Worth, worth, worth_after, worth_before
@@ -36,7 +36,7 @@ from lifestage.profile import Profile
 
 ORDERS = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
 ACTS = frozenset({SubscriptionStarted, SubscriptionRenewed, SubscriptionChanged, SubscriptionCancelled})
-GROUPS: tuple[Group, ...] = (orders_money, customers, worth, *kpi_live_persons.GROUPS)
+GROUPS: tuple[Group, ...] = (orders_money, orders_by_channel, customers, worth, *kpi_live_persons.GROUPS)
 """All but the path, which is told by its moves."""
 TOUCHED: dict[type[Fact], tuple[Group, ...]] = {
     kind: (*groups, customers) if kind in ORDERS else groups for kind, groups in kpi_live_persons.TOUCHED.items()
@@ -46,7 +46,7 @@ HOT: dict[type[Fact], Hot] = {
     **dict.fromkeys((AdClick, AdImpression, CostRecorded, SocialEngagement), company), **kpi_live_persons.HOT
 }  # fmt: skip
 """By the type of a fact a shorter way than to ask the groups."""
-BY_CHANNEL: tuple[Group, ...] = (customers, leads)
+BY_CHANNEL: tuple[Group, ...] = (customers, leads, orders_by_channel)
 """Those that ask by which channel a person came first."""
 
 
@@ -148,7 +148,11 @@ class Counting:
     def _of_order(self, key: str, profile: Profile, fact: OrderFact) -> Entries:
         order = find_order(profile, number(fact.source, fact.order_id, self.at.rules.id_key))
         found = self._of(self._groups, key, profile)
-        return found if order is None else order_money(order, self.at) + found
+        if order is None:
+            return found
+        if orders_by_channel not in self._groups:
+            found += order_by_channel(order, profile, self.at)
+        return order_money(order, self.at) + found
 
     # -- what happens to ids ---------------------------------------------------------------------------
 

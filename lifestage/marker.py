@@ -14,6 +14,8 @@ FORMAT = 1
 BITS, SUMS = 62, 3
 LIMIT = 1 << BITS
 """What is as large as this or larger is written in parts: an integer of msgpack has 64 bits."""
+KPI_SUMS = 1
+"""Raised whenever there are other KPI sums, or the same are counted otherwise: what was kept of them is not gone on with."""
 SOURCES_MAX = 100
 """Distinct sources that are counted by name in a partition; the rest is `other`."""
 
@@ -35,6 +37,8 @@ class KpiMark(msgspec.Struct, array_like=True, gc=False):
     """Label values that are told apart since."""
     anonymous: bool | None = None
     """Whether anonymous visitors are announced, as their paths count by it; None: an older release did not say."""
+    sums: int = 0
+    """Which sums they are: `KPI_SUMS` of the release."""
 
 
 class Marker(msgspec.Struct, array_like=True):

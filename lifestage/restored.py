@@ -14,7 +14,7 @@ from lifestage.kpi_days import Days, day_of
 from lifestage.kpi_live_path import is_past
 from lifestage.kpi_pages import OWNER, KeptDays, named
 from lifestage.kpi_step import Counting
-from lifestage.marker import MARKER_KEY, PREPARED_KEY, KpiMark, Marker
+from lifestage.marker import KPI_SUMS, MARKER_KEY, PREPARED_KEY, KpiMark, Marker
 from lifestage.pages import PAGED, is_page, owner
 from lifestage.profile import Profile
 from lifestage.shelf import Shelf
@@ -207,6 +207,8 @@ class Restored:
             self.uncounted = (
                 f"they are kept for a window of {mark.window} days, not of {self.rules.window} (kpis.window)"
             )
+        elif mark.sums != KPI_SUMS:
+            self.uncounted = "its changelog was written by a release that counts other ones"
         elif mark.anonymous not in (None, self.rules.announce_anonymous):
             self.uncounted = f"they were counted with lifecycle.announce_anonymous = {str(mark.anonymous).lower()}"
         else:

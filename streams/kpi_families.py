@@ -15,7 +15,7 @@ from lifestage.kpi_contribute import BY_CHANNEL, Sums
 from lifestage.kpi_costs import ACQUISITION
 from lifestage.kpi_days import Name
 from lifestage.kpi_gather import OTHER
-from lifestage.kpi_labels import CURRENCY, KINDS, Kind, place_of
+from lifestage.kpi_labels import CURRENCY, KINDS, Kind, in_other, place_of
 from lifestage.kpi_live_company import spent_about
 from lifestage.kpi_live_path import cohorts
 from lifestage.kpi_months import month_of, name_of
@@ -113,7 +113,7 @@ def _bounded(sums: Mapping[Name, int], told: Mapping[str, Told]) -> Sums:
     for name, n in sums.items():
         place = place_of(name)
         is_told = place is None or place[1:] in told[place[0]].values
-        found[name if is_told else (name[0], *(OTHER for _ in name[1:]))] += n
+        found[name if is_told else in_other(name)] += n
     return found
 
 

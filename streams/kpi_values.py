@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from lifestage.kpi_contribute import BY_CHANNEL
 from lifestage.kpi_days import PLACES_MAX, Name
 from lifestage.kpi_gather import DIRECT, NONE, OTHER
-from lifestage.kpi_labels import KINDS, VALUES_MAX, place_of
+from lifestage.kpi_labels import KINDS, VALUES_MAX, place_of, weight_of
 
 USUAL: Final = frozenset({DIRECT, NONE, OTHER})
 """Values that are told apart always."""
@@ -41,7 +41,7 @@ def chosen(
     for name, n in sums.items():
         place = place_of(name)
         if place is not None:
-            weights[place[0]][place] += n
+            weights[place[0]][place] += weight_of(name, n)
     dear: Counter[Name] = Counter()
     for (_, _, channel), minor in costs.items():
         weights[BY_CHANNEL][BY_CHANNEL, channel] += 0

@@ -70,14 +70,18 @@ VALUE = Dashboard(
         kpi("cac", BOTH, by_channel=True),
         kpi("cpl", BOTH, by_channel=True),
         kpi("new_customers", CHANNEL, by_channel=True),
+        kpi("net_revenue", BOTH, by_channel=True),
+        kpi("orders", BOTH, by_channel=True),
+        kpi("aov", BOTH, by_channel=True),
         bars(
             "Return on acquisition by channel",
-            "Mean lifetime gross margin of a customer (CLV 2) less what one of this channel cost, ÷ what one cost. Lifetime values are not told by channel, so "
-            "this takes customers of all channels for equally good. Below 0 the channel costs more than it brings. Of costs in several currencies each counts only its own.",
+            "Mean gross margin (CLV 2 ÷ CLV 1) of the net revenue in the window of all customers who came by this channel, less what the channel cost, ÷ what it cost. "
+            "Below 0 it costs more than it brings. Of costs in several currencies each counts only its own.",
             "percentunit",
             Ask(
-                f'lifestage_kpi_clv_2{{{CURRENCY}, statistic="mean"}}'
-                f" / on (job, currency) group_right () lifestage_kpi_cac_by_channel{{{BOTH}}} - 1",
+                f"lifestage_kpi_net_revenue_by_channel{{{BOTH}}} * on (job, currency) group_left ()"
+                f' (lifestage_kpi_clv_2{{{CURRENCY}, statistic="mean"}} / lifestage_kpi_clv_1{{{CURRENCY}, statistic="mean"}})'
+                f" / (lifestage_kpi_cac_by_channel{{{BOTH}}} * on (job, channel) group_left () lifestage_kpi_new_customers_by_channel{{{CHANNEL}}}) - 1",
                 "{{currency}} {{channel}}",
             ),
             width=12,

@@ -13,7 +13,7 @@ from lifestage import facts as f
 from lifestage.cause import Rules
 from lifestage.fact import Context, Fact
 from lifestage.fold import fold
-from lifestage.kpi_contribute import Orders, Sums, contribute, customers, money
+from lifestage.kpi_contribute import Orders, Sums, contribute, customers, money, money_by_channel
 from lifestage.kpi_days import day_of, whole_days
 from lifestage.kpi_gather import DIRECT, Gather
 from lifestage.kpi_runs import Renaming
@@ -159,6 +159,7 @@ def offline(told: Iterable[Fact], day: int, rules: Rules) -> Sums:
         of_orders: Sums = Counter()
         orders, before = Orders(profile, span.end, terms), Orders(profile, span.begin, terms)
         money(orders, span, of_orders)
+        money_by_channel(orders, span, found.channel or DIRECT, of_orders)
         customers(orders, before, span, found.channel or DIRECT, terms, of_orders)
         sums.subtract(of_orders)
     return without_zero(sums)

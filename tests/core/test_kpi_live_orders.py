@@ -13,11 +13,12 @@ from msgspec.structs import replace
 from lifestage import facts as f
 from lifestage.fact import Fact
 from lifestage.fold import fold
-from lifestage.kpi_contribute import Orders, Sums, customers, money
+from lifestage.kpi_contribute import Orders, Sums, customers, money, money_by_channel
 from lifestage.kpi_days import Days, end_of_day, whole_days
+from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_orders import customers as live_customers
-from lifestage.kpi_live_orders import orders_money
+from lifestage.kpi_live_orders import orders_by_channel, orders_money
 from lifestage.ledger import KNOWN, find_order, known_order, number
 from lifestage.moments import DAY_MS
 from lifestage.plan import Compiled
@@ -80,10 +81,10 @@ def offline(profile: Profile, day: int, rules: Any) -> Sums:
     sums: Sums = Counter()
     orders, before = Orders(profile, span.end, terms), Orders(profile, span.begin, terms)
     touch = profile.kpi.touch if profile.kpi is not None else None
+    channel = touch[3] if touch is not None and touch[0] <= end_of_day(day) else "direct"
     money(orders, span, sums)
-    customers(
-        orders, before, span, touch[3] if touch is not None and touch[0] <= end_of_day(day) else "direct", terms, sums
-    )
+    money_by_channel(orders, span, channel, sums)
+    customers(orders, before, span, channel, terms, sums)
     return Counter({name: n for name, n in sums.items() if n})
 
 
@@ -93,8 +94,12 @@ def test_each_day_says_what_the_offline_functions_say(seed: int, rules: Any, tod
     """From the present day on, whichever that is; whatever becomes of orders, and when."""
     profile = folded(order_facts(Random(seed), 9), rules)
     now = Now(START + today, rules.window, rules)
+    if seed % 3:
+        # by which channel they came is known from a day on that may lie before or behind all others
+        told = (START + Random(seed).choice((-9, 0, 1, today, today + 1, today + 40))) * DAY_MS + seed % DAY_MS
+        profile.kpi = Kept(rules.window, touch=(told, "web", "e", "cpc"))
     days = Days(rules.window, now.day)
-    days.add(orders_money("c", profile, now))
+    days.add(orders_money("c", profile, now) + orders_by_channel("c", profile, now))
     days.add(live_customers("c", profile, now))
     for at in sorted({now.day, *(START + day + more for day in _DAYS for more in (0, 1, 90, 365, 366))}):
         if at >= now.day:

@@ -25,8 +25,10 @@ CHANNELS = ("cpc", "email", "social", None)
 
 def told_again(chance: Random, facts: list[Fact]) -> list[Fact]:
     """Facts that say a channel now and then, and of some orders a second event, of another time, which may say another."""
+    said = {(fact.source, fact.id): chance.choice(CHANNELS) for fact in facts if chance.random() < 0.3}
+    # an event that comes twice says the same each time
     found = [
-        replace(fact, context=Context(medium=chance.choice(CHANNELS))) if chance.random() < 0.3 else fact
+        replace(fact, context=Context(medium=said[fact.source, fact.id])) if (fact.source, fact.id) in said else fact
         for fact in facts
     ]
     for n, fact in enumerate(facts):

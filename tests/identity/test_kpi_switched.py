@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifestage import loads, partition
+from lifestage import loads, marker, partition, restored
 from lifestage.cause import Rules
 from lifestage.facts import Fact, LeadCaptured, WebVisit
 from lifestage.marker import PREPARED_KEY
@@ -220,3 +220,11 @@ def test_what_bots_did_is_noted_to_be_nothing() -> None:
     world.end(START + 2 * DAY)
     assert [fold.uncounted for fold in world.folds] == [""] * 4
     assert differences(world) == []
+
+
+def test_sums_of_another_release_are_not_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a release counts that the one before did not is in none of the sums that were kept."""
+    world = story(COUNTED, VISITS)
+    monkeypatch.setattr(restored, "KPI_SUMS", marker.KPI_SUMS + 1)
+    restart(world, COUNTED)
+    assert world.folds[0].uncounted == "its changelog was written by a release that counts other ones"
