@@ -5,9 +5,10 @@ Bytes sort as the pairs would, and take 56 instead of 150 bytes for each custome
 
 from __future__ import annotations
 
-_ZERO = 1 << 62
+_ZERO = 1 << 63
 """Added to every instant, so that those before 1970 sort before the others."""
-_WIDTH = 8
+_WIDTH = 9
+"""Bytes for any number that a record of state can hold, one of a stranger too: −2⁶³ to 2⁶⁴ − 1."""
 
 
 def entry(due: int, key: bytes) -> bytes:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lifestage.due import entry, from_, parts
 
-_instants = st.one_of(st.integers(-3, 3), st.integers(-(1 << 61), 1 << 61), st.sampled_from([255, 256, 1 << 32]))
+_LEAST, _MOST = -(1 << 63), (1 << 64) - 1
+_instants = st.one_of(st.integers(-3, 3), st.integers(_LEAST, _MOST), st.sampled_from([255, 256, _LEAST, _MOST]))
 _pairs = st.tuples(_instants, st.binary(max_size=3))
 
 
