@@ -213,6 +213,20 @@ def test_costs_and_customers_by_channel() -> None:
     assert found["new_customers"] == {("cpc",): 1, ("direct",): 2}
 
 
+def test_orders_and_revenue_by_channel() -> None:
+    """All orders of a person are those of the channel that the person first came by, whichever another of them names; all channels
+    together come to the whole."""
+    told: list[Fact] = [
+        order(1, "ann", 100, 100, context=Context(medium="cpc")), order(2, "bob", 101, 100), order(3, "eve", 102, 100),
+        order(4, "ann", 103, 60, context=Context(medium="email")),
+    ]  # fmt: skip
+    found = kpis(told, by_channel=True)
+    assert found["orders"] == {("EUR", "cpc"): 2, ("EUR", "direct"): 2}
+    assert found["net_revenue"] == {("EUR", "cpc"): 1.6, ("EUR", "direct"): 2.0}
+    assert found["aov"] == {("EUR", "cpc"): 0.8, ("EUR", "direct"): 1.0}
+    assert kpis(told)["net_revenue"] == {("EUR",): 3.6}
+
+
 def test_what_a_channel_cost_that_brought_nobody_is_borne_by_nobody() -> None:
     """Neither it nor a cost of no channel falls on those whose channel may not be shown; in all both count."""
     told: list[Fact] = [
