@@ -76,8 +76,9 @@ def _measured(every: Sequence[parts.Part], options: argparse.Namespace, home: Pa
         say(f"{kafka.description} at {kafka.bootstrap}")
         turns = [turn for part in every for turn in part.turns(kafka.bootstrap, say)]
         found = in_turns(turns, options.rounds)
+    ours = [one.name for part in every for one in part.contestants if one.ours]
     rated = {f"{part.title}: events/s": part.rows(found) for part in every if isinstance(part, parts.Simple)}
-    return [f"### {part.title}\n\n{part.render(found)}" for part in every], plot.svg(rated, parts.OURS) if rated else ""
+    return [f"### {part.title}\n\n{part.render(found)}" for part in every], plot.svg(rated, ours) if rated else ""
 
 
 def in_turns(turns: Sequence[parts.Turn], rounds: int) -> parts.Found:
@@ -115,16 +116,19 @@ def say(line: str) -> None:
 
 
 def _said(options: argparse.Namespace) -> str:
-    given = f"--events {options.events} --rounds {options.rounds} --seconds {options.seconds:g} --only {','.join(options.only)}"
+    given = f"--events {options.events} --rounds {options.rounds} --seconds {options.seconds:g} --profiles {options.profiles} --only {','.join(options.only)}"
     return f' ARGS="{given}"'
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000, help="events of a job; slow peers get a share of them")
+    parser.add_argument("--events", type=int, default=500_000, help="events of a job; slow peers get a share of them")
     parser.add_argument("--rounds", type=int, default=3, help="each contestant once in each")
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, with commas, of {', '.join(PARTS)}")
     parser.add_argument("--contestants", default="", help="only those whose name has one of these in it, with commas")
+    parser.add_argument(
+        "--profiles", type=int, default=1_000_000, help="customers to come back with; a share for slow peers"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="of each rate, for latency")
     parser.add_argument(
         "--quick", action="store_true", help="20,000 events, 5 s, one round: does it work, not how fast"
@@ -132,9 +136,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.events, options.rounds, options.seconds = 20_000, 1, 5.0
-    if options.events < 1_000 or options.rounds < 1:
-        parser.error("--events must be 1,000 or more, --rounds 1 or more")
+        options.events, options.rounds, options.seconds, options.profiles = 20_000, 1, 5.0, 20_000
+    if min(options.events, options.profiles) < 1_000 or options.rounds < 1:
+        parser.error("--events and --profiles must be 1,000 or more, --rounds 1 or more")
     options.only = [part.strip() for part in options.only.split(",") if part.strip()]
     options.contestants = [part.strip() for part in options.contestants.split(",") if part.strip()]
     if unknown := [part for part in options.only if part not in PARTS]:

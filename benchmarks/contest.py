@@ -49,6 +49,10 @@ class Contestant(Protocol):
         """Whether its changes are the product's documents, rather than the job's own small ones."""
 
     @property
+    def ours(self) -> bool:
+        """Whether it is ours; else a peer, or what ours is compared with."""
+
+    @property
     def elsewhere(self) -> bool:
         """Whether its state is in Kafka, so that another machine can take over; else it is in its own files alone."""
 
@@ -88,7 +92,8 @@ async def committed(watch: Watch, group: str, topics: Sequence[str]) -> int:
 class Peer:
     """What most peers have in common: a Python program in an environment of its own."""
 
-    name, lock, module, share, whole, elsewhere = "", "", "", 1.0, False, True
+    name, lock, module, share = "", "", "", 1.0
+    ours, whole, elsewhere = False, False, True
 
     def topics(self) -> Iterable[str]:
         """None."""
@@ -115,7 +120,7 @@ class Ours:
     share: float = 1.0
     settings: tuple[tuple[str, str], ...] = (("REDIS_ENABLED", "false"),)
     """Variables without LIFESTAGE_ that differ from the defaults."""
-    whole = elsewhere = True
+    ours = whole = elsewhere = True
 
     def topics(self) -> Iterable[str]:
         """None: they are provisioned."""

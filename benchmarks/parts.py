@@ -15,7 +15,6 @@ from benchmarks.measuring import Job, Say, run_once
 Key = tuple[Any, ...]
 """(part, contestant), and whatever else tells two turns of a round apart."""
 Found = dict[Key, list[Any]]
-OURS = ("lifestage's batch path", "lifestage, whole worker", "lifestage, no identity")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Simple(Part):
 
     def render(self, found: Found) -> str:
         """Ratios and a row a contestant."""
-        return table.render(self.rows(found), OURS)
+        return table.render(self.rows(found), [one.name for one in self.contestants if one.ours])
 
 
 class Full(Simple):
@@ -128,7 +127,7 @@ class Recovery(Part):
         for one in self.contestants:
             yield Turn(
                 (self.name, one.name),
-                lambda one=one: comeback.measured(self.job, one, bootstrap, self._home, self.job.count, say),  # type: ignore[misc]
+                lambda one=one: comeback.measured(self.job, one, bootstrap, self._home, self._options.profiles, say),  # type: ignore[misc]
                 lambda back: f"{back.profiles:,} customers are right",
             )
 

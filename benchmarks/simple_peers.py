@@ -13,7 +13,7 @@ from benchmarks.contest import COMMIT_S, Contestant, Ours, Peer, Where, committe
 class OursSimple(Peer):
     """`benchmarks/ours_simple.py`: the batch path with the job's own fold."""
 
-    name = "lifestage's batch path"
+    name, ours = "lifestage's batch path", True
 
     def topics(self) -> Iterable[str]:
         """Its changelog, which the product would provision."""
