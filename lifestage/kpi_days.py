@@ -74,8 +74,12 @@ def _never(_name: Name, _day: int) -> bool:
     return False
 
 
-class _Known:
-    """A name: as it is kept, its sum and that sum's total, whether it is a level, and what was added to it lately by day."""
+TOGETHER_MAX = 4_000
+"""Groups of names that are remembered as counted together."""
+
+
+class Known:
+    """A name, while the present day lasts: as it is kept, its sum and that sum's total, whether it is a level, and what was added to it lately by day."""
 
     __slots__ = ("lasts", "late", "name", "plain", "total")
 
@@ -104,10 +108,12 @@ class Days:
         self._told_apart: Counter[str] = Counter()
         self._sums: dict[Name, list[int]] = {}
         """Each in a list of its own, which whoever adds to it holds."""
-        self._names: dict[Name, _Known] = {}
+        self._names: dict[Name, Known] = {}
         """Names as they were given."""
-        self._late: list[_Known] = []
+        self._late: list[Known] = []
         """Those with entries that are not in the three above yet."""
+        self.together: dict[object, list[Known]] = {}
+        """What is counted together, while the present day lasts (`remember`)."""
 
     def add(self, entries: Iterable[Entry], sign: int = 1) -> None:
         """Count entries; with sign −1 take them back."""
@@ -131,6 +137,53 @@ class Days:
                 if not late:
                     self._late.append(known)
                 late[day] = amount
+
+    def known(self, given: Name) -> Known:
+        """A name, to be counted while the present day lasts."""
+        known = self._names.get(given)
+        return self._learn(given) if known is None else known
+
+    def remember(self, of: object, given: Iterable[Name]) -> list[Known]:
+        """Names that are counted together often, under what they are counted for: to be found in `together`."""
+        if len(self.together) >= TOGETHER_MAX:
+            self.together.clear()
+        found = self.together[of] = [self.known(name) for name in given]
+        return found
+
+    def count(self, some: list[Known], day: int, amount: int) -> None:
+        """Count an amount for each of some names on one day."""
+        counts, begin = day <= self.day, self.day - self.window
+        for known in some:
+            at = day
+            if counts:
+                if known.lasts:
+                    at = self.day
+                elif day <= begin:
+                    continue
+                known.total[0] += amount
+            late = known.late
+            if at in late:
+                late[at] += amount
+            else:
+                if not late:
+                    self._late.append(known)
+                late[at] = amount
+
+    def count_one(self, known: Known, day: int, amount: int) -> None:
+        """Count an amount for a name."""
+        if day <= self.day:
+            if known.lasts:
+                day = self.day  # whatever was before is in the present alike
+            elif day <= self.day - self.window:
+                return
+            known.total[0] += amount
+        late = known.late
+        if day in late:
+            late[day] += amount
+        else:
+            if not late:
+                self._late.append(known)
+            late[day] = amount
 
     def totals(self) -> Sums:
         """The sums as of the end of the present day; none that is 0."""
@@ -166,6 +219,7 @@ class Days:
     def _put(self, sums: Sums) -> None:
         self._sums = {name: [amount] for name, amount in sums.items() if amount}
         self._names = {}
+        self.together = {}
 
     def settle(self) -> None:
         """Put what was added where it belongs."""
@@ -220,11 +274,11 @@ class Days:
             self._told_apart[place[0]] += 1
         return True
 
-    def _learn(self, given: Name) -> _Known:
+    def _learn(self, given: Name) -> Known:
         lasts = given[0].startswith(LEVEL)
         plain: Name = (given[0][1:], *given[1:]) if lasts else given
         if self._is_past(plain, self.day):
-            known = self._names[given] = _Known(given, (), lasts, [0])
+            known = self._names[given] = Known(given, (), lasts, [0])
             return known
         place = (BY_CHANNEL, plain[3]) if plain[0] == COST else place_of(plain)
         if place is not None and not _USUAL.issuperset(place[1:]) and not self.name_place(place):
@@ -233,7 +287,7 @@ class Days:
             given = level(plain) if lasts else plain
             if given in self._names:
                 return self._names[given]
-        known = self._names[given] = _Known(given, plain, lasts, self._sums.setdefault(plain, [0]))
+        known = self._names[given] = Known(given, plain, lasts, self._sums.setdefault(plain, [0]))
         return known
 
 

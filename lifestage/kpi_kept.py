@@ -9,7 +9,8 @@ what refers to it, so that the collector of garbage need not look at any of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from struct import Struct
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,24 @@ HAPPENINGS = ("sent", "delivered", "bounced", "opened", "clicked", "complained",
 """What is told of messages by KPIs."""
 SENT, DELIVERED = 0, 1
 PLACES = {name: place for place, name in enumerate(HAPPENINGS)}
+CHANNELS = ("email", "sms", "push", "in_app", "chat", "phone")
+"""Of messages; what is none of these stands with the texts of a message."""
+ELSEWHERE = 0xFF
+
+SESSION = Struct(">qQHII")
+"""A session: number, begin; of its first visit the day after that, pages, 32 bits of the event's id."""
+FURTHER = Struct(">IHII")
+"""Another visit: the place of its session, its day after that one's begin, pages, event."""
+MESSAGE = Struct(">qQB8H")
+"""A message: number, first instant, place of its channel; of each of `HAPPENINGS` the day after the first, and one more, 0 where it
+did not happen; and the last day of all."""
+LENGTHS = Struct(">HH")
+"""Of two texts that follow."""
+NONE = 0xFFFF
+"""In place of a length: there is no text."""
+DAYS_MAX = 0xFFFE
+"""179 years."""
+PAGES_MAX = 0xFFFF_FFFF
 
 
 class Session(msgspec.Struct, array_like=True, gc=False):
@@ -132,8 +151,19 @@ class Rest(msgspec.Struct, array_like=True, gc=False):
     goods: list[Goods] = []
 
 
+def is_bare(rest: Rest) -> bool:
+    """Whether an order changes nothing of it: there are but amounts, and what goods cost."""
+    if rest.leads or rest.trials or rest.carts or rest.tickets or rest.answers:
+        return False
+    return not rest.praise and not rest.won and not rest.asked and rest.referred is None
+
+
 class Kept(msgspec.Struct, array_like=True, gc=False):
-    """What is kept of one person."""
+    """What is kept of one person.
+
+    Sessions and messages stand as bytes, entry behind entry, in the order in which they came: most records of a person look up
+    one of them or add one, and all are read and kept with each.
+    """
 
     window: int
     """Days."""
@@ -145,9 +175,115 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     """Runs of days with visits: first, last, first, last …; those no further apart than the window are one."""
     touch: tuple[int, str, str, str] | None = None
     """The channel by which the person came first: time, source, event, channel."""
-    sessions: dict[int, Session] = {}
-    messages: dict[int, Message] = {}
+    begun: bytes = b""
+    """Sessions (`SESSION`)."""
+    begun_texts: bytes = b""
+    """Of each session origin and first event."""
+    further: bytes = b""
+    """Their visits after the first (`FURTHER`)."""
+    posted: bytes = b""
+    """Messages (`MESSAGE`)."""
+    posted_texts: bytes = b""
+    """Of each message channel and first event."""
     rest: Rest | None = None
+
+    def count(self) -> int:
+        """How many sessions and messages there are."""
+        return len(self.begun) // SESSION.size + len(self.posted) // MESSAGE.size
+
+    @property
+    def sessions(self) -> dict[int, Session]:
+        """The sessions by number; to change them, set them."""
+        found: dict[int, Session] = {}
+        texts = _texts(self.begun_texts)
+        for id, began, after, pages, event in SESSION.iter_unpack(self.begun):
+            origin, first = next(texts)
+            found[id] = Session(began, first or "", origin, (began // DAY_MS + after, pages, event))
+        in_order = [*found.values()] if self.further else []
+        for place, after, pages, event in FURTHER.iter_unpack(self.further):
+            session = in_order[place]
+            session.visits += (session.began // DAY_MS + after, pages, event)
+        return found
+
+    @sessions.setter
+    def sessions(self, sessions: Mapping[int, Session]) -> None:
+        begun, texts, further = [], [], []
+        for place, (id, session) in enumerate(sessions.items()):
+            day = session.began // DAY_MS
+            first, *others = _small(session.visits)
+            begun.append(SESSION.pack(id, session.began, days_after(day, first[0]), first[1], first[2]))
+            texts.append(texts_of(session.origin, session.event))
+            further += [FURTHER.pack(place, days_after(day, at), pages, event) for at, pages, event in others]
+        self.begun, self.begun_texts, self.further = b"".join(begun), b"".join(texts), b"".join(further)
+
+    @property
+    def messages(self) -> dict[int, Message]:
+        """The messages by number; to change them, set them."""
+        found: dict[int, Message] = {}
+        texts = _texts(self.posted_texts)
+        for id, first, place, *after in MESSAGE.iter_unpack(self.posted):
+            channel, event = next(texts)
+            day = first // DAY_MS - 1
+            days = (*(day + one if one else -1 for one in after[:-1]), day + 1 + after[-1])
+            found[id] = Message(first, event or "", CHANNELS[place] if channel is None else channel, days)
+        return found
+
+    @messages.setter
+    def messages(self, messages: Mapping[int, Message]) -> None:
+        posted, texts = [], []
+        for id, message in messages.items():
+            day, *days = message.first // DAY_MS, *message.days[:-1]
+            after = [0 if at < 0 else days_after(day, at) + 1 for at in days]
+            place = place_of_channel(message.channel)
+            posted.append(MESSAGE.pack(id, message.first, place, *after, days_after(day, message.days[-1])))
+            texts.append(texts_of(message.channel if place == ELSEWHERE else None, message.event))
+        self.posted, self.posted_texts = b"".join(posted), b"".join(texts)
+
+
+def place_of_channel(channel: str) -> int:
+    """The place of a message's channel among `CHANNELS`, or `ELSEWHERE`."""
+    return _CHANNELS.get(channel, ELSEWHERE)
+
+
+_CHANNELS = {channel: place for place, channel in enumerate(CHANNELS)}
+
+
+def days_after(first: int, day: int) -> int:
+    """How many days after another a day is, as far as there is room for it."""
+    after = day - first
+    return after if after < DAYS_MAX else DAYS_MAX
+
+
+def texts_of(one: str | None, other: str) -> bytes:
+    """Two texts, of which the first may be missing, behind those that are there."""
+    if one is None:
+        second = other.encode()
+        return LENGTHS.pack(NONE, len(second)) + second
+    first, second = one.encode(), other.encode()
+    return LENGTHS.pack(len(first), len(second)) + first + second
+
+
+def _texts(packed: bytes) -> Iterator[tuple[str | None, str]]:
+    at = 0
+    while at < len(packed):
+        one, other = LENGTHS.unpack_from(packed, at)
+        at += LENGTHS.size
+        first = None
+        if one != NONE:
+            first = packed[at : at + one].decode()
+            at += one
+        yield first, packed[at : at + other].decode()
+        at += other
+
+
+def _small(counts: Counts) -> Iterator[tuple[int, int, int]]:
+    """Day, amount and event, one after the other, none with more than there is room for."""
+    for n in range(0, len(counts), 3):
+        day, amount, event = counts[n : n + 3]
+        while amount > PAGES_MAX:
+            yield day, PAGES_MAX, 0
+            amount -= PAGES_MAX
+        yield day, amount, event
 
 
 Told = TypeVar("Told", bound=tuple[Any, ...])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from lifestage.facts import EmailEvent
-from lifestage.kpi_days import Days, Entries, Name
+from lifestage.kpi_days import Days, Entries, Known, Name
+from lifestage.kpi_entries import MESSAGE_SIZE, entry_of, instant_of, post_message
 from lifestage.kpi_intervals import stretch
-from lifestage.kpi_kept import DELIVERED, HAPPENINGS, PLACES, SENT, Kept, Message
+from lifestage.kpi_kept import CHANNELS, DELIVERED, ELSEWHERE, MESSAGE, PLACES, SENT, Kept, Message, days_after
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_visits import add_acts
-from lifestage.kpi_note import ACTS, NOTHING, count, event_of, kept_of, limit, note_message, set_day, touch_told
+from lifestage.kpi_note import ACTS, count, event_of, kept_of, limit, touch_told
 from lifestage.kpi_spread import spread
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
@@ -50,53 +51,88 @@ def _message(found: Entries, message: Message, window: int, sign: int = 1) -> No
 
 def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) -> bool:  # noqa: ARG001
     """Note what happened to a message and count it; False, and nothing is done, where more is different by it."""
-    kept, clicked = kept_of(profile, now), fact.event == "clicked"
+    kept = kept_of(profile, now)
     if fact.bot:
         return True
-    id = number(fact.source, fact.message_id, now.rules.id_key)
-    known = kept.messages.get(id)
-    if known is not None and not known.first // DAY_MS <= fact.time // DAY_MS <= known.days[-1] + limit(kept):
-        # it may be another one
-        return False
+    event, time = fact.event, fact.time
+    id, day = number(fact.source, fact.message_id, now.rules.id_key), time // DAY_MS
+    at = entry_of(kept.posted, id, MESSAGE_SIZE)
+    if at >= 0:
+        first = instant_of(kept.posted, at)
+        if time <= first or day > first // DAY_MS + limit(kept):
+            # it comes late, or may be another one
+            return False
     if fact.context is not None and (told := touch_told(kept, fact)) is not None:
         if profile.orders or (kept.rest is not None and kept.rest.leads):
             return False
         kept.touch = told
-    if fact.machine and (clicked or fact.event == "opened"):
+    clicked = event == "clicked"
+    if fact.machine and (clicked or event == "opened"):
         return True
-    found: Entries = []
-    _note(found, kept, fact, id, now)
+    place = PLACES.get(event, -1)
+    if at < 0:
+        post_message(kept, id, fact, place)
+        if 0 <= place <= DELIVERED:
+            days.count(_sums(days, fact.channel, place), day, 1)
+    else:
+        _goes_on(kept, at, place, day, now.window, days)
     if clicked:
-        count(kept, ACTS, fact.time, 1, event_of(profile))
+        count(kept, ACTS, time, 1, event_of(profile))
         if profile.orders:
-            add_acts(found, profile, fact.time // DAY_MS, 1, now)
-    if found:
-        days.add(found)
+            found: Entries = []
+            add_acts(found, profile, day, 1, now)
+            days.add(found)
     return True
 
 
-def _note(found: Entries, kept: Kept, fact: EmailEvent, id: int, now: Now) -> None:
-    time = fact.time
-    known, day, place = kept.messages.get(id), time // DAY_MS, PLACES.get(fact.event, -1)
-    if known is None:
-        known = kept.messages[id] = Message(time, fact.id, fact.channel, (*NOTHING, day))
-        if place >= 0:
-            _happened(found, known, place, day, now.window)
-    elif time > known.first and (place < 0 or known.days[place] < 0 or known.days[place] <= day):
-        if place >= 0 and known.days[place] < 0:
-            _happened(found, known, place, day, now.window)
-        if day > known.days[-1]:
-            set_day(known, len(HAPPENINGS), day)
-    else:
-        # it comes late
-        _message(found, known, now.window, -1)
-        note_message(kept, fact, now.rules.id_key)
-        _message(found, known, now.window)
+def _sums(days: Days, channel: str, place: int) -> list[Known]:
+    """The sum of messages of a channel to which something happened."""
+    found = days.together.get((channel, place))
+    if found is None:
+        found = days.remember((channel, place), [(_BASES[place][1], channel)])
+    return found
+
+
+def _goes_on(kept: Kept, at: int, place: int, day: int, window: int, days: Days) -> None:
+    """Something happened to a message that is known, after the first."""
+    posted = kept.posted
+    id, first, channel, *after = _entry(posted, at)
+    late = days_after(first // DAY_MS, day)
+    is_first = place >= 0 and (after[place] == 0 or late + 1 < after[place])
+    if not is_first and late <= after[-1]:
+        return
+    if is_first:
+        found: Entries = []
+        said = _message_of(kept, at, first // DAY_MS, channel, after)
+        known, happened = said.days[place] >= 0, [*said.days]
+        if known:
+            _message(found, said, window, -1)
+        happened[place] = day
+        said.days = tuple(happened)
+        if known:
+            _message(found, said, window)
+        else:
+            _happened(found, said, place, day, window)
+        days.add(found)
+        after[place] = late + 1
+    after[-1] = max(after[-1], late)
+    kept.posted = posted[:at] + _packed(id, first, channel, *after) + posted[at + MESSAGE_SIZE :]
+
+
+def _message_of(kept: Kept, at: int, begun: int, place: int, after: list[int]) -> Message:
+    """A message that is known, as far as it is asked what it adds."""
+    if place == ELSEWHERE:
+        return [*kept.messages.values()][at // MESSAGE_SIZE]
+    days = [begun - 1 + one if one else -1 for one in after]
+    days[-1] = begun + after[-1]
+    return Message(0, "", CHANNELS[place], tuple(days))
+
+
+_entry, _packed = MESSAGE.unpack_from, MESSAGE.pack
 
 
 def _happened(found: Entries, known: Message, place: int, day: int, window: int) -> None:
     """Something happened to a message for the first time."""
-    set_day(known, place, day)
     days, channel = known.days, known.channel
     part = _PART_OF.get(place)
     if part is not None and days[part[0]] >= 0:

@@ -22,6 +22,7 @@ from lifestage.kpi_intervals import (
     without,
 )
 from lifestage.kpi_live import Now
+from lifestage.kpi_live_placed import Placed
 from lifestage.ledger import order_instants
 from lifestage.look import Terms
 from lifestage.moments import DAY_MS
@@ -136,26 +137,25 @@ def customers(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001
     if not orders:
         return []
     times = _plain_times(orders, now)
-    return _changing_customers(profile, now) if times is None else _plain_customers(profile, times, now)
+    if times is None:
+        return _changing_customers(profile, now)
+    return _plain_customers(profile, times, now) if times else []
 
 
 def _plain_times(orders: list[Order], now: Now) -> list[int] | None:
-    """When the orders were placed, in order, where all stand for good and none is of a day to come; None where not."""
-    if now.rules.plan.terms.min_net is not None:
-        return None
-    times = []
-    for order in orders:
-        if order.time is None or order.refunds or order.later or order.cancelled_at is not None:
-            return None
-        times.append(order.time)
-    times.sort()
-    return times if times[-1] // DAY_MS <= now.day else None
+    """When the orders were placed, in order, where all stand for good and none but an only one is of a day to come; None where
+    not."""
+    times = Placed(orders, now.rules.plan.terms).times
+    return None if times is not None and len(times) > 1 and times[-1] // DAY_MS > now.day else times
 
 
 def _plain_customers(profile: Profile, times: list[int], now: Now) -> Entries:
     """Of orders that stand for good: from the present day on the first of them and the last few say all."""
-    today, window, zone = now.day, now.window, now.rules.plan.terms.day_zone
-    first, last, gone = times[0] // DAY_MS, times[-1] // DAY_MS, today - window
+    window, zone = now.window, now.rules.plan.terms.day_zone
+    first, last = times[0] // DAY_MS, times[-1] // DAY_MS
+    # there is only one where it is of a day to come
+    today = max(now.day, last)
+    gone = today - window
     found: Entries = [(_CUSTOMERS, today, 1)]
     if first > gone:
         found.append((("new_customers",), first, 1))
@@ -174,7 +174,7 @@ def _plain_customers(profile: Profile, times: list[int], now: Now) -> Entries:
             found.append((("repeat_buyers_by_orders",), before, 1))
             _repeat(found, times, zone, gone)
     if last + ACTIVE_DAYS > gone:
-        _plain_active(found, times, first, last + ACTIVE_DAYS, now)
+        _plain_active(found, times, first, last + ACTIVE_DAYS, today, window)
     return found
 
 
@@ -190,16 +190,15 @@ def _repeat(found: Entries, times: list[int], zone: int, gone: int) -> None:
             return
 
 
-def _plain_active(found: Entries, times: list[int], first: int, end: int, now: Now) -> None:
+def _plain_active(found: Entries, times: list[int], first: int, end: int, today: int, window: int) -> None:
     """Active up to `end`, and before the window, which shows as long as it lasted."""
-    today, window = now.day, now.window
     if end > today:
         found += ((_ACTIVE, today, 1), (_ACTIVE, end, -1))
         new = min(end, first + window)
         if new > today:
             found += ((_NEW_ACTIVE, today, 1), (_NEW_ACTIVE, new, -1))
     at = max(today, first + window)
-    for begin, until in _was_active(times, now):
+    for begin, until in _was_active(times, today, window):
         found += ((_ACTIVE_BEFORE, begin, 1), (_ACTIVE_BEFORE, until, -1))
         if begin < end:
             found += ((_RETAINED, begin, 1), (_RETAINED, min(until, end), -1))
@@ -210,9 +209,8 @@ def _plain_active(found: Entries, times: list[int], first: int, end: int, now: N
         found += ((_REACTIVATED, at, 1), (_REACTIVATED, end, -1))
 
 
-def _was_active(times: list[int], now: Now) -> Intervals:
+def _was_active(times: list[int], today: int, window: int) -> Intervals:
     """From the present day on the days on which the person was active a window before."""
-    today, window = now.day, now.window
     found: Intervals = []
     for n in range(bisect_left(times, (today - window - ACTIVE_DAYS + 1) * DAY_MS), len(times)):
         begin = times[n] // DAY_MS + window

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from lifestage.announce import is_hidden
 from lifestage.kpi_contribute import Sums
-from lifestage.kpi_days import LEVEL, Entries, Name, day_of, end_of_day
+from lifestage.kpi_days import LEVEL, Days, Entries, Name, day_of, end_of_day
 from lifestage.kpi_gather import NONE
 from lifestage.kpi_live import Now
 from lifestage.kpi_months import end_of, month_of, name_of
 from lifestage.kpi_path import MONTHS, Step
-from lifestage.kpi_spread import spread
+from lifestage.kpi_spread import bound_of, spread
 from lifestage.moments import DAY_MS
 from lifestage.plan import Compiled
 from lifestage.profile import Move, Profile
@@ -51,9 +51,7 @@ def path_after(was: Walked, key: str, profile: Profile, now: Now) -> Entries:
     What is too old to be asked for any more is not kept any longer.
     """
     walked, moves, plan = profile.walked, profile.moves, now.rules.plan
-    hidden, count = is_hidden(key, now.rules), len(was.moves)
-    if len(walked) == was.fallen and len(moves) > count and _goes_on(was.moves, profile):
-        return _added(was, moves[count:], hidden, plan)
+    hidden = is_hidden(key, now.rules)
     # where others have fallen out before it, the first of the moves never changes
     known = min(was.fallen, len(walked))
     found = _negative(_said([], was.moves, was.before, hidden, plan))
@@ -71,44 +69,80 @@ def _goes_on(was: list[Move], profile: Profile) -> bool:
     return moves[0] is was[0] and last is was[-1] and moves[len(was)].at > last.at
 
 
-def _added(was: Walked, moves: Sequence[Move], hidden: bool, plan: Compiled) -> Entries:
-    """What moves add behind a path."""
-    found: Entries = []
-    before, rank, cohort = was.moves[-1] if was.moves else None, plan.rank, ""
-    if hidden:
-        high = _rank(before.stage, plan) if before is not None else 0
-    else:
-        stages = (*was.before, *(stage for _, stage in _steps(was.moves)))
-        high = max((_rank(stage, plan) for stage in stages), default=0)
-        first = (was.moves or moves)[0].at
-        first_day = min((at for at, _, _ in was.before.values()), default=first) // DAY_MS
+def path_goes_on(was: Walked, key: str, profile: Profile, now: Now, days: Days) -> bool:
+    """Add what moves behind a path have changed, as `path_after` says it; False, and nothing is done, where more has changed."""
+    moves, count = profile.moves, len(was.moves)
+    if len(profile.walked) != was.fallen or len(moves) <= count or not _goes_on(was.moves, profile):
+        return False
+    plan, hidden = now.rules.plan, is_hidden(key, now.rules)
+    last = was.moves[-1] if was.moves else None
+    before = last.stage if last is not None else None
+    since, high, cohort = last.at if last is not None else 0, _rank(before, plan), ""
+    if not hidden:
+        high = max([high, *[_rank(stage, plan) for stage in was.before], *_reached(was.moves, plan)])
+        first_day = min([(was.moves or moves)[0].at, *[at for at, _, _ in was.before.values()]]) // DAY_MS
         cohort = _month_name(first_day)
-        if before is None and not was.before:
-            found.append(((LEVEL + COHORT_FIRST, cohort), first_day, 1))
-    for move in moves:
+        if last is None and not was.before:
+            days.count_one(days.known((LEVEL + COHORT_FIRST, cohort)), first_day, 1)
+    for move in moves[count:] if count else moves:
         at, stage, day = move.at, move.stage, move.at // DAY_MS
-        came_from = before.stage if before is not None else None
-        if came_from is not None:
-            found.append(((_STANDING, came_from), day, -1))
-        if stage is not None:
-            found.append(((_STANDING, stage), day, 1))
-        now = _rank(stage, plan)
-        for one in plan.ladder if now > high or (hidden and now < high) else ():
-            place = rank[one] or 0
-            if (high < place) is not (now < place):
-                found.append(((_FUNNEL, one), day, 1 if now > high else -1))
-        if hidden:
-            high = now
+        step = before, stage, high, cohort, _month_name(day)
+        more = days.together.get(step)
+        if more is None:
+            up, down = _step(step, hidden, plan)
+            more, less = days.remember(step, up), days.remember((step,), down)
         else:
-            high = max(high, now)
-            found.append((("transitions", came_from or NONE, stage or NONE), day, 1))
-            if before is not None and came_from is not None:
-                found += spread("time_in_stage", (came_from,), at - before.at, day)
-            ranked = _is_ranked(stage, plan) - _is_ranked(came_from, plan)
-            if ranked:
-                found.append(((LEVEL + COHORT_RANKED, cohort, _month_name(day)), day, ranked))
-        before = move
-    return found
+            less = days.together[(step,)]
+        days.count(more, day, 1)
+        if less:
+            days.count(less, day, -1)
+        if before is not None and not hidden:
+            _count_stay(before, at - since, day, days)
+        now_at = _rank(stage, plan)
+        high = now_at if hidden or now_at > high else high
+        before, since = stage, at
+    return True
+
+
+def _reached(moves: Sequence[Move], plan: Compiled) -> list[int]:
+    return [
+        _rank(move.stage, plan) for n, move in enumerate(moves) if n + 1 == len(moves) or moves[n + 1].at != move.at
+    ]
+
+
+def _count_stay(stage: str, took: int, day: int, days: Days) -> None:
+    """A stay in a stage has ended."""
+    stay = "stay", stage, bound_of("time_in_stage", took)
+    sums = days.together.get(stay)
+    if sums is None:
+        sums = days.remember(stay, [name for name, _, _ in spread("time_in_stage", (stage,), took, day)])
+    size, total, count = sums
+    days.count_one(size, day, 1)
+    days.count_one(total, day, took)
+    days.count_one(count, day, 1)
+
+
+def _step(
+    step: tuple[str | None, str | None, int, str, str], hidden: bool, plan: Compiled
+) -> tuple[list[Name], list[Name]]:
+    """The sums to which a move adds one, and of which it takes one; of a visitor whose moves are hidden those told of them."""
+    came_from, stage, high, cohort, month = step
+    more, less = list[Name](), list[Name]()
+    now = _rank(stage, plan)
+    if came_from is not None:
+        less.append((_STANDING, came_from))
+    if stage is not None:
+        more.append((_STANDING, stage))
+    for one in plan.ladder if now > high or (hidden and now < high) else ():
+        place = plan.rank[one] or 0
+        if (high < place) is not (now < place):
+            (more if now > high else less).append((_FUNNEL, one))
+    if not hidden:
+        more.append(("transitions", came_from or NONE, stage or NONE))
+        ranked = _is_ranked(stage, plan) - _is_ranked(came_from, plan)
+        if ranked:
+            (more if ranked > 0 else less).append((LEVEL + COHORT_RANKED, cohort, month))
+    return more, less
 
 
 def _rank(stage: str | None, plan: Compiled) -> int:

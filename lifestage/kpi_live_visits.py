@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lifestage.facts import WebVisit
 from lifestage.kpi_contribute import BY_CHANNEL, LEAD_MS
-from lifestage.kpi_days import Days, Entries, Name
+from lifestage.kpi_days import Days, Entries, Known, Name
+from lifestage.kpi_entries import SESSION_SIZE, begin_session, entry_of, go_on, instant_of
 from lifestage.kpi_gather import DIRECT
 from lifestage.kpi_intervals import (
     EVER,
@@ -18,9 +19,9 @@ from lifestage.kpi_intervals import (
     within,
     without,
 )
-from lifestage.kpi_kept import Kept, Lead, Session, add_run
+from lifestage.kpi_kept import SESSION, Kept, Lead, Session, add_run
 from lifestage.kpi_live import Now
-from lifestage.kpi_note import ACTS, SOCIAL, event_of, kept_of, limit, origin_text, touch_told
+from lifestage.kpi_note import ACTS, SOCIAL, event_of, kept_of, limit, touch_told
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
@@ -29,6 +30,7 @@ _VISITORS: Name = ("visitors",)
 _VISITORS_LEVEL: Name = ("~visitors",)
 _SESSIONS: Name = ("sessions",)
 _PAGES: Name = ("pages",)
+_PAGES_LEVEL: Name = ("~pages",)
 _DIRECT: Name = ("direct_sessions",)
 _FROM_NOWHERE: Name = ("sessions_by_source", DIRECT, "none")
 _ACTS: Name = ("acts_of_active",)
@@ -40,9 +42,10 @@ def visits(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # 
     kept = profile.kpi
     if kept is not None:
         hold(found, _VISITORS, visited_days(kept, now.day))
-        for session in kept.sessions.values():
-            if session.began // DAY_MS + now.window > now.day:
-                _session(found, session, now.window)
+        if kept.begun:
+            for session in kept.sessions.values():
+                if session.began // DAY_MS + now.window > now.day:
+                    _session(found, session, now.window)
     return found
 
 
@@ -55,20 +58,17 @@ def visited_days(kept: Kept, since: int) -> Intervals:
 def _session(found: Entries, session: Session, window: int) -> None:
     """A session counts from the day on which it began; pages that were seen on a later one go with it."""
     began = session.began // DAY_MS
-    _new_session(found, session.origin, began)
+    found += _new_session(session.origin, began)
     counts = session.visits
     for n in range(0, len(counts), 3):
         stretch(found, _PAGES, counts[n], began + window, window, counts[n + 1])
 
 
-def _new_session(found: Entries, origin: str | None, began: int) -> None:
-    found.append((_SESSIONS, began, 1))
+def _new_session(origin: str | None, began: int) -> Entries:
     if origin is None:
-        found.append((_DIRECT, began, 1))
-        found.append((_FROM_NOWHERE, began, 1))
-    else:
-        source, medium = origin.split("\t")
-        found.append((("sessions_by_source", source, medium), began, 1))
+        return [(_SESSIONS, began, 1), (_DIRECT, began, 1), (_FROM_NOWHERE, began, 1)]
+    source, medium = origin.split("\t")
+    return [(_SESSIONS, began, 1), (("sessions_by_source", source, medium), began, 1)]
 
 
 # -- one visit -----------------------------------------------------------------------------------
@@ -81,7 +81,8 @@ def visit(key: str, profile: Profile, fact: WebVisit, now: Now, days: Days) -> b
         return True
     day, runs = time // DAY_MS, kept.visits
     again = len(runs) > 0 and runs[-2] <= day <= runs[-1]
-    has_leads = kept.rest is not None and len(kept.rest.leads) > 0
+    rest = kept.rest
+    has_leads = rest is not None and len(rest.leads) > 0
     if has_leads and not again:
         return False
     told = None
@@ -89,51 +90,62 @@ def visit(key: str, profile: Profile, fact: WebVisit, now: Now, days: Days) -> b
         told = touch_told(kept, fact)
         if told is not None and (has_leads or profile.orders):
             return False
-    found: Entries = []
-    if fact.session_id:
-        id = number(fact.source, fact.session_id, now.rules.id_key)
-        session = kept.sessions.get(id)
-        if session is None:
-            session = kept.sessions[id] = Session(
-                time, fact.id, origin_text(fact), (day, fact.pages, event_of(profile))
-            )
-            _new_session(found, session.origin, day)
-            found.append((_PAGES, day, fact.pages))
+    session_id = fact.session_id
+    if session_id:
+        id = number(fact.source, session_id, now.rules.id_key)
+        at = entry_of(kept.begun, id, SESSION_SIZE)
+        if at < 0:
+            origin = begin_session(kept, id, fact, event_of(profile))
+            days.count(_session_sums(days, origin), day, 1)
+            days.count_one(days.known(_PAGES), day, fact.pages)
             if profile.orders:
+                found: Entries = []
                 add_acts(found, profile, day, 1, now)
-        elif (time, fact.id) > (session.began, session.event) and _goes_on(session, day, limit(kept)):
-            session.visits += (day, fact.pages, event_of(profile))
-            stretch(found, _PAGES, day, session.began // DAY_MS + window, window, fact.pages)
+                days.add(found)
         else:
-            # it began earlier than was known, or is another one
-            return False
+            began = instant_of(kept.begun, at)
+            first = began // DAY_MS
+            if time <= began or day > first + limit(kept):
+                # it began earlier than was known, or is another one
+                return False
+            go_on(kept, at, began, fact, event_of(profile))
+            if day == first:
+                days.count_one(days.known(_PAGES), day, fact.pages)
+            elif day < first + window:
+                days.count_one(days.known(_PAGES_LEVEL), day, fact.pages)
+                days.count_one(days.known(_PAGES_LEVEL), first + window, -fact.pages)
     if told is not None:
         kept.touch = told
     if not again:
-        _add_day(found, runs, day, window)
-    days.add(found)
+        _add_day(days, runs, day, window)
     return True
 
 
-def _goes_on(session: Session, day: int, limit: int) -> bool:
-    """Whether a session that has begun is still the same on a day."""
-    return day <= session.began // DAY_MS + limit or day <= max(session.visits[::3]) + limit
+def _session_sums(days: Days, origin: str | None) -> list[Known]:
+    """The sums to which a session of an origin adds one."""
+    found = days.together.get(origin)
+    if found is None:
+        found = days.remember(origin, [name for name, _, _ in _new_session(origin, 0)])
+    return found
 
 
-def _add_day(found: Entries, runs: list[int], day: int, window: int) -> None:
+def _add_day(days: Days, runs: list[int], day: int, window: int) -> None:
     """A day with a visit more: the person is a visitor for longer."""
     if not runs or day > runs[-1] + window:
         runs += (day, day)
-        found.append((_VISITORS, day, 1))
+        days.count_one(days.known(_VISITORS), day, 1)
     elif day > runs[-1]:
-        found.append((_VISITORS_LEVEL, runs[-1] + window, 1))
-        found.append((_VISITORS_LEVEL, day + window, -1))
+        level = days.known(_VISITORS_LEVEL)
+        days.count_one(level, runs[-1] + window, 1)
+        days.count_one(level, day + window, -1)
         runs[-1] = day
     else:
+        found: Entries = []
         for sign in (-1, 1):
             if sign > 0:
                 add_run(runs, day, window)
             hold(found, _VISITORS, [(runs[n], runs[n + 1] + window) for n in range(0, len(runs), 2)], sign)
+        days.add(found)
 
 
 # -- acts ----------------------------------------------------------------------------------------
@@ -151,22 +163,38 @@ def acts(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as
     kept = profile.kpi
     if kept is None or not profile.orders:
         return found
+    by_day = _acts_by_day(kept, now.day - now.window)
+    if by_day:
+        _add_active(found, by_day, active_days(profile, now.rules.plan.terms, now.day), now.window)
+    return found
+
+
+def acts_on(profile: Profile, days: Intervals, now: Now) -> Entries:
+    """What sessions and acts add when the person is active on these days, too."""
+    found: Entries = []
+    if profile.kpi is not None and days:
+        _add_active(found, _acts_by_day(profile.kpi, days[0][0] - now.window), days, now.window)
+    return found
+
+
+def _acts_by_day(kept: Kept, oldest: int) -> dict[int, int]:
+    """How many sessions began and other acts were on each day after one."""
     by_day: dict[int, int] = {}
-    oldest = now.day - now.window
-    for session in kept.sessions.values():
-        day = session.began // DAY_MS
+    for entry in SESSION.iter_unpack(kept.begun):
+        day = entry[1] // DAY_MS
         if day > oldest:
             by_day[day] = by_day.get(day, 0) + 1
     counts = kept.rest.counts.get(ACTS, ()) if kept.rest is not None else ()
     for n in range(0, len(counts), 3):
         if counts[n] > oldest:
             by_day[counts[n]] = by_day.get(counts[n], 0) + counts[n + 1]
-    if by_day:
-        active = active_days(profile, now.rules.plan.terms, now.day)
-        for day, amount in by_day.items():
-            for begin, end in within(active, day, day + now.window):
-                stretch(found, _ACTS, begin, end, now.window, amount)
-    return found
+    return by_day
+
+
+def _add_active(found: Entries, by_day: dict[int, int], active: Intervals, window: int) -> None:
+    for day, amount in by_day.items():
+        for begin, end in within(active, day, day + window):
+            stretch(found, _ACTS, begin, end, window, amount)
 
 
 def counts(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as every group

@@ -34,7 +34,17 @@ from lifestage.facts import (
     TrialStarted,
     WebVisit,
 )
-from lifestage.kpi_gather import NONE, came_by, label_of, origin_of, step_of, was_said
+from lifestage.kpi_entries import (
+    MESSAGE_SIZE,
+    SESSION_SIZE,
+    begin_session,
+    entry_of,
+    go_on,
+    instant_of,
+    origin_text,
+    post_message,
+)
+from lifestage.kpi_gather import NONE, came_by, label_of, step_of
 from lifestage.kpi_kept import (
     HAPPENINGS,
     PLACES,
@@ -63,9 +73,9 @@ from lifestage.signals import SCORES
 
 ACTS, IMPRESSIONS, AD_CLICKS, SOCIAL = "acts", "impressions", "ad_clicks", "social/"
 """The names under which amounts are kept; social acts are by kind."""
-CUT_EVERY, CUT_NEW = 7, 8
-"""So many days and new sessions and messages are waited for, and half as many new ones as there were, before it is looked again
-for what may be forgotten: looking at each fact would cost more."""
+CUT_EVERY, CUT_NEW = 7, 16
+"""So many days and new sessions and messages are waited for, and as many new ones as there were, before it is looked again for
+what may be forgotten: looking at each fact would cost more."""
 NOTHING = (-1,) * len(HAPPENINGS)
 """The days of a message to which nothing happened that counts."""
 _id_of = Struct(">I").unpack_from
@@ -93,8 +103,8 @@ def kept_of(profile: Profile, now: Now) -> Kept:
         kept = profile.kpi = Kept(now.window, _horizon(now))
     elif now.day >= kept.looked + CUT_EVERY:
         waited = _horizon(now) - kept.looked
-        new = len(kept.sessions) + len(kept.messages) - kept.left
-        if (waited >= CUT_EVERY and new >= CUT_NEW + kept.left // 2) or waited >= now.window + SPARE_DAYS:
+        new = kept.count() - kept.left
+        if (waited >= CUT_EVERY and new >= CUT_NEW + kept.left) or waited >= now.window + SPARE_DAYS:
             cut(kept, _horizon(now))
     return kept
 
@@ -167,43 +177,31 @@ def _add(found: list[int], new: int) -> None:
 
 def note_visit(kept: Kept, fact: WebVisit, event: int, key: bytes) -> None:
     """Note a visit that is not a bot's."""
-    day = fact.time // DAY_MS
+    time, day = fact.time, fact.time // DAY_MS
     add_run(kept.visits, day, kept.window)
     if not fact.session_id:
         return
-    id = key_on(kept.sessions, number(fact.source, fact.session_id, key), day, limit(kept), SESSIONS)
-    session = kept.sessions.get(id)
+    id = number(fact.source, fact.session_id, key)
+    at = entry_of(kept.begun, id, SESSION_SIZE)
+    if at < 0:
+        begin_session(kept, id, fact, event)
+    elif (began := instant_of(kept.begun, at)) < time and day <= began // DAY_MS + limit(kept):
+        go_on(kept, at, began, fact, event)
+    else:
+        _enter_visit(kept, id, fact, event)
+
+
+def _enter_visit(kept: Kept, id: int, fact: WebVisit, event: int) -> None:
+    """Note a visit of a session that may have begun with it, or be another one of its name."""
+    sessions, day = kept.sessions, fact.time // DAY_MS
+    id = key_on(sessions, id, day, limit(kept), SESSIONS)
+    session = sessions.get(id)
     if session is None:
-        kept.sessions[id] = session = Session(fact.time, fact.id, origin_text(fact), ())
+        sessions[id] = session = Session(fact.time, fact.id, origin_text(fact), ())
     elif (fact.time, fact.id) < (session.began, session.event):
         session.began, session.event, session.origin = fact.time, fact.id, origin_text(fact)
     session.visits += (day, fact.pages, event)
-
-
-def origin_text(visit: WebVisit) -> str | None:
-    """Source and medium of a visit with a tab between them, None without."""
-    context = visit.context
-    if context is None:
-        if visit.referrer is None:
-            return None
-    elif context.source is not None and context.medium is not None and (context.source, context.medium) in _ORIGINS:
-        return _ORIGINS[context.source, context.medium]
-    origin = origin_of(visit)
-    if origin is None:
-        return None
-    text = f"{origin[0]}\t{origin[1]}"
-    if context is not None and context.source is not None and context.medium is not None:
-        said = context.source, context.medium
-        if (was_said(said[0]) or was_said(said[1])) and len(said[0]) + len(said[1]) <= SAID_MAX:
-            if len(_ORIGINS) >= ORIGINS_MAX:
-                _ORIGINS.clear()
-            _ORIGINS[said] = text
-    return text
-
-
-SAID_MAX, ORIGINS_MAX = 100, 2_000
-"""Origins are worked out once for so many pairs of source and medium of so many letters: it takes as long as all else of a visit."""
-_ORIGINS: dict[tuple[str, str], str] = {}
+    kept.sessions = sessions
 
 
 def _note_email(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
@@ -215,24 +213,23 @@ def _note_email(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
 
 def note_message(kept: Kept, fact: EmailEvent, key: bytes) -> None:
     """Note what happened to a message, neither a bot's nor a machine's doing."""
-    day = fact.time // DAY_MS
-    id = key_on(kept.messages, number(fact.source, fact.message_id, key), day, limit(kept), MESSAGES)
-    message = kept.messages.get(id)
+    id = number(fact.source, fact.message_id, key)
+    if entry_of(kept.posted, id, MESSAGE_SIZE) < 0:
+        post_message(kept, id, fact, PLACES.get(fact.event, -1))
+        return
+    messages, day = kept.messages, fact.time // DAY_MS
+    id = key_on(messages, id, day, limit(kept), MESSAGES)
+    message = messages.get(id)
     if message is None:
-        kept.messages[id] = message = Message(fact.time, fact.id, fact.channel, (*NOTHING, day))
+        messages[id] = message = Message(fact.time, fact.id, fact.channel, (*NOTHING, day))
     elif (fact.time, fact.id) < (message.first, message.event):
         message.first, message.event, message.channel = fact.time, fact.id, fact.channel
-    place = PLACES.get(fact.event)
-    if place is not None and (message.days[place] < 0 or day < message.days[place]):
-        set_day(message, place, day)
-    if day > message.days[-1]:
-        set_day(message, len(HAPPENINGS), day)
-
-
-def set_day(message: Message, place: int, day: int) -> None:
-    """Something happened to a message on a day, or it was the last of all."""
-    days = message.days
-    message.days = (*days[:place], day, *days[place + 1 :])
+    days, place = [*message.days], PLACES.get(fact.event, -1)
+    if place >= 0 and (days[place] < 0 or day < days[place]):
+        days[place] = day
+    days[-1] = max(days[-1], day)
+    message.days = tuple(days)
+    kept.messages = messages
 
 
 # -- the others ----------------------------------------------------------------------------------

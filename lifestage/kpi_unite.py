@@ -31,8 +31,6 @@ from lifestage.moments import DAY_MS
 
 HELP_DAYS = 8
 """Of tickets it is asked whether they came at most 7 d before a first order in the window."""
-THREE = 3
-"""Numbers of a day in `Counts`."""
 _NEVER = 1 << 62
 _Told = TypeVar("_Told", bound=tuple[object, ...])
 
@@ -47,16 +45,16 @@ def unite(a: Kept, b: Kept) -> Kept:
     runs = [*zip(a.visits[::2], a.visits[1::2], strict=True), *zip(b.visits[::2], b.visits[1::2], strict=True)]
     window = max(a.window, b.window)
     limit = window + SPARE_DAYS
-    return Kept(
-        window,
-        min(a.looked, b.looked),
-        0,
-        joined(runs, window),
-        _least(a.touch, b.touch),
-        united_things(a.sessions, b.sessions, limit, SESSIONS),
-        united_things(a.messages, b.messages, limit, MESSAGES),
-        None if a.rest is None and b.rest is None else _rest(a.rest or Rest(), b.rest or Rest(), limit),
-    )
+    both = Kept(window, min(a.looked, b.looked), 0, joined(runs, window), _least(a.touch, b.touch))
+    if a.begun or b.begun:
+        sessions = a.sessions
+        both.sessions = united_things(sessions, sessions if a is b else b.sessions, limit, SESSIONS)
+    if a.posted or b.posted:
+        messages = a.messages
+        both.messages = united_things(messages, messages if a is b else b.messages, limit, MESSAGES)
+    if a.rest is not None or b.rest is not None:
+        both.rest = _rest(a.rest or Rest(), b.rest or Rest(), limit)
+    return both
 
 
 def _least(a: _Told | None, b: _Told | None) -> _Told | None:
@@ -183,9 +181,11 @@ def cut(kept: Kept, day: int) -> None:
     runs = kept.visits
     if runs and runs[1] <= oldest:
         kept.visits = [end for n in range(0, len(runs), 2) if runs[n + 1] > oldest for end in runs[n : n + 2]]
-    _cut_sessions(kept, window, day)
-    _cut_messages(kept, window, day)
-    kept.left = len(kept.sessions) + len(kept.messages)
+    if kept.begun:
+        _cut_sessions(kept, window, day)
+    if kept.posted:
+        _cut_messages(kept, window, day)
+    kept.left = kept.count()
     rest = kept.rest
     if rest is not None:
         _cut_rest(rest, window, day)
@@ -197,16 +197,16 @@ _NOTHING = Rest()
 
 
 def _cut_sessions(kept: Kept, window: int, day: int) -> None:
-    gone = []
+    found: dict[int, Session] = {}
     for id, session in kept.sessions.items():
         last = max(session.visits[::3])
-        if last < day - window - SPARE_DAYS:
-            if last < silent_since(window, day):
-                gone.append(id)
-            elif len(session.visits) > THREE or session.origin is not None:
-                # it began before every window; how long it lasted decides what another set's visits belong to
-                session.event, session.origin, session.visits = "", None, (last, 0, 0)
+        if last < silent_since(window, day):
             continue
+        if last < day - window - SPARE_DAYS:
+            # it began before every window; how long it lasted decides what another set's visits belong to
+            found[id] = Session(session.began, "", None, (last, 0, 0))
+            continue
+        found[id] = session
         if session.event and session.began < day * DAY_MS:
             session.event = ""
         session.visits = _folded(session.visits, day)
@@ -214,19 +214,17 @@ def _cut_sessions(kept: Kept, window: int, day: int) -> None:
             # pages of then are in no window of the session; that it was heard of is
             left = [one for one in _threes(session.visits) if one[0] < until or one[0] == last]
             session.visits = tuple([number for one in left for number in one])
-    for id in gone:
-        del kept.sessions[id]
+    kept.sessions = found
 
 
 def _cut_messages(kept: Kept, window: int, day: int) -> None:
-    gone = []
+    found: dict[int, Message] = {}
     for id, message in kept.messages.items():
-        if message.days[-1] < silent_since(window, day):
-            gone.append(id)
-        elif message.event and message.first < day * DAY_MS:
-            message.event = ""
-    for id in gone:
-        del kept.messages[id]
+        if message.days[-1] >= silent_since(window, day):
+            found[id] = message
+            if message.event and message.first < day * DAY_MS:
+                message.event = ""
+    kept.messages = found
 
 
 def _folded(counts: Counts, day: int) -> Counts:

@@ -19,12 +19,15 @@ from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_orders import customers as live_customers
 from lifestage.kpi_live_orders import orders_by_channel, orders_money
+from lifestage.kpi_pages import KeptDays
+from lifestage.kpi_step import Counting, everything
 from lifestage.ledger import KNOWN, find_order, known_order, number
 from lifestage.moments import DAY_MS
 from lifestage.plan import Compiled
 from lifestage.profile import Profile
 from tests.core.effort import effort
 from tests.core.histories import CLM5, RULES
+from tests.core.kpi_live_facts import accept
 
 START = 19_800
 """A day in 2024."""
@@ -105,3 +108,50 @@ def test_each_day_says_what_the_offline_functions_say(seed: int, rules: Any, tod
         if at >= now.day:
             days.turn(at)
             assert days.totals() == offline(profile, at, rules), at - START
+
+
+def in_turn(draw: Random, most: int) -> list[Fact]:
+    """Orders of one person one after another, visits and clicks between them; now and then one that is late, or is given back."""
+    found: list[Fact] = []
+    time = START * DAY_MS
+    for n in range(draw.randrange(2, most)):
+        time += draw.choice(_DAYS) * DAY_MS // draw.choice((1, 1, 4)) + draw.choice((0, 1, 3_600_000))
+        common: dict[str, Any] = {"time": time, "source": "shop", "id": f"e{n}", "customer_id": "c"}
+        kind = draw.choices(("order", "visit", "click", "late", "refund", "goods"), (8, 3, 1, 1, 1, 1))[0]
+        if kind == "visit":
+            found.append(f.WebVisit(**common, url="/", session_id=f"s{n}"))
+        elif kind == "click":
+            found.append(f.EmailEvent(**common, message_id=f"m{n}", event="clicked"))
+        elif kind == "refund":
+            found.append(
+                f.OrderRefunded(**common, order_id=f"o{draw.randrange(n + 1)}", refund_id="r", amount_minor=800)
+            )
+        else:
+            net = draw.choice((500, 700, 700))
+            if kind == "late":
+                common["time"] -= draw.choice(_DAYS) * DAY_MS
+            goods = 100 if kind == "goods" else None
+            found.append(
+                f.OrderCompleted(**common, order_id=f"o{n}", currency="EUR", total_minor=net, net_minor=net, cost_of_goods_minor=goods)
+            )  # fmt: skip
+    return found
+
+
+@effort(400)
+@given(st.integers(0, 1 << 40), st.sampled_from(PLANS))
+def test_a_further_order_adds_what_is_different_by_it(seed: int, rules: Any) -> None:
+    """Fact by fact, while days pass: on each day to come it is what the whole profile adds."""
+    draw, profile = Random(seed), Profile()
+    rules = rules._replace(lateness=1000 * DAY_MS)
+    counting = Counting(KeptDays(Days(rules.window, START - 1)), rules)
+    for fact in in_turn(draw, 12):
+        counting.turn(fact.time - draw.choice((0, 0, 1, 2)) * DAY_MS)
+        before = counting.before("c", profile, fact)
+        if accept(profile, fact, rules):
+            counting.taken("c", profile, fact, before)
+    whole = Days(rules.window, counting.at.day)
+    whole.add(everything("c", profile, counting.at))
+    for at in range(counting.at.day, counting.at.day + 2 * rules.window + 92, draw.choice((1, 7))):
+        counting.days.turn(at)
+        whole.turn(at)
+        assert counting.days.totals() == whole.totals(), at - START
