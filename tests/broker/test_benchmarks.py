@@ -48,6 +48,8 @@ def test_latency_and_recovery_are_measured_of_what_is_right() -> None:
     arguments = [
         "--events",
         "4000",
+        "--profiles",
+        "4000",
         "--seconds",
         "3",
         "--rounds",
