@@ -39,7 +39,7 @@ class PlainFaust(TwoHops):
 class Quix(TwoHops):
     """`peers/full_quix.py`."""
 
-    name, lock, module, share = "Quix Streams", "quixstreams", "benchmarks.peers.full_quix", 0.1
+    name, lock, module, share = "Quix Streams", "quixstreams", "benchmarks.peers.full_quix", 0.2
     group, keyed = "quix", "repartition__{group}--{prefix}events--bucket"
 
 

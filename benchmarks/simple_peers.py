@@ -49,7 +49,7 @@ class PlainFaust(Peer):
 class Quix(Peer):
     """`peers/simple_quix.py`."""
 
-    name, lock, module, share = "Quix Streams", "quixstreams", "benchmarks.peers.simple_quix", 0.25
+    name, lock, module, share = "Quix Streams", "quixstreams", "benchmarks.peers.simple_quix", 0.5
 
     async def durable(self, watch: Watch, where: Where, events: int) -> int | None:  # noqa: ARG002  # as others
         """What is committed: a checkpoint has flushed changes and changelog before that."""
@@ -59,7 +59,7 @@ class Quix(Peer):
 class Bytewax(Peer):
     """`peers/simple_bytewax.py`, which reads to the end and ends: then all snapshots are in SQLite."""
 
-    name, lock, share, elsewhere = "Bytewax", "bytewax", 0.25, False
+    name, lock, elsewhere = "Bytewax", "bytewax", False
 
     def command(self, where: Where) -> list[str]:
         """Make the recovery folder and run, as its documentation says, in one process with one worker."""
