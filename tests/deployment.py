@@ -28,7 +28,13 @@ OF_RECORDED = {OFF_TARGET}
 """What is recorded of what is recorded."""
 OF_PROCESSES = ("process_resident_memory_bytes", "process_cpu_seconds_total")
 """Those of Prometheus' own metrics of a process that are asked for."""
-OF_RECOUNT: dict[str, set[str]] = {DIFFERENCE: {"kpi"}, PARTITIONS: {"state"}, UP: set(), TIMESTAMP: set(), DURATION: set()}
+OF_RECOUNT: dict[str, set[str]] = {
+    DIFFERENCE: {"kpi"},
+    PARTITIONS: {"state"},
+    UP: set(),
+    TIMESTAMP: set(),
+    DURATION: set(),
+}
 """What a recount found, with its labels."""
 
 
