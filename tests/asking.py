@@ -9,7 +9,7 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 
-def soon(ask: Callable[[], Answer], not_yet: type[Exception], tries: int = 100) -> Answer:
+def soon(ask: Callable[[], Answer], not_yet: type[Exception] | tuple[type[Exception], ...], tries: int = 100) -> Answer:
     """The answer, asked for again while `not_yet` is raised, for about ten seconds; then that is raised."""
     for _ in range(tries - 1):
         try:

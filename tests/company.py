@@ -44,11 +44,11 @@ STAGES = {
 SHARES: Mapping[str, Mapping[str, float]] = {
     "currency": {"EUR": 0.68, "USD": 0.32},
     "channel": {"email": 0.71, "push": 0.2, "sms": 0.09},
-    "kind": {"like": 0.6, "comment": 0.17, "share": 0.14, "follow": 0.09},
+    "kind": {"like": 0.6, "comment": 0.17, "share": 0.13, "follow": 0.08, "other": 0.02},
     "step": {"1": 1.0, "2": 0.74, "3": 0.58, "4": 0.47, "5": 0.41},
     "category": {"marketing": 0.62, "sales": 0.23, "support": 0.1, "retention": 0.05},
 }
-FIRST = {"ads": 0.34, "direct": 0.27, "email": 0.22, "organic": 0.17}
+FIRST = {"ads": 0.34, "direct": 0.26, "email": 0.21, "organic": 0.16, "other": 0.03}
 """By which channel customers came first."""
 ORIGINS = {
     ("google", "organic"): 0.31, ("direct", "none"): 0.24, ("google", "cpc"): 0.17, ("newsletter", "email"): 0.12,

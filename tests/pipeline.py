@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.settings import Settings, load
@@ -132,7 +132,8 @@ class Deployment:
         """What the group has committed."""
         group = self.settings.kafka.group
         # the first who asks a new broker makes it create the topic that commits are kept in
-        found = soon(lambda: self._admin.list_group_offsets(group)[group], CoordinatorNotAvailableError)
+        not_yet = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
+        found = soon(lambda: self._admin.list_group_offsets(group)[group], not_yet)
         return {tp: held.offset for tp, held in found.items()}
 
     def lag(self, names: Iterable[str]) -> int:

@@ -13,6 +13,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.table import Row, plain
 from tests.chaos.teeth import every_break_has_a_tooth
+from tests.shared_state import changed, shared_state
 
 pytestmark = pytest.mark.broker
 
@@ -26,6 +27,15 @@ SMALL = ("kills", "teeth", "identities", "kills_in_recovery", "rebalances", "nam
 def seed() -> int:
     """The seed of all chance: CHAOS_SEED, or always the same."""
     return int(os.environ.get("CHAOS_SEED", "19"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_trace() -> Iterator[None]:
+    """All of them together leave the process as they found it: each alone starts and ends while others are under way."""
+    before = shared_state()
+    yield
+    left = changed(before, shared_state())
+    assert not left, "left behind in this process: " + "; ".join(left)
 
 
 @pytest.fixture(scope="module")

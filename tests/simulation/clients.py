@@ -25,15 +25,17 @@ FETCHED_MAX = 12
 """Records of one partition in one answer: small, so that runs end anywhere."""
 
 
-class Batch:
-    """What a producer's `create_batch` gives."""
+class Builder:
+    """What numbers and holds the records of a batch."""
 
     def __init__(self, limit: int) -> None:
         self.records: list[tuple[bytes | None, Any, Any]] = []
         self._left = limit
 
-    def append(self, *, key: bytes | None, value: bytes | None, timestamp: Any, headers: Any) -> object | None:
-        """Add a record; None when there is no room."""
+    def append(self, offset: int, _: Any, key: bytes | None, value: bytes | None, headers: Any) -> object | None:
+        """Add the record with the next number; None when there is no room."""
+        if offset != len(self.records):
+            raise ValueError(f"record {offset} comes after {len(self.records)} records")
         size = len(key or b"") + len(value or b"") + 100
         if self.records and size > self._left:
             return None
@@ -41,9 +43,22 @@ class Batch:
         self.records.append((key, value, headers))
         return self
 
+
+class Batch:
+    """What a producer's `create_batch` gives."""
+
+    def __init__(self, limit: int) -> None:
+        self._builder = Builder(limit)
+        self._relative_offset = 0
+
+    @property
+    def records(self) -> list[tuple[bytes | None, Any, Any]]:
+        """What is in here."""
+        return self._builder.records
+
     def record_count(self) -> int:
-        """Records in here."""
-        return len(self.records)
+        """Records in here, as whoever filled it says."""
+        return self._relative_offset
 
     def close(self) -> None:
         """No more are added."""
