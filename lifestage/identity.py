@@ -59,6 +59,7 @@ from lifestage.stays import (
     inward,
     is_gone,
     is_new,
+    is_present,
     next_stay,
     note,
     suppose,
@@ -293,11 +294,10 @@ def _received(
     parent = follow(kin, at.key, path)
     if isinstance(message, Unite):
         part(kin, message.parted)
-        if message.merge:
-            # with the id that somebody has asked for comes all that belongs to it
-            came = {member.key for member in message.members if not (member.gone or member.past)}
-            kin.parted = [id for id in kin.parted if id not in came]
         take_in(profile, message.members, path, at.by("merge" if message.merge else "link", message.occasion), desk)
+        if message.merge:
+            # somebody has asked that all who belong to either be one
+            kin.parted = [id for id in kin.parted if id != at.key and not is_present(kin, id)]
     elif isinstance(message, Switched):
         end_stay(kin, message, parent, at.rules.plan.keep, at.horizon)
     elif isinstance(message, Refused):

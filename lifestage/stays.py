@@ -98,6 +98,11 @@ def is_new(kin: Kin, id: str) -> bool:
     return id not in kin.members and not _before(kin, id)
 
 
+def is_present(kin: Kin, id: str) -> bool:
+    """Whether an id belongs to a profile now, or is supposed to."""
+    return id in kin.members and not kin.members[id].past
+
+
 def _before(kin: Kin, id: str) -> list[str]:
     """Whose an id is known to have been before."""
     begin = id + _END

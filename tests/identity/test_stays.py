@@ -11,6 +11,7 @@ import pytest
 from lifestage import identity, members
 from lifestage.facts import Fact
 from lifestage.profile import Belongs, Kin, Profile, Ties
+from lifestage.resolve import persons
 from lifestage.stays import ended, stay
 from streams.doorway import partition_of
 from tests.identity.judge import wrong
@@ -69,6 +70,23 @@ def test_who_was_split_off_stays_apart_although_they_left_facts_before(seed: int
     told = Told().lead("c3 v1").visit("v1").later().lead("c2 v1").visit("v1").merged("c2", "c3").split("v1")
     world = lived(told.merged("c1", "c2").later().lead("c1 v1").visit("v1"), seed)
     assert (visits(of(world, "c1")), visits(of(world, "anon:v1"))) == (1, 2)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_merge_ends_the_split_of_who_belongs_to_the_other(seed: int) -> None:
+    """A device of one of those who are merged was split from the other: it has gone to a third, and comes back when seen."""
+    told = Told().visit("c2 v1").split("v1").visit("c1 v1").merged("c1", "c2").visit("c3 v1").later().visit("c1 v1")
+    assert (visits(of(lived(told, seed), "c1")), persons(told.facts)[1].root("anon:v1")) == (3, "c1")
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+def test_a_merge_ends_the_split_of_who_goes_on(partitions: int) -> None:
+    """A device that was split from another, and that other is merged into: with a third since, it comes back when seen."""
+    told = Told().merged("v1", "v2").split("v2").merged("v1", "v2", into="anon:v2").visit("c1 v2")
+    told.visit("c3 v2").later().visit("c1 v2")
+    world = World(RULES, told.facts, Random(1), Shape(partitions, 1, crashes=False, ticks=False, orderly=True))
+    world.end(END)
+    assert ((of(world, "anon:v2").kin or Kin()).alias, persons(told.facts)[1].root("anon:v2")) == ("c1", "c1")
 
 
 def chain(hops: int) -> Told:
