@@ -78,14 +78,37 @@ TOGETHER_MAX = 4_000
 """Groups of names that are remembered as counted together."""
 
 
+class Total:
+    """A sum as of the end of the present day, which whoever adds to it holds."""
+
+    __slots__ = ("amount",)
+
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+
+NEVER = -(1 << 60)
+"""In place of a day: before all of them."""
+
+
 class Known:
-    """A name, while the present day lasts: as it is kept, its sum and that sum's total, whether it is a level, and what was added to it lately by day."""
+    """A name, while the present day lasts: as it is kept, its sum and that sum's total, whether it is a level, and what was added to it
+    lately: on one day, and by day on those before that came."""
 
-    __slots__ = ("lasts", "late", "name", "plain", "total")
+    __slots__ = ("amount", "day", "lasts", "late", "name", "plain", "total")
 
-    def __init__(self, name: Name, plain: Name, lasts: bool, total: list[int]) -> None:
+    def __init__(self, name: Name, plain: Name, lasts: bool, total: Total) -> None:
         self.name, self.plain, self.lasts, self.total = name, plain, lasts, total
+        self.day, self.amount = NEVER, 0
+        """One number for the day that comes again and again: to look it up among others takes four times as long."""
         self.late: dict[int, int] = {}
+
+    def by_day(self) -> dict[int, int]:
+        """What was added lately."""
+        if self.amount:
+            self.late[self.day] = self.late.get(self.day, 0) + self.amount
+            self.amount = 0
+        return self.late
 
 
 class Days:
@@ -106,8 +129,7 @@ class Days:
         self.changed: set[Section] = set()
         """What of them differs from what it was when this was last emptied."""
         self._told_apart: Counter[str] = Counter()
-        self._sums: dict[Name, list[int]] = {}
-        """Each in a list of its own, which whoever adds to it holds."""
+        self._sums: dict[Name, Total] = {}
         self._names: dict[Name, Known] = {}
         """Names as they were given."""
         self._late: list[Known] = []
@@ -117,26 +139,12 @@ class Days:
 
     def add(self, entries: Iterable[Entry], sign: int = 1) -> None:
         """Count entries; with sign −1 take them back."""
-        today, begin, names = self.day, self.day - self.window, self._names
+        names = self._names
         for given, day, amount in entries:
             known = names.get(given)
             if known is None:
                 known = self._learn(given)
-            if sign < 0:
-                amount = -amount  # noqa: PLW2901
-            if day <= today:
-                if known.lasts:
-                    day = today  # noqa: PLW2901  # whatever was before is in the present alike
-                elif day <= begin:
-                    continue
-                known.total[0] += amount
-            late = known.late
-            if day in late:
-                late[day] += amount
-            else:
-                if not late:
-                    self._late.append(known)
-                late[day] = amount
+            self.count_one(known, day, amount if sign > 0 else -amount)
 
     def known(self, given: Name) -> Known:
         """A name, to be counted while the present day lasts."""
@@ -152,43 +160,31 @@ class Days:
 
     def count(self, some: list[Known], day: int, amount: int) -> None:
         """Count an amount for each of some names on one day."""
-        counts, begin = day <= self.day, self.day - self.window
         for known in some:
-            at = day
-            if counts:
-                if known.lasts:
-                    at = self.day
-                elif day <= begin:
-                    continue
-                known.total[0] += amount
-            late = known.late
-            if at in late:
-                late[at] += amount
-            else:
-                if not late:
-                    self._late.append(known)
-                late[at] = amount
+            self.count_one(known, day, amount)
 
     def count_one(self, known: Known, day: int, amount: int) -> None:
         """Count an amount for a name."""
-        if day <= self.day:
+        today = self.day
+        if day <= today:
             if known.lasts:
-                day = self.day  # whatever was before is in the present alike
-            elif day <= self.day - self.window:
+                day = today  # whatever was before is in the present alike
+            elif day <= today - self.window:
                 return
-            known.total[0] += amount
-        late = known.late
-        if day in late:
-            late[day] += amount
+            known.total.amount += amount
+        if day == known.day:
+            known.amount += amount
         else:
-            if not late:
+            if known.day == NEVER:
                 self._late.append(known)
-            late[day] = amount
+            else:
+                known.by_day()
+            known.day, known.amount = day, amount
 
     def totals(self) -> Sums:
         """The sums as of the end of the present day; none that is 0."""
         # a copy is made in one go, also while another thread asks
-        return Counter({name: total[0] for name, total in self._sums.copy().items() if total[0]})
+        return Counter({name: total.amount for name, total in self._sums.copy().items() if total.amount})
 
     def turn(self, day: int) -> None:
         """It is another day, unless it was that or later before."""
@@ -217,7 +213,7 @@ class Days:
         self._put(sums)
 
     def _put(self, sums: Sums) -> None:
-        self._sums = {name: [amount] for name, amount in sums.items() if amount}
+        self._sums = {name: Total(amount) for name, amount in sums.items() if amount}
         self._names = {}
         self.together = {}
 
@@ -237,13 +233,13 @@ class Days:
             _add(kept, known.plain, amount)
             self._settled.append((name, day, amount))
         for known in self._late:
-            known.late = {}
+            known.late, known.day, known.amount = {}, NEVER, 0
         self._late = []
 
     def _pending(self) -> Entries:
         return [
             (known.name, day, amount)
-            for known in self._late if known.plain for day, amount in known.late.items() if amount
+            for known in self._late if known.plain for day, amount in known.by_day().items() if amount
         ]  # fmt: skip
 
     def unkept(self) -> Entries:
@@ -278,7 +274,7 @@ class Days:
         lasts = given[0].startswith(LEVEL)
         plain: Name = (given[0][1:], *given[1:]) if lasts else given
         if self._is_past(plain, self.day):
-            known = self._names[given] = Known(given, (), lasts, [0])
+            known = self._names[given] = Known(given, (), lasts, Total(0))
             return known
         place = (BY_CHANNEL, plain[3]) if plain[0] == COST else place_of(plain)
         if place is not None and not _USUAL.issuperset(place[1:]) and not self.name_place(place):
@@ -287,7 +283,7 @@ class Days:
             given = level(plain) if lasts else plain
             if given in self._names:
                 return self._names[given]
-        known = self._names[given] = Known(given, plain, lasts, self._sums.setdefault(plain, [0]))
+        known = self._names[given] = Known(given, plain, lasts, self._sums.setdefault(plain, Total(0)))
         return known
 
 
