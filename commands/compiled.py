@@ -32,7 +32,7 @@ MODULES = (
     # what happens to ids
     "identity", "members", "stays", "loads",
     # live KPIs, where they are kept: two thirds of what they take
-    "kpi_days", "kpi_entries", "kpi_intervals", "kpi_live_messages", "kpi_live_orders", "kpi_live_path", "kpi_live_placed", "kpi_live_visits", "kpi_live_worth", "kpi_note", "kpi_step",
+    "kpi_days", "kpi_entries", "kpi_intervals", "kpi_live_another", "kpi_live_messages", "kpi_live_orders", "kpi_live_path", "kpi_live_placed", "kpi_live_visits", "kpi_live_worth", "kpi_note", "kpi_spread", "kpi_step", "kpi_visit",
 )  # fmt: skip
 """What is compiled: modules that run for every event and define no msgspec Struct.
 

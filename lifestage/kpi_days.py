@@ -181,6 +181,14 @@ class Days:
                 known.by_day()
             known.day, known.amount = day, amount
 
+    def count_span(self, flow: Known, level: Known, begin: int, end: int, amount: int) -> None:
+        """Count an amount for a name from a day until another: as a flow, where that is as long as the window, else as a level."""
+        if end - begin == self.window:
+            self.count_one(flow, begin, amount)
+        elif begin < end:
+            self.count_one(level, begin, amount)
+            self.count_one(level, end, -amount)
+
     def totals(self) -> Sums:
         """The sums as of the end of the present day; none that is 0."""
         # a copy is made in one go, also while another thread asks

@@ -133,19 +133,18 @@ _ACTIVE_BEFORE, _RETAINED, _REACTIVATED = level(("active_before",)), level(("ret
 
 def customers(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001
     """Whether and since when a person is a customer, an active, a new, a returning one."""
-    orders = profile.orders
-    if not orders:
+    if not profile.orders:
         return []
-    times = _plain_times(orders, now)
+    times = _plain_times(profile, now)
     if times is None:
         return _changing_customers(profile, now)
     return _plain_customers(profile, times, now) if times else []
 
 
-def _plain_times(orders: list[Order], now: Now) -> list[int] | None:
+def _plain_times(profile: Profile, now: Now) -> list[int] | None:
     """When the orders were placed, in order, where all stand for good and none but an only one is of a day to come; None where
     not."""
-    times = Placed(orders, now.rules.plan.terms).times
+    times = Placed(profile, now.rules.plan.terms).times
     return None if times is not None and len(times) > 1 and times[-1] // DAY_MS > now.day else times
 
 

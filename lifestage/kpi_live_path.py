@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from lifestage.announce import is_hidden
 from lifestage.kpi_contribute import Sums
@@ -31,18 +30,19 @@ _STANDING, _FUNNEL = LEVEL + "stage_counts", LEVEL + "funnel"
 _NONE: dict[str, tuple[int, int, int]] = {}
 
 
-class Walked(NamedTuple):
+class Walked:
     """A person's path as it is before a record changes it."""
 
-    fallen: int
-    """How many moves had fallen out of those that may be corrected."""
-    moves: list[Move]
-    before: dict[str, tuple[int, int, int]]
+    def __init__(self, profile: Profile) -> None:
+        self.fallen = len(profile.walked)
+        """How many moves had fallen out of those that may be corrected."""
+        self.moves = profile.moves.copy()
+        self.before = profile.before.copy() if profile.before else _NONE
 
 
 def path_before(profile: Profile) -> Walked:
     """Note the path of a profile, for `path_after`, before a move of it changes."""
-    return Walked(len(profile.walked), profile.moves.copy(), profile.before.copy() if profile.before else _NONE)
+    return Walked(profile)
 
 
 def path_after(was: Walked, key: str, profile: Profile, now: Now) -> Entries:
@@ -71,21 +71,29 @@ def _goes_on(was: list[Move], profile: Profile) -> bool:
 
 def path_goes_on(was: Walked, key: str, profile: Profile, now: Now, days: Days) -> bool:
     """Add what moves behind a path have changed, as `path_after` says it; False, and nothing is done, where more has changed."""
-    moves, count = profile.moves, len(was.moves)
-    if len(profile.walked) != was.fallen or len(moves) <= count or not _goes_on(was.moves, profile):
+    old, moves = was.moves, profile.moves
+    count = len(old)
+    if len(moves) <= count or len(profile.walked) != was.fallen or not _goes_on(old, profile):
         return False
     plan, hidden = now.rules.plan, is_hidden(key, now.rules)
-    last = was.moves[-1] if was.moves else None
-    before = last.stage if last is not None else None
-    since, high, cohort = last.at if last is not None else 0, _rank(before, plan), ""
+    before: str | None = None
+    since, cohort = 0, ""
+    if count:
+        last = old[count - 1]
+        before, since = last.stage, last.at
+    high = _rank(before, plan)
     if not hidden:
-        high = max([high, *[_rank(stage, plan) for stage in was.before], *_reached(was.moves, plan)])
-        first_day = min([(was.moves or moves)[0].at, *[at for at, _, _ in was.before.values()]]) // DAY_MS
+        first = moves[0].at
+        for reached, (at, _, _) in was.before.items():
+            first, high = min(first, at), max(high, _rank(reached, plan))
+        high, first_day = _reached(old, high, plan), first // DAY_MS
         cohort = _month_name(first_day)
-        if last is None and not was.before:
+        if not count and not was.before:
             days.count_one(days.known((LEVEL + COHORT_FIRST, cohort)), first_day, 1)
-    for move in moves[count:] if count else moves:
-        at, stage, day = move.at, move.stage, move.at // DAY_MS
+    for n in range(count, len(moves)):
+        move = moves[n]
+        at, stage = move.at, move.stage
+        day = at // DAY_MS
         step = before, stage, high, cohort, _month_name(day)
         more = days.together.get(step)
         if more is None:
@@ -104,10 +112,14 @@ def path_goes_on(was: Walked, key: str, profile: Profile, now: Now, days: Days) 
     return True
 
 
-def _reached(moves: Sequence[Move], plan: Compiled) -> list[int]:
-    return [
-        _rank(move.stage, plan) for n, move in enumerate(moves) if n + 1 == len(moves) or moves[n + 1].at != move.at
-    ]
+def _reached(moves: list[Move], high: int, plan: Compiled) -> int:
+    """How far these moves came, if that is further; of one instant but the last counts."""
+    for n in range(len(moves) - 1):
+        move = moves[n]
+        rank = _rank(move.stage, plan)
+        if rank > high and moves[n + 1].at != move.at:
+            high = rank
+    return high
 
 
 def _count_stay(stage: str, took: int, day: int, days: Days) -> None:

@@ -163,21 +163,13 @@ def acts(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as
     kept = profile.kpi
     if kept is None or not profile.orders:
         return found
-    by_day = _acts_by_day(kept, now.day - now.window)
+    by_day = acts_by_day(kept, now.day - now.window)
     if by_day:
         _add_active(found, by_day, active_days(profile, now.rules.plan.terms, now.day), now.window)
     return found
 
 
-def acts_on(profile: Profile, days: Intervals, now: Now) -> Entries:
-    """What sessions and acts add when the person is active on these days, too."""
-    found: Entries = []
-    if profile.kpi is not None and days:
-        _add_active(found, _acts_by_day(profile.kpi, days[0][0] - now.window), days, now.window)
-    return found
-
-
-def _acts_by_day(kept: Kept, oldest: int) -> dict[int, int]:
+def acts_by_day(kept: Kept, oldest: int) -> dict[int, int]:
     """How many sessions began and other acts were on each day after one."""
     by_day: dict[int, int] = {}
     for entry in SESSION.iter_unpack(kept.begun):

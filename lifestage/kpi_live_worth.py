@@ -188,6 +188,13 @@ def _standing(order: Order, goods: list[Goods], t: int, terms: Terms) -> tuple[s
     return amounts[2], Bought(1, net, net, said[-1].minor) if said else Bought(1, net)
 
 
+def standing(profile: Profile, order: Order, terms: Terms) -> Bought:
+    """What stands of an order that stands for good, from its day on."""
+    assert order.time is not None
+    stands = _standing(order, goods_of(profile, order), end_of_day(day_of(order.time)), terms)
+    return NOTHING if stands is None else stands[1]
+
+
 def goods_of(profile: Profile, order: Order) -> list[Goods]:
     """What was said of the cost of an order's goods, in order, by those events that the ledger goes by."""
     if profile.kpi is None or profile.kpi.rest is None:
@@ -213,6 +220,11 @@ def worth_before(profile: Profile, now: Now) -> Worth:
     elif found.day < now.day:
         found.turn(now.day)
     return found
+
+
+def forget_worth(profile: Profile) -> None:
+    """An order was counted without `worth_after`."""
+    profile.__dict__.pop(ATTRIBUTE, None)
 
 
 def worth_after(was: Worth, profile: Profile, fact: Fact, now: Now) -> Entries:

@@ -22,14 +22,15 @@ from lifestage.facts import (
     SubscriptionStarted,
 )
 from lifestage.kpi_days import Entries, day_of
-from lifestage.kpi_kept import Kept, is_bare
+from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Group, Hot, Now
+from lifestage.kpi_live_another import another
 from lifestage.kpi_live_company import company
 from lifestage.kpi_live_orders import customers, order_by_channel, order_money, orders_by_channel, orders_money
 from lifestage.kpi_live_path import Walked, path, path_after, path_before, path_goes_on
-from lifestage.kpi_live_placed import Placed, another, forget_placed, placed_of
-from lifestage.kpi_live_visits import acts_on, leads
-from lifestage.kpi_live_worth import Worth, worth, worth_after, worth_before
+from lifestage.kpi_live_placed import Placed, before_another, forget_placed
+from lifestage.kpi_live_visits import leads
+from lifestage.kpi_live_worth import Worth, forget_worth, worth, worth_after, worth_before
 from lifestage.kpi_note import brings, note, note_touch
 from lifestage.kpi_pages import KeptDays
 from lifestage.ledger import OrderFact, find_order, number
@@ -110,11 +111,11 @@ class Counting:
         kind = type(fact)
         self._kept = profile.kpi
         if kind in ORDERS:
-            self._worth, self._groups = worth_before(profile, self.at), _touched(profile, fact)
-            self._placed = self._before_another(profile, cast("OrderFact", fact))
+            self._placed = before_another(profile, fact, self.at) if isinstance(fact, OrderCompleted) else None
             if self._placed is not None:
                 return None
             forget_placed(profile)
+            self._worth, self._groups = worth_before(profile, self.at), _touched(profile, fact)
             return self._of_order(key, profile, cast("OrderFact", fact))
         if kind in ACTS:
             self._groups = _touched(profile, fact)
@@ -129,10 +130,14 @@ class Counting:
             before = []
         if kind in ORDERS:
             note(profile, fact, self.at)
-            if self._placed is not None and profile.orders is self._placed.orders:
-                self._another(self._placed, profile, cast("OrderFact", fact))
-            else:
-                self._differ(before or [], self._of_order(key, profile, cast("OrderFact", fact)))
+            if self._placed is not None:
+                if another(self._placed, profile, self.at, self.days):
+                    forget_worth(profile)
+                else:
+                    # of a visitor who was forgotten by it nothing is taken back
+                    self.days.add(self._of(GROUPS, key, profile))
+                return
+            self._differ(before or [], self._of_order(key, profile, cast("OrderFact", fact)))
             assert self._worth is not None
             self.days.add(worth_after(self._worth, profile, fact, self.at))
             return
@@ -156,27 +161,6 @@ class Counting:
         note_touch(profile, fact, self.at)
         self._differ(before, self._of(BY_CHANNEL, key, profile))
         return True
-
-    def _before_another(self, profile: Profile, fact: OrderFact) -> Placed | None:
-        """The orders, if a fact is about to add one behind them and to change nothing but what they and acts say."""
-        if type(fact) is not OrderCompleted or not profile.orders or self._groups is not TOUCHED[OrderCompleted]:
-            return None
-        rest = profile.kpi.rest if profile.kpi is not None else None
-        if rest is not None and not is_bare(rest):
-            return None
-        if find_order(profile, number(fact.source, fact.order_id, self.at.rules.id_key)) is not None:
-            return None
-        placed = placed_of(profile, self.at.rules.plan.terms)
-        return placed if placed.times and fact.time >= placed.times[-1] else None
-
-    def _another(self, placed: Placed, profile: Profile, fact: OrderFact) -> None:
-        order = find_order(profile, number(fact.source, fact.order_id, self.at.rules.id_key))
-        assert order is not None
-        found, active = another(placed, order, self.at)
-        self.days.add(order_money(order, self.at))
-        self.days.add(order_by_channel(order, profile, self.at))
-        self.days.add(found)
-        self.days.add(acts_on(profile, active, self.at))
 
     def _of_order(self, key: str, profile: Profile, fact: OrderFact) -> Entries:
         order = find_order(profile, number(fact.source, fact.order_id, self.at.rules.id_key))
