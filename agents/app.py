@@ -48,6 +48,7 @@ class Worker:
         rules = rules_of(settings)
         self.metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
         self.metrics.targets = targets_of(settings)
+        self.metrics.log_partitions = self.topics.log.partitions
         self.app = faust_app(settings, bootstrap, data)
         self.fence = Fence(settings.kafka.session_timeout_s)
         self.metrics.holds = lambda: self.fence.holds

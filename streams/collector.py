@@ -50,6 +50,8 @@ class WorkerMetrics(Collector):
         self._log_topic = log_topic
         self.targets: Mapping[str, float] = {}
         """By KPI; set by the app."""
+        self.log_partitions = 0
+        """How many there are; set by the app."""
 
     def registry(self) -> CollectorRegistry:
         """A registry of its own with these metrics and those of the process (memory, processor time, open files)."""
@@ -89,6 +91,7 @@ class WorkerMetrics(Collector):
         yield _histogram(names.BATCH_EVENTS, self.batch_events)
 
     def _company(self, view: View) -> Iterator[Family]:
+        before = _copied(view.kept)
         customers = _copied(view.populations)
         if _copied(view.owned).get(self._log_topic):
             customers = dict.fromkeys(self._stages, 0) | customers
@@ -100,7 +103,11 @@ class WorkerMetrics(Collector):
         yield _family(names.ORDERS, (((code,), sums[0]) for code, sums in money.items()))
         yield _family(names.REVENUE_GROSS, (((code,), _major(sums[1], code)) for code, sums in money.items()))
         yield _family(names.REVENUE_NET, (((code,), _major(sums[2], code)) for code, sums in money.items()))
-        yield _family(names.KEPT, (((str(number),), count) for number, count in _copied(view.kept).items()))
+        # Only those that were there all the while: a partition that is named is in all of the above.
+        kept = {number: count for number, count in _copied(view.kept).items() if number in before}
+        yield _family(names.KEPT, (((str(number),), count) for number, count in kept.items()))
+        if self.log_partitions:
+            yield _family(names.LOG_PARTITIONS, [((), self.log_partitions)])
 
     def _progress(self, view: View) -> Iterator[Family]:
         lags, held, now = _copied(view.lag_records), _copied(view.holding), time.time()

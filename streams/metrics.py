@@ -41,6 +41,7 @@ REVENUE_GROSS = Metric("lifestage_revenue_gross", "gauge", ("currency",), "major
 REVENUE_NET = Metric("lifestage_revenue_net", "gauge", ("currency",), "major units", "Sum of orders without tax and shipping and less refunds, of the partitions owned now.")
 IDENTITY = Metric("lifestage_identity_total", "counter", ("outcome",), "ids", "What happened to ids, by this process; after a crash some are counted again.")
 KEPT = Metric("lifestage_kept_records", "gauge", ("partition",), "records", "Records kept of a log partition owned now: of customers, of their other ids, of orders and tickets, and of the company.")
+LOG_PARTITIONS = Metric("lifestage_log_partitions", "gauge", (), "partitions", "Partitions of the log that there are. Sums over workers are whole while each is owned by one worker.")
 DEAD_LETTERS = Metric("lifestage_dead_letters_total", "counter", ("reason",), "events", "Events that this process sent to the dead-letter topic.")
 LATE_WRITES = Metric("lifestage_late_writes_repaired_total", "counter", ("kind",), "records", "Records that a former owner of a partition wrote late over newer ones, and that were written again.")
 SENDS_HELD = Metric("lifestage_sends_held_total", "counter", (), "waits", "Times that sends waited because no heartbeat was answered in time.")
@@ -73,7 +74,7 @@ WORKER = Metric("lifestage_worker_info", "info", ("version", "plan", "plan_hash"
 # fmt: on
 
 METRICS: Final = (
-    CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, IDENTITY, KEPT, DEAD_LETTERS,
+    CUSTOMERS, STAGE_CHANGES, EVENTS, ACCOUNTED, ORDERS, REVENUE_GROSS, REVENUE_NET, IDENTITY, KEPT, LOG_PARTITIONS, DEAD_LETTERS,
     LATE_WRITES, SENDS_HELD, LAG_RECORDS,
     LAG_SECONDS, CLOCK, CLOCK_HELD, CLOCK_HELD_AT, RECOVERY_ACTIVE, RECOVERY_DONE, RECOVERY_RECORDS, PARTITIONS,
     FLUSH_SECONDS, BATCH_EVENTS, READ_PENDING, READ_CONNECTED, READ_WRITTEN, READ_FAILURES, READ_REFILLS,

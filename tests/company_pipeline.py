@@ -187,6 +187,7 @@ TELLERS: dict[str, Callable[[Instant], Told]] = {
     "lifestage_revenue_net": lambda now: now.money(7_800),
     "lifestage_identity_total": lambda now: now.counts("outcome", OF_IDS),
     "lifestage_kept_records": lambda now: now.of_partitions(12_400),
+    "lifestage_log_partitions": lambda _: iter([({}, float(PARTITIONS))]),
     "lifestage_dead_letters_total": lambda now: now.counts("reason", REASONS),
     "lifestage_late_writes_repaired_total": lambda now: now.counts(
         "kind", {"profile": 1, "page": 0, "marker": 0, "stage": 0}

@@ -44,7 +44,7 @@ LIFECYCLE = Dashboard(
         Row("Population"),
         lines(
             "Customers by stage",
-            "How many customers stand in each stage, over all workers. While a partition moves between workers its customers are shown by neither.",
+            "How many customers stand in each stage, over all workers. While a partition moves between workers there is no value.",
             "short",
             Ask(f"sum by (stage) ({POPULATION})", "{{stage}}"),
             width=14,

@@ -38,7 +38,10 @@ RECORDING = sorted({(rule["record"], tuple(rule.get("labels", {}).items())) for 
 
 
 class OwnedPartitions:
-    """What a worker knows of two partitions, as numbers that a test can expect."""
+    """What a worker knows of two partitions, the `first` and the next, as numbers that a test can expect."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
 
     def populations(self) -> Mapping[str, int]:
         """198 loyal customers and some others."""
@@ -54,7 +57,7 @@ class OwnedPartitions:
 
     def kept(self) -> Mapping[int, int]:
         """Records of two partitions."""
-        return {0: 2_500, 1: 3_100}
+        return {self._first: 2_500, self._first + 1: 3_100}
 
     def kpis(self) -> Mapping[int, PartitionSums | None]:
         """None: what KPIs come to is told by `company`."""
@@ -95,10 +98,11 @@ class ConnectedReadModel:
 class ToldWorker:
     """The metrics endpoint of a worker on 127.0.0.1, told what there is; its counters rise by `RISE_PER_S` a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
         """Serve on a free port."""
         self.metrics = WorkerMetrics("0.1.0", CLM5, "a1b2c3", LOG)
-        self.metrics.view, self.metrics.read_model = OwnedPartitions(), ConnectedReadModel()
+        self.metrics.log_partitions = 4
+        self.metrics.view, self.metrics.read_model = OwnedPartitions(first), ConnectedReadModel()
         self._endpoint = Endpoint("127.0.0.1", 0, self.metrics.registry(), lambda: (True, ""))
         self.address = f"127.0.0.1:{self._endpoint.port}"
         self._over = threading.Event()
@@ -140,7 +144,7 @@ def prometheus(prometheus_binary: Path, tmp_path_factory: pytest.TempPathFactory
     evaluated each rule since. The KPIs are on pages of their own, as their numbers are told.
     """
     assert prometheus_binary.is_file()
-    workers = [ToldWorker(), ToldWorker()]
+    workers = [ToldWorker(0), ToldWorker(2)]
     parts = [Exporter(lambda share=share: kpis(time.time(), share)) for share in WORKERS.values()]  # type: ignore[misc]
     counts = Exporter(lambda: recount(time.time()))
     pages = [worker.address for worker in workers] + [page.address for page in parts]
@@ -219,9 +223,11 @@ def test_the_variables_choose(prometheus: Prometheus) -> None:
     panel = next(panel for panel in panels(dashboard("pipeline")) if panel["title"] == "Records kept")
     expression = panel["targets"][0]["expr"]
     one = prometheus.query("lifestage_worker_info")[0]["metric"]["instance"]
-    for instance, kept in ((one, ("2500", "3100")), (".+", ("5000", "6200"))):
+    for instance, shown in ((one, 2), (".+", 4)):
         found = prometheus.query(without_macros(expression, {"instance": instance}))
-        assert {s["metric"]["partition"]: s["value"][1] for s in found} == {"0": kept[0], "1": kept[1]}
+        kept = {int(s["metric"]["partition"]): s["value"][1] for s in found}
+        assert len(kept) == shown
+        assert all(count == ("3100" if number % 2 else "2500") for number, count in kept.items())
     assert prometheus.query(without_macros(expression, {"job": "lifestage-demo"})) == []
 
 
