@@ -9,7 +9,7 @@ a name that is no UTF-8 written as `\xff`; the names that mean something to us a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -61,6 +61,47 @@ class LenientRecords(_Memory):
         return batch if part is None or part[self.MAGIC_OFFSET] < 2 else LenientBatch(part)
 
 
+class Others:
+    """The `key_deserializer` of a consumer that passes over all that one producer wrote; other records are bare.
+
+    Its batches are known by their header: they are not unpacked. `producer_id` is asked for each fetch; below 0, nothing is
+    passed over.
+    """
+
+    def __init__(self, producer_id: Callable[[], int]) -> None:
+        self.producer_id = producer_id
+
+    def __call__(self, key: bytes | None) -> bytes | None:
+        """Keys are as they come."""
+        return key
+
+
+class _Passed:
+    """Stands for a batch that is passed over: whoever unpacks takes it for one of the broker's own, and goes behind it."""
+
+    is_control_batch, producer_id = True, None
+
+    def __init__(self, next_offset: int) -> None:
+        self.next_offset = next_offset
+
+    def validate_crc(self) -> bool:
+        """Nothing of it is used."""
+        return True
+
+
+class _ByOthers:
+    """The batches of a fetch, in which those of one producer are passed over."""
+
+    def __init__(self, records: Any, producer_id: int) -> None:
+        self._records, self._producer_id = records, producer_id
+        self.has_next = records.has_next
+
+    def next_batch(self) -> Any:
+        """The next batch, or what stands for it."""
+        batch = self._records.next_batch()
+        return _Passed(batch.next_offset) if batch.producer_id == self._producer_id else batch
+
+
 class LenientPartition(_PartitionRecords):
     """The records of one partition in a fetch."""
 
@@ -78,8 +119,11 @@ class LenientPartition(_PartitionRecords):
 
     @wraps(_PartitionRecords._unpack_records)
     def _unpack_records(self) -> Iterator[Any]:
-        if self._key_deserializer is BARE:
+        wanted, raw = self._key_deserializer, self._records.raw
+        passed = wanted.producer_id() if isinstance(wanted, Others) else -1
+        if wanted is BARE or isinstance(wanted, Others):
             self._consumer_record = _bare
+        self._records = _by_others(self._records, passed)
         aborted = list(self._aborted_transactions)  # the parser takes out what it has come by
         try:
             yield from super()._unpack_records()
@@ -87,7 +131,7 @@ class LenientPartition(_PartitionRecords):
             # The second reading is of the whole fetch, as the first: `next_fetch_offset` goes back with each batch.
             done = self.next_fetch_offset
             self._aborted_transactions, self._aborted_producers = aborted, set()
-            self._records = LenientRecords(self._records.raw)
+            self._records = _by_others(LenientRecords(raw), passed)
             yield from (record for record in super()._unpack_records() if record.offset >= done)
 
 
@@ -101,6 +145,10 @@ def BARE(key: bytes | None) -> bytes | None:  # noqa: N802 - given by name, as a
 
 def _bare(_tp: Any, record: Any) -> Any:
     return record
+
+
+def _by_others(records: Any, producer_id: int) -> Any:
+    return records if producer_id < 0 else _ByOthers(records, producer_id)
 
 
 def install() -> None:

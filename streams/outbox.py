@@ -61,6 +61,11 @@ class Outbox:
         """For how long the oldest batch has not been acknowledged; 0 when there is none."""
         return clock() - min(self._unanswered.values(), default=clock())
 
+    @property
+    def producer_id(self) -> int:
+        """Under which number the brokers have each batch that this one writes, and none of another's; -1 before the start."""
+        return int(self._producer._txn_manager.producer_id)
+
     async def stop(self) -> None:
         """Send what is queued and disconnect. What is not acknowledged within the request timeout stops the process.
 

@@ -82,6 +82,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "aiokafka.producer.message_accumulator:BatchBuilder": ("__init__", "append", "close", "record_count"),
     "aiokafka.producer.message_accumulator:MessageAccumulator": ("add_batch", "_append_batch", "drain_by_nodes"),
     "aiokafka.producer.message_accumulator:MessageBatch": ("expired",),
+    "aiokafka.producer.transaction_manager:TransactionManager": ("producer_id", "set_pid_and_epoch"),
     "aiokafka.admin:AIOKafkaAdminClient": ("list_consumer_group_offsets", "describe_topics"),
 }  # fmt: skip
 """Where a class or module is → its functions that we replace, call although they are private, or rely on in detail."""
@@ -249,6 +250,8 @@ HASHES: Mapping[str, str] = {
     "aiokafka.producer.message_accumulator:MessageAccumulator._append_batch": "097c9759dec748b6",
     "aiokafka.producer.message_accumulator:MessageAccumulator.drain_by_nodes": "700e1ee78c92552d",
     "aiokafka.producer.message_accumulator:MessageBatch.expired": "686a410d1b88040d",
+    "aiokafka.producer.transaction_manager:TransactionManager.producer_id": "16c620251694da5c",
+    "aiokafka.producer.transaction_manager:TransactionManager.set_pid_and_epoch": "bdf11e15b7c0bf3f",
     "aiokafka.admin:AIOKafkaAdminClient.list_consumer_group_offsets": "152452b8b30b7f19",
     "aiokafka.admin:AIOKafkaAdminClient.describe_topics": "b67fe8e91a4c5293",
 }

@@ -31,7 +31,7 @@ from lifestage.partition import Partition
 from lifestage.profile import Profile
 from streams.fence import clock
 from streams.keeper import Keeper
-from streams.lenient import BARE
+from streams.lenient import BARE, Others
 from streams.outbox import NO_HEADERS, Outbox, OutRecord, acknowledged
 from streams.profiles import APPLIED, ProfilesTable, applied_of
 from streams.topics import Topics
@@ -42,6 +42,7 @@ LINGERS_S = 60
 """For so long and more a kernel goes on sending what was written to a connection that has been closed since."""
 POLL_MS = 200
 RUN_MAX = 1_000
+FETCH_BYTES = 1 << 20
 
 
 def watch_s(session_timeout_s: float, request_timeout_s: float) -> float:
@@ -61,14 +62,17 @@ _seq_of = msgspec.json.Decoder(_Seq).decode
 
 
 class Watched:
-    """What has been read of one partition since it was taken over, and what of it says less than what came before."""
+    """What others have written of one partition since it was taken over, and what of it says less than what we have.
 
-    def __init__(self, until: float, taken_at: int) -> None:
-        self.until, self.taken_at = until, taken_at
-        """`taken_at`: the log offset of the marker at the takeover; whatever we write from then on has applied more."""
+    What we wrote ourselves need not come in here: `Partition.stored` and the marker are as far before it is written.
+    """
+
+    def __init__(self, until: float) -> None:
+        self.until = until
         self.profiles: dict[bytes, tuple[int, bool]] = {}
         """Customer → what its newest record read has applied, and whether that is a tombstone."""
-        self.marker = taken_at
+        self.marker = -1
+        """The log offset of the newest marker read."""
         self.pages: dict[bytes, bool] = {}
         """Page → whether its newest record read holds it."""
         self.stages: dict[bytes, int | None] = {}
@@ -91,40 +95,26 @@ class Watched:
         if key == PREPARED_KEY:
             return  # a recovery takes the furthest, and needs it only until the marker has come there
         if key == MARKER_KEY:
-            offset = decode_marker(record.value).offset
-            if offset < self.marker:
-                self.suspects.add(key)
-            self.marker = offset
+            self.marker = decode_marker(record.value).offset
+            less = self.marker < partition.marker.offset
         elif is_page(key):
             self.pages[key] = record.value is not None
-            if self.pages[key] != (key in partition.shelf.pages):
-                self.suspects.add(key)
+            less = self.pages[key] != (key in partition.shelf.pages)
         else:
-            gone = record.value is None
+            gone, stored = record.value is None, partition.stored.get(key)
             applied = applied_of(record.headers) if gone else profiles.decode_head(record.value).applied
-            if applied < self._least(partition, key, applied):
-                self.suspects.add(key)
             self.profiles[key] = applied, gone
-
-    def _least(self, partition: Partition, key: bytes, applied: int) -> int:
-        before = self.profiles.get(key)
-        if before is not None:
-            return before[0]
-        if applied > self.taken_at:
-            return applied
-        stored = partition.stored.get(key)
-        return self.taken_at + 1 if stored is None else profiles.decode_head(stored).applied
+            # Of one whom we do not keep, a record may come from further in the log than we are, or from before we let go.
+            less = not gone if stored is None else applied < profiles.decode_head(stored).applied
+        if less:
+            self.suspects.add(key)
 
     def told(self, partition: Partition, record: Any) -> None:
         """Take a record of `customer-stages`."""
-        seq = None if record.value is None else _seq_of(record.value).seq
-        if seq is None or (record.key in self.stages and seq < (self.stages[record.key] or 0)):
+        seq = self.stages[record.key] = None if record.value is None else _seq_of(record.value).seq
+        known = partition.shown(record.key)
+        if seq is None or (known is not None and seq < known.seq):
             self.stage_suspects.add(record.key)
-        elif record.key not in self.stages:
-            known = partition.shown(record.key)
-            if known is not None and seq < known.seq:
-                self.stage_suspects.add(record.key)
-        self.stages[record.key] = seq
 
     def lacking(self, partition: Partition) -> list[OutRecord]:
         """Records of the changelog to be written again; everything that we have written has been read."""
@@ -178,7 +168,9 @@ class Takeovers:
 
     async def start(self) -> None:
         """Connect."""
-        self._consumer = self._new_consumer()
+        # What we write makes most of what comes in. Our numbers and what we keep are as far before a record is written, so
+        # nothing follows from reading it.
+        self._consumer = self._new_consumer(Others(lambda: self._outbox.producer_id))
         await self._consumer.start()
 
     async def stop(self) -> None:
@@ -186,13 +178,15 @@ class Takeovers:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    def _new_consumer(self) -> Any:
+    def _new_consumer(self, key_deserializer: Any = BARE) -> Any:
         return aiokafka.AIOKafkaConsumer(
             **self._connection,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            key_deserializer=BARE,
+            key_deserializer=key_deserializer,
+            # In a flood some fetches a second instead of some dozen; what is late is found half a second later.
+            fetch_min_bytes=FETCH_BYTES,
         )
 
     async def mark(self, numbers: set[int]) -> None:
@@ -207,7 +201,7 @@ class Takeovers:
                 known = self._table.persisted_offset(TP(self._changelog, number))
                 self._next[TopicPartition(self._changelog, number)] = 0 if known is None else known + 1
                 self._next[TopicPartition(self._stages, number)] = self._ends[number]
-                self.watched[number] = Watched(clock() + self._for_s, partition.marker.offset)
+                self.watched[number] = Watched(clock() + self._for_s)
                 self.watched[number].recovered(partition)
         self._known = set(self._table.owned)
         self._changed.set()
@@ -233,9 +227,7 @@ class Takeovers:
                 await asyncio.sleep(1)
 
     async def _look(self) -> None:
-        if self._changed.is_set():
-            self._changed.clear()
-            self._assign()
+        self._assign()
         if not self.watched:
             return
         # Asked before reading: what was written until the time is up has been read when reading has come there.
@@ -255,6 +247,9 @@ class Takeovers:
         return [TopicPartition(topic, n) for n in numbers for topic in (self._changelog, self._stages)]
 
     def _assign(self) -> None:
+        if not self._changed.is_set():
+            return
+        self._changed.clear()
         assigned = self._partitions(self.watched)
         self._next = {tp: self._next[tp] for tp in assigned}
         if not assigned:
@@ -265,14 +260,21 @@ class Takeovers:
             self._consumer.seek(tp, offset)
 
     async def _read(self) -> None:
-        for tp, records in (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RUN_MAX)).items():
+        self._assign()
+        assigned = [*self._next]
+        found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RUN_MAX)
+        # Not by the records: what was passed over has been read, too.
+        positions = {tp: await self._consumer.position(tp) for tp in assigned}
+        if self._changed.is_set():
+            return  # partitions came or went meanwhile: reading begins anew, and all of this is read again
+        for tp, records in found.items():
             watched, partition = self.watched.get(tp.partition), self._table.owned.get(tp.partition)
             if watched is None or partition is None:
                 continue
             take = watched.kept if tp.topic == self._changelog else watched.told
             for record in records:
                 take(partition, record)
-            self._next[tp] = records[-1].offset + 1
+        self._next.update(positions)
 
     async def _judge(self, number: int) -> None:
         """See under the lock of flushes, with all that we wrote read, whether the newest records are ours; mend."""

@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 
 from streams import lenient
 from streams.embedded.kafka import KafkaServer
+from streams.outbox import Outbox, acknowledged
 from tests.chaos.crew import PATIENCE_S
 from tests.chaos.poison import Nameless
 from tests.wire import create_topic
@@ -67,3 +68,42 @@ async def test_a_name_that_is_no_text_stops_nobody(
     found = await read(kafka.bootstrap, topic, len(RECORDS))
     assert [(record.value, record.headers) for record in found] == READ
     assert [record.offset for record in found] == list(range(len(RECORDS)))
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+async def test_what_an_outbox_wrote_is_known_by_its_number(
+    kafka: KafkaServer, topic_prefix: str, compression: str
+) -> None:
+    """Of records of two outboxes and of a producer without a number one reader gives all but the first outbox's own."""
+    topic = topic_prefix + "t"
+    create_topic(kafka.bootstrap, topic)
+    lenient.install()
+    mine, another = (Outbox({"bootstrap_servers": kafka.bootstrap}, compression, 30.0) for _ in range(2))
+    plain = KafkaProducer(bootstrap_servers=kafka.bootstrap, enable_idempotence=False)
+    tp = aiokafka.TopicPartition(topic, 0)
+    reader = aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap, key_deserializer=lenient.Others(lambda: mine.producer_id)
+    )
+    await mine.start()
+    await another.start()
+    await reader.start()
+    try:
+        for n in range(4):
+            for outbox, name in ((mine, "mine"), (another, "another"), (mine, "mine again")):
+                await acknowledged(await outbox.send(topic, 0, [(b"%d" % n, name.encode(), [])]), "records")
+            plain.send(topic, b"plain", partition=0).get(30)
+        await acknowledged(await mine.send(topic, 0, [(b"end", b"mine", [])]), "records")
+        reader.assign([tp])
+        await reader.seek_to_beginning(tp)
+        found = []
+        async with asyncio.timeout(PATIENCE_S):
+            while await reader.position(tp) < 17:
+                found += (await reader.getmany(tp, timeout_ms=100)).get(tp, [])
+    finally:
+        for one in (mine, another, reader):
+            await one.stop()
+        plain.close(5)
+    assert len({mine.producer_id, another.producer_id, -1}) == 3
+    assert [(record.offset, record.value) for record in found] == [
+        (at, value) for n in range(4) for at, value in ((4 * n + 1, b"another"), (4 * n + 3, b"plain"))
+    ]

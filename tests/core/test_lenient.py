@@ -10,7 +10,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from streams.lenient import BARE, LenientPartition, Raw
+from streams.lenient import BARE, LenientPartition, Others, Raw
 
 ABORT, ATTRIBUTES_AT, CONTROL = b"\0\0\0\0", 21, 0x20
 PRODUCER = 77
@@ -94,3 +94,27 @@ def test_a_bare_record_says_what_the_consumers_own_says(nameless: bool) -> None:
     assert [one.offset for one in bare] == [1, 2]
     assert not hasattr(bare[0], "topic")
     assert readers[0].next_fetch_offset == readers[1].next_fetch_offset == 3
+
+
+@pytest.mark.parametrize("nameless", [False, True])
+@pytest.mark.parametrize(("own", "given"), [(PRODUCER, [0, 1, 4, 7, 8]), (5, [0, 1, 2, 3, 5, 6]), (-1, list(range(9)))])
+def test_what_one_producer_wrote_is_passed_over(own: int, given: list[int], nameless: bool) -> None:
+    """Batches of that producer are not handed out, nor looked into; those between them are, bare, and the end is reached."""
+
+    def by(producer: int, base: int, count: int) -> bytes:
+        made: Any = DefaultRecordBatchBuilder(2, 0, 0, producer, 0, 0, 1 << 20)
+        for at in range(count):
+            made.append(at, 1, b"k", b"v", [("NAME", b"")] if nameless else [])
+        whole = struct.pack(">q", base) + bytes(made.build())[8:].replace(b"NAME", b"\xff\xfe\xfd\xfc")
+        # no record of a batch that is passed over could be read
+        return whole if producer != own or own < 0 else whole[:61] + b"\xff" * (len(whole) - 61)
+
+    batches = [by(-1, 0, 2), by(PRODUCER, 2, 2), by(5, 4, 1), by(PRODUCER, 5, 2), by(5, 7, 2)]
+    made: Any = LenientPartition
+    partition = made(
+        TopicPartition("t", 0), Raw(b"".join(batches)), [], 0, Others(lambda: own), None, own >= 0 and not nameless, 0
+    )
+    found = list(partition)
+    assert [record.offset for record in found] == given
+    assert partition.next_fetch_offset == 9
+    assert not hasattr(found[0], "topic")

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.json import decode
 
 from agents.app import Worker
@@ -20,10 +22,10 @@ from lifestage.messages import Link, Occasion, encode_message
 from lifestage.pages import is_page, owner
 from streams.profiles import applied_of
 from streams.takeover import Takeovers, Watched
-from tests.core.histories import Record, at_day, order, records, visit
+from tests.core.histories import Record, at_day, order, records, thorough, visit
 from tests.core.test_keeper import NUMBER, TOPICS, Desk
 from tests.core.test_pages import grown, shrink
-from tests.core.test_restore import Kept, flushes, read
+from tests.core.test_restore import Kept, flushes, histories, read
 
 
 class Log:
@@ -32,16 +34,23 @@ class Log:
     def __init__(self) -> None:
         self.records: list[Any] = []
 
-    def add(self, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        """Append a record."""
-        self.records.append(SimpleNamespace(offset=len(self.records), key=key, value=value, headers=list(headers)))
+    def add(
+        self, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]] = (), *, own: bool = False
+    ) -> None:
+        """Append a record; `own`, by the worker that is looked at."""
+        self.records.append(
+            SimpleNamespace(offset=len(self.records), key=key, value=value, headers=list(headers), own=own)
+        )
 
 
 class Reader:
-    """aiokafka's consumer outside a group, over logs; `meanwhile` goes on before each answer."""
+    """aiokafka's consumer outside a group, over logs; `meanwhile` goes on before each answer. It may pass over what is own."""
 
-    def __init__(self, logs: dict[str, Log], meanwhile: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, logs: dict[str, Log], meanwhile: Callable[[], Awaitable[None]], *, passes_own: bool = False
+    ) -> None:
         self._logs, self._positions, self._meanwhile = logs, dict[TopicPartition, int](), meanwhile
+        self._passes_own = passes_own
 
     async def start(self) -> None:
         """Connect."""
@@ -75,7 +84,10 @@ class Reader:
     async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[Any]]:
         """All that is there."""
         await self._meanwhile()
-        found = {tp: self._logs[tp.topic].records[at:] for tp, at in self._positions.items()}
+        found = {
+            tp: [one for one in self._logs[tp.topic].records[at:] if not (self._passes_own and one.own)]
+            for tp, at in self._positions.items()
+        }
         self._positions = {tp: len(self._logs[tp.topic].records) for tp in self._positions}
         return {tp: records for tp, records in found.items() if records}
 
@@ -90,7 +102,7 @@ class Watching(Takeovers):
     logs: dict[str, Log]
     meanwhile: Callable[[], Awaitable[None]] = staticmethod(nothing)
 
-    def _new_consumer(self) -> Reader:
+    def _new_consumer(self, key_deserializer: Any = None) -> Reader:  # noqa: ARG002 - as the product's
         return Reader(self.logs, self.meanwhile)
 
 
@@ -107,13 +119,13 @@ class Owner(Desk):
         self.keeper._outbox = wire
         self.takeovers = Watching({}, self.keeper, table, wire, TOPICS, watched_s, self.mended.append)
         self.takeovers.logs = self.logs
-        self.takeovers._consumer = Reader(self.logs, nothing)
+        self.takeovers._consumer = Reader(self.logs, nothing, passes_own=True)
 
     async def send(self, topic: str, number: int, sent: Any) -> list[asyncio.Future[Any]]:
         """Write at once."""
         records = list(sent)
         for key, value, headers in records:
-            self.logs[topic].add(key, value, headers)
+            self.logs[topic].add(key, value, headers, own=True)
         return await self.wire.send(topic, number, records)
 
     def fits_one(self, _: Any) -> bool:
@@ -223,6 +235,56 @@ async def test_a_late_stage_is_mended() -> None:
     assert (stages.records[-1].value, stages.records[-1].headers) == (before.value, before.headers)
 
 
+@st.composite
+def between(draw: st.DrawFn) -> tuple[list[Record], int, int, list[int]]:
+    """A log, how far it was folded when it was taken over, how far a former owner has come, and what goes on, step by step."""
+    history = draw(histories())
+    taken, former = (draw(st.integers(0, len(history))) for _ in range(2))
+    return history, taken, former, draw(st.lists(st.integers(0, 3), max_size=25))
+
+
+async def written_between(history: list[Record], taken: int, former: int, steps: list[int]) -> Owner:
+    """An owner who works on while a former one's records come in anywhere between, and has looked at all of them."""
+    gone, owner = Owner(60.0), Owner(60.0)
+    for at in range(former):
+        await gone.keep(history[at : at + 1])
+    late = [(topic.name, one) for topic in (TOPICS.changelog, TOPICS.stages) for one in gone.logs[topic.name].records]
+    await owner.keep(history[:taken])
+    await owner.take_over()
+    left = history[taken:]
+    for step in [*steps, *[0] * len(left), *[2] * len(late), 3, 3]:
+        if step == 0 and left:
+            await owner.keep([left.pop(0)])
+        elif step == 1 and left:
+            await owner.fold([left.pop(0)])
+        elif step == 2 and late:
+            topic, one = late.pop(len(late) // 2)
+            owner.logs[topic].add(one.key, one.value, one.headers)
+        elif step == 3:
+            await owner.keeper.flush(NUMBER)
+            await owner.takeovers._look()
+    return owner
+
+
+@thorough
+@given(between())
+def test_what_comes_in_between_is_mended_although_nothing_of_our_own_is_read(
+    given_: tuple[list[Record], int, int, list[int]],
+) -> None:
+    """What compaction leaves of the changelog and of the stages is our state, wherever records of a former owner come in."""
+    owner = asyncio.run(written_between(*given_))
+    changelog = [Kept(one.key, one.value, applied_of(one.headers)) for one in owner.logs[TOPICS.changelog.name].records]
+    left, state = read(compacted(changelog)), owner.folded
+    assert dict(left.whole()) == dict(state.whole())
+    assert left.applied == state.applied
+    newest = {one.key: one.value for one in owner.logs[TOPICS.stages.name].records}
+    for key, value in newest.items():
+        known = state.profile(key)
+        if known is not None and known.seq:
+            assert (known.stage is None) == (value is None)
+            assert value is None or decode(value)["seq"] == known.seq
+
+
 def taken(key: bytes, value: bytes | None) -> Any:
     """A record as it is read of the changelog."""
     return SimpleNamespace(key=key, value=value, headers=[])
@@ -245,7 +307,7 @@ def test_a_page_that_is_written_again_stands_before_its_record(monkeypatch: pyte
         pages = sorted(found.shelf.pages)
         assert len(pages) > 1
         late = [Kept(page, None) for page in (pages if several else pages[:1])]
-        watched = Watched(0.0, found.marker.offset)
+        watched = Watched(0.0)
         for one in late:
             watched.kept(found, taken(one.key, one.value))
         again = [Kept(key or b"", value, applied_of(headers)) for key, value, headers in watched.lacking(found)]

@@ -18,6 +18,7 @@ from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from aiokafka.protocol.produce import ProduceRequest
 from faust.types import TP
 
+from streams.lenient import Others
 from tests.simulation.kafka import Record, SimulatedKafka
 from tests.simulation.loop import Life
 
@@ -76,6 +77,9 @@ class Producer:
 
     def __init__(self, kafka: SimulatedKafka, life: Life, limit: int) -> None:
         self._kafka, self._life, self._limit = kafka, life, limit
+        kafka.producers += 1
+        self.producer_id = kafka.producers
+        self._txn_manager = self
         self.client: Any = self
         """What writes requests; the product puts its fence before it."""
         self._sender = self
@@ -134,7 +138,7 @@ class Producer:
         tp, batch = request.tp, request.batch
 
         def write() -> Any:
-            offset = self._kafka.append(tp, batch.records)
+            offset = self._kafka.append(tp, batch.records, producer=self.producer_id)
             return SimpleNamespace(offset=offset, topic=tp.topic, partition=tp.partition)
 
         what = f"{batch.record_count()} to {tp.topic}[{tp.partition}]"
@@ -206,8 +210,8 @@ class Client:
     _closed = False
     _request_timeout_ms = 40_000
 
-    def __init__(self, kafka: SimulatedKafka, life: Life) -> None:
-        self._kafka, self._life = kafka, life
+    def __init__(self, kafka: SimulatedKafka, life: Life, key_deserializer: Any = None) -> None:
+        self._kafka, self._life, self._wanted = kafka, life, key_deserializer
         life.clients += 1
         self._fetches, self._asks = f"fetch {life.clients}", f"ask {life.clients}"
         self.assigned: set[TP] = set()
@@ -338,7 +342,11 @@ class Client:
         for tp in wanted:
             if not found.get(tp) and tp in self.positions:
                 self.positions[tp] = max(self.positions[tp], self.highwaters.get(tp, 0))
-        return dict(found)
+        if not isinstance(self._wanted, Others):
+            return dict(found)
+        passed = self._wanted.producer_id()
+        by_others = {tp: [record for record in run if record.producer != passed] for tp, run in found.items()}
+        return {tp: run for tp, run in by_others.items() if run}
 
     def unsubscribe(self) -> None:
         """Read nothing."""

@@ -31,6 +31,8 @@ class Record(NamedTuple):
     value: Any
     headers: tuple[tuple[str, bytes], ...] = ()
     timestamp: int = -1
+    producer: int = -1
+    """Who wrote it, as a batch's header says."""
 
 
 class Stored:
@@ -154,18 +156,26 @@ class SimulatedKafka:
         """Requests of a life that keep their order among each other, the first of which is on the wire."""
         self.held: set[tuple[str, str]] = set()
         """Lanes that the network holds: they are delivered when that is said of them, and not along with all."""
+        self.producers = 0
+        """How many have been numbered: none has another's number."""
         self.appended: Callable[[Record], None] = lambda _: None
         """Told of every record."""
         self.moved: Callable[[TP], None] = lambda _: None
         """Told of every commit."""
 
-    def append(self, tp: TP, records: Iterable[tuple[bytes | None, Any, Any]], timestamp: int | None = None) -> int:
+    def append(
+        self,
+        tp: TP,
+        records: Iterable[tuple[bytes | None, Any, Any]],
+        timestamp: int | None = None,
+        producer: int = -1,
+    ) -> int:
         """Write records; returns the offset of the first."""
         log = self.logs[tp]
         first = log.end
         timestamp = int(self.now() * 1000) if timestamp is None else timestamp
         for key, value, headers in records:
-            record = Record(tp.topic, tp.partition, log.end, key, value, tuple(headers), timestamp)
+            record = Record(tp.topic, tp.partition, log.end, key, value, tuple(headers), timestamp, producer)
             log.records.append(record)
             log.end += 1
             self.appended(record)

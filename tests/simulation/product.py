@@ -108,8 +108,8 @@ def under_simulation(
         assert life is not None
         return life
 
-    def client(**_: Any) -> Client:
-        return Client(kafka, here())
+    def client(**given: Any) -> Client:
+        return Client(kafka, here(), given.get("key_deserializer"))
 
     now = SimpleNamespace(monotonic=loop.time, time=wall)
     app = agents.app
