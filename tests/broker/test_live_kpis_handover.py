@@ -21,7 +21,7 @@ pytestmark = pytest.mark.broker
 DAY_MS = 86_400_000
 CONFIG = """
 global: {{scrape_interval: 500ms, evaluation_interval: 500ms}}
-rule_files: ["{rules}"]
+rule_files: ["{rules}/*.yml"]
 scrape_configs:
   - job_name: lifestage
     file_sd_configs: [{{files: ["{targets}"], refresh_interval: 1s}}]
@@ -33,6 +33,8 @@ RIGHT = {
     "lifestage_kpi_rpr": 2 / 3,
     'lifestage_kpi_leads_by_channel{channel="other"}': None,
     'lifestage_kpi_new_customers_by_channel{channel="direct"}': 60,
+    "sum(job_stage:lifestage_customers:sum)": 60,
+    "sum(job_source:lifestage_accounted_events:sum)": 180,
 }
 WAIT_S = 120
 
@@ -71,7 +73,7 @@ def test_no_kpi_is_of_a_part_while_workers_die_and_join(
     """Two workers, one is killed, another joins: whoever adds parts up finds half of the customers for a while; no KPI ever is."""
     assert prometheus_binary.is_file()
     targets = tmp_path / "targets.json"
-    config = CONFIG.format(rules=RULES.with_name("kpis.yml"), targets=targets)
+    config = CONFIG.format(rules=RULES.parent, targets=targets)
     with deployment(kafka.bootstrap, topic_prefix, tmp_path, kpis__live="true") as made:
         first, second = made.worker("w1").wait_ready(), made.worker("w2").wait_ready()
         made.wait_shared([first, second])
@@ -96,4 +98,5 @@ def test_no_kpi_is_of_a_part_while_workers_die_and_join(
             seen = {query: values(prometheus, query, begin) for query in RIGHT}
             assert seen == {query: set() if value is None else {value} for query, value in RIGHT.items()}
             assert min(values(prometheus, "sum(lifestage_kpi_part_active)", begin)) < 60
+            assert values(prometheus, "sum(lifestage_customers)", begin) != {60.0}
             assert values(prometheus, "max(lifestage_kpi_partitions_expected)", begin) == {4.0}
