@@ -15,7 +15,10 @@ from config.errors import OptionError
 At = Annotated[str | None, typer.Option("--at", metavar="TIME", help="As of then, inclusive; RFC 3339 or a date.")]
 Window = Annotated[str, typer.Option("--window", metavar="LENGTH", help="How long before --at counts, such as 90d.")]
 By = Annotated[
-    str | None, typer.Option("--by", metavar="LABEL", help="channel: costs, customers and orders by the first channel.")
+    str | None,
+    typer.Option(
+        "--by", metavar="LABEL", help="channel: costs, customers, orders by the first one; campaign, mailbox: messages."
+    ),
 ]
 
 
@@ -50,6 +53,7 @@ def run(
     from commands.kpis_text import document, lines
     from config.plan_files import sheet_of
     from lifestage.kpi_gather import Span
+    from lifestage.kpis import BREAKDOWNS
     from streams.offline_kpi_values import values
 
     if page or rules:
@@ -57,8 +61,8 @@ def run(
         return
     if not files or at is None:
         raise typer.BadParameter("name files, or - for stdin" if not files else "--at TIME says as of when")
-    if by not in (None, "channel"):
-        raise OptionError(f"--by {by!r}: expected channel")
+    if by not in (None, *BREAKDOWNS):
+        raise OptionError(f"--by {by!r}: expected {', '.join(BREAKDOWNS[:-1])} or {BREAKDOWNS[-1]}")
     end = _at(at)
     span = Span(end - _length(window), end)
     began = time.monotonic()
@@ -66,7 +70,7 @@ def run(
     sheet = sheet_of(named)
     asked = offline.Asked(files, None, None, rejected, csv, memory, processes, config, [named])
     with offline.working_on(asked, [sheet.plan], span=span) as work:
-        found = values(work.result, span, by is not None, work.shown)
+        found = values(work.result, span, by, work.shown)
         if json:
             typer.echo(document(found))
         else:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from lifestage import facts
 from lifestage.invalid import InvalidError, shown
+from lifestage.mailboxes import group_of
 from lifestage.wire import (
     Actor,
     Address,
@@ -57,6 +58,15 @@ class EmailEvent(Event, kw_only=True, gc=False, tag="email.event"):
             return self.recipient
         return None
 
+    def mailbox(self) -> str | None:
+        """Who runs the mailbox that a mail went to; None of other messages, and where no address is told."""
+        if self.channel is None or self.channel == "email":
+            if self.recipient is not None and is_address(self.recipient):
+                return group_of(self.recipient)
+            if self.email is not None and is_address(self.email):
+                return group_of(self.email)
+        return None
+
     def fact(self, common: dict[str, Any]) -> facts.EmailEvent:
         """As it stands; channel `email` and a human unless it says otherwise."""
         return facts.EmailEvent(
@@ -69,6 +79,7 @@ class EmailEvent(Event, kw_only=True, gc=False, tag="email.event"):
             bounce_type=self.bounce_type or None,
             click_url=self.click_url,
             machine=self.machine or False,
+            mailbox=self.mailbox(),
             **common,
         )
 

@@ -17,6 +17,8 @@ class EmailEvent(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag
     bounce_type: str | None = None
     click_url: str | None = None
     machine: bool = False
+    mailbox: str | None = None
+    """On channel email who runs the recipient's mailbox, of `mailboxes.GROUPS`; None where no address was told."""
 
 
 class FeedbackReceived(Fact, frozen=True, array_like=True, kw_only=True, gc=False, tag=22):

@@ -30,6 +30,8 @@ TRIAL_MS, LEAD_MS, CART_MS, HELP_MS = 14 * DAY_MS, 90 * DAY_MS, 24 * HOUR_MS, 7 
 before a first order a ticket counts as help."""
 BY_CHANNEL = "/channel"
 """At the end of the name of a sum: the same by the channel that the person first came by."""
+BY_CAMPAIGN, BY_MAILBOX = "/campaign", "/mailbox"
+"""The same of messages by campaign, and of mails by who runs the mailbox; the sums of messages themselves are by their channel."""
 
 
 class Bought(NamedTuple):
@@ -267,17 +269,25 @@ _OF_DELIVERED = {
 }
 
 
+def named_by(channel: str, mailbox: str, campaign: str) -> tuple[tuple[str, str], ...]:
+    """By what the sums of a message are told: the end of their names, and the label."""
+    told = ("", channel), (BY_CAMPAIGN, campaign)
+    return (*told, (BY_MAILBOX, mailbox)) if mailbox else told
+
+
 def _messages(found: Gather, sums: Sums) -> None:
     span = found.span
-    for channel, happened in found.messages.values():
+    for told, happened in found.messages.values():
+        labels = named_by(told.channel, told.mailbox, told.campaign)
         for base, total, parts in (
             ("sent", "messages_sent", _OF_SENT),
             ("delivered", "messages_delivered", _OF_DELIVERED),
         ):
             if span.has(happened.get(base)):
-                sums[total, channel] += 1
-                for event, name in parts.items():
-                    sums[name, channel] += event in happened
+                for by, label in labels:
+                    sums[total + by, label] += 1
+                    for event, name in parts.items():
+                        sums[name + by, label] += event in happened
 
 
 def _tickets(found: Gather, sums: Sums) -> Spreads:

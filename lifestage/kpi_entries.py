@@ -5,18 +5,21 @@ from __future__ import annotations
 from struct import Struct
 
 from lifestage.facts import EmailEvent, WebVisit
-from lifestage.kpi_gather import origin_of, was_said
+from lifestage.kpi_gather import campaign_of, mailbox_of, origin_of, was_said
 from lifestage.kpi_kept import (
+    CHANNELS,
     ELSEWHERE,
     FURTHER,
     HAPPENINGS,
     MESSAGE,
+    NO_CAMPAIGN,
     SESSION,
+    SPOTS,
     Kept,
     days_after,
-    place_of_channel,
     texts_of,
 )
+from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.moments import DAY_MS
 
 SESSION_SIZE, MESSAGE_SIZE = SESSION.size, MESSAGE.size
@@ -78,11 +81,42 @@ SAID_MAX, ORIGINS_MAX = 100, 2_000
 _ORIGINS: dict[tuple[str, str], str] = {}
 
 
-def post_message(kept: Kept, id: int, fact: EmailEvent, place: int) -> None:
+def post_message(kept: Kept, id: int, fact: EmailEvent, place: int, spot: int, campaign: str) -> None:
     """Note the first that happened to a message that is not known."""
-    channel = place_of_channel(fact.channel)
-    kept.posted += _message(id, fact.time, channel, *_FIRST[place])
-    kept.posted_texts += texts_of(fact.channel if channel == ELSEWHERE else None, fact.id)
+    if campaign != NO_CAMPAIGN:
+        kept.name_campaign(len(kept.posted) // MESSAGE_SIZE, campaign)
+    kept.posted += _message(id, fact.time, spot, *_FIRST[place])
+    kept.posted_texts += texts_of(fact.channel if spot == ELSEWHERE else None, fact.id)
+
+
+def spot_of(fact: EmailEvent) -> int:
+    """The spot of a message's channel and mailbox."""
+    told = fact.channel, fact.mailbox
+    if told in _TOLD:
+        return _TOLD[told]
+    return SPOTS.get((fact.channel, mailbox_of(fact)), ELSEWHERE)
+
+
+_TOLD: dict[tuple[str, str | None], int] = {("email", group): SPOTS["email", group] for group in GROUPS}
+_TOLD |= {(channel, None): SPOTS[channel, UNKNOWN if channel == "email" else ""] for channel in CHANNELS}
+
+
+def campaign_told(fact: EmailEvent) -> str:
+    """The campaign of a message as a label value."""
+    said = fact.campaign_id
+    if said is None:
+        return NO_CAMPAIGN
+    if said in _CAMPAIGNS:
+        return _CAMPAIGNS[said]
+    found = campaign_of(fact)
+    if len(_CAMPAIGNS) >= ORIGINS_MAX:
+        _CAMPAIGNS.clear()
+    if len(said) <= SAID_MAX:
+        _CAMPAIGNS[said] = found
+    return found
+
+
+_CAMPAIGNS: dict[str, str] = {}
 
 
 _FIRST = {place: (*(int(n == place) for n in range(len(HAPPENINGS))), 0) for place in range(-1, len(HAPPENINGS))}

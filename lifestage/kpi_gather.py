@@ -34,6 +34,7 @@ from lifestage.facts import (
     TrialStarted,
     WebVisit,
 )
+from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.signals import SCORES
 
 OTHER, DIRECT, NONE = "other", "direct", "none"
@@ -51,6 +52,27 @@ def label_of(text: str) -> str:
     """A text as a label value: in small letters; whatever could be an address or a sentence is `other`."""
     text = text.strip().lower()
     return text if _LABEL.fullmatch(text) else OTHER
+
+
+class Told(NamedTuple):
+    """What a message counts by."""
+
+    channel: str
+    mailbox: str
+    """Empty of what is no mail."""
+    campaign: str
+
+
+def mailbox_of(fact: EmailEvent) -> str:
+    """The group of the mailbox that a mail went to, of a closed list; empty of what is no mail."""
+    if fact.channel != "email":
+        return ""
+    return UNKNOWN if fact.mailbox is None else fact.mailbox if fact.mailbox in GROUPS else OTHER
+
+
+def campaign_of(fact: EmailEvent) -> str:
+    """The campaign of a message as a label value."""
+    return NONE if fact.campaign_id is None else label_of(fact.campaign_id)
 
 
 class Span(NamedTuple):
@@ -147,8 +169,8 @@ class Gather:
         self.leads: dict[Thing, Lead] = {}
         self.trials: dict[Thing, Trial] = {}
         self.carts: dict[Thing, Cart] = {}
-        self.messages: dict[Thing, tuple[str, dict[str, int]]] = {}
-        """Each with its channel and the first instant of each thing that happened to it."""
+        self.messages: dict[Thing, tuple[Told, dict[str, int]]] = {}
+        """Each with what its first event told of it, and the first instant of each thing that happened to it."""
         self.tickets: dict[Thing, Ticket] = {}
         self.asked_for_help: list[int] = []
         """When the person opened tickets."""
@@ -281,7 +303,11 @@ def step_of(fact: CartUpdated | CheckoutStep) -> int:
 def _message(found: Gather, fact: EmailEvent) -> None:
     if fact.machine and fact.event in ("opened", "clicked"):
         return
-    happened = found.messages.setdefault((fact.source, fact.message_id), (fact.channel, {}))[1]
+    thing = fact.source, fact.message_id
+    message = found.messages.get(thing)
+    if message is None:
+        message = found.messages[thing] = Told(fact.channel, mailbox_of(fact), campaign_of(fact)), {}
+    happened = message[1]
     happened.setdefault(fact.event, fact.time)
     if fact.event == "clicked" and found.span.has(fact.time):
         found.acts += 1

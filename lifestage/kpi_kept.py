@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.moments import DAY_MS
 
 Counts = tuple[int, ...]
@@ -28,16 +29,25 @@ PLACES = {name: place for place, name in enumerate(HAPPENINGS)}
 CHANNELS = ("email", "sms", "push", "in_app", "chat", "phone")
 """Of messages; what is none of these stands with the texts of a message."""
 ELSEWHERE = 0xFF
+"""The spot of a channel that is none of these."""
+SPOTS = {(channel, ""): place for place, channel in enumerate(CHANNELS)} | {
+    (CHANNELS[0], group): place << 3 for place, group in enumerate((UNKNOWN, *GROUPS))
+}
+"""By channel and mailbox group, which mails alone have, the one byte that stands for both."""
+TOLD_AT = {spot: told for told, spot in SPOTS.items() if told != (CHANNELS[0], "")}
 
 SESSION = Struct(">qQHII")
 """A session: number, begin; of its first visit the day after that, pages, 32 bits of the event's id."""
 FURTHER = Struct(">IHII")
 """Another visit: the place of its session, its day after that one's begin, pages, event."""
 MESSAGE = Struct(">qQB8H")
-"""A message: number, first instant, place of its channel; of each of `HAPPENINGS` the day after the first, and one more, 0 where it
+"""A message: number, first instant, spot of its channel and mailbox; of each of `HAPPENINGS` the day after the first, and one more, 0 where it
 did not happen; and the last day of all."""
 LENGTHS = Struct(">HH")
 """Of two texts that follow."""
+SENT_IN = Struct(">I")
+"""Where the name of a message's campaign begins in all of them; 0: it has none."""
+NO_CAMPAIGN, LINE = "none", "\n"
 NONE = 0xFFFF
 """In place of a length: there is no text."""
 DAYS_MAX = 0xFFFE
@@ -65,6 +75,9 @@ class Message(msgspec.Struct, array_like=True, gc=False):
     channel: str
     days: tuple[int, ...]
     """Of each of `HAPPENINGS` the first day on which it happened, -1 where it did not; and the last day of all."""
+    mailbox: str = ""
+    """The group of the mailbox that it went to; empty of what is no mail."""
+    campaign: str = NO_CAMPAIGN
 
 
 class Lead(msgspec.Struct, array_like=True, gc=False):
@@ -186,6 +199,10 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     posted_texts: bytes = b""
     """Of each message channel and first event."""
     rest: Rest | None = None
+    campaigns: str = ""
+    """The campaigns of the messages, each once, with a line feed before, between and behind."""
+    sent_in: bytes = b""
+    """Of each message its campaign (`SENT_IN`), up to the last that has one."""
 
     def count(self) -> int:
         """How many sessions and messages there are."""
@@ -221,31 +238,42 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
         """The messages by number; to change them, set them."""
         found: dict[int, Message] = {}
         texts = _texts(self.posted_texts)
-        for id, first, place, *after in MESSAGE.iter_unpack(self.posted):
+        for n, (id, first, spot, *after) in enumerate(MESSAGE.iter_unpack(self.posted)):
             channel, event = next(texts)
+            told = TOLD_AT[spot] if channel is None else (channel, "")
             day = first // DAY_MS - 1
             days = (*(day + one if one else -1 for one in after[:-1]), day + 1 + after[-1])
-            found[id] = Message(first, event or "", CHANNELS[place] if channel is None else channel, days)
+            found[id] = Message(first, event or "", told[0], days, told[1], self.campaign_at(n))
         return found
 
     @messages.setter
     def messages(self, messages: Mapping[int, Message]) -> None:
         posted, texts = [], []
-        for id, message in messages.items():
+        self.campaigns, self.sent_in = "", b""
+        for n, (id, message) in enumerate(messages.items()):
             day, *days = message.first // DAY_MS, *message.days[:-1]
             after = [0 if at < 0 else days_after(day, at) + 1 for at in days]
-            place = place_of_channel(message.channel)
-            posted.append(MESSAGE.pack(id, message.first, place, *after, days_after(day, message.days[-1])))
-            texts.append(texts_of(message.channel if place == ELSEWHERE else None, message.event))
+            spot = SPOTS.get((message.channel, message.mailbox), ELSEWHERE)
+            posted.append(MESSAGE.pack(id, message.first, spot, *after, days_after(day, message.days[-1])))
+            texts.append(texts_of(message.channel if spot == ELSEWHERE else None, message.event))
+            if message.campaign != NO_CAMPAIGN:
+                self.name_campaign(n, message.campaign)
         self.posted, self.posted_texts = b"".join(posted), b"".join(texts)
 
+    def campaign_at(self, n: int) -> str:
+        """The campaign of the nth message."""
+        at = n * SENT_IN.size
+        begin = SENT_IN.unpack_from(self.sent_in, at)[0] if at < len(self.sent_in) else 0
+        return self.campaigns[begin : self.campaigns.index("\n", begin)] if begin else NO_CAMPAIGN
 
-def place_of_channel(channel: str) -> int:
-    """The place of a message's channel among `CHANNELS`, or `ELSEWHERE`."""
-    return _CHANNELS.get(channel, ELSEWHERE)
-
-
-_CHANNELS = {channel: place for place, channel in enumerate(CHANNELS)}
+    def name_campaign(self, n: int, campaign: str) -> None:
+        """Note the campaign of the nth message, of which none behind it has one yet."""
+        names = self.campaigns
+        begin = names.find(f"\n{campaign}\n") + 1
+        if not begin:
+            begin = len(names) or 1
+            self.campaigns = f"{names or LINE}{campaign}\n"
+        self.sent_in = self.sent_in.ljust(n * SENT_IN.size, b"\0") + SENT_IN.pack(begin)
 
 
 def days_after(first: int, day: int) -> int:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from lifestage.kpi_contribute import BY_CHANNEL, Sums
+from lifestage.kpi_contribute import BY_CAMPAIGN, BY_CHANNEL, Sums
 from lifestage.kpi_gather import OTHER, Cost
 
 VALUES_MAX = 20
 """Values of a label that events name freely; the most frequent stay, the rest is `other`."""
+CAMPAIGNS_MAX = 6
+"""The same of campaigns, each of which is told by eight sums."""
 
 
 class Kind(NamedTuple):
@@ -20,14 +22,20 @@ class Kind(NamedTuple):
     label: str
     """What it is called."""
     labels: tuple[str, ...]
+    most: int = VALUES_MAX
+    """Values that are shown."""
+    by: str = ""
+    """At the end of the names of all sums that have it, where these are counted together."""
 
 
 KINDS = {
-    BY_CHANNEL: Kind("channel", ("channel",)),
+    BY_CHANNEL: Kind("channel", ("channel",), by=BY_CHANNEL),
+    BY_CAMPAIGN: Kind("campaign", ("campaign",), CAMPAIGNS_MAX, BY_CAMPAIGN),
     "sessions_by_source": Kind("source", ("source", "medium")),
     "social_engagement": Kind("kind", ("kind",)),
 }
-"""By what their values are counted: channels of all sums together."""
+"""By what their values are counted: channels of all sums together, and so campaigns."""
+_SHARED = (BY_CHANNEL, BY_CAMPAIGN)
 _MONEY = frozenset({"net_revenue" + BY_CHANNEL})
 CURRENCY = Kind("currency", ("currency",))
 """The label of money, of whose values a few are told."""
@@ -39,15 +47,16 @@ Named = Callable[[], Iterable[tuple[Key, int]]]
 
 
 def place_of(key: Key) -> Key | None:
-    """By what label values are counted, and these: by the sum, but channels of all sums together. None: they are not free."""
-    if key[0].endswith(BY_CHANNEL):
-        return BY_CHANNEL, key[-1]
+    """By what label values are counted, and these: by the sum, but channels, and campaigns, of all sums together. None: they are not free."""
+    name = key[0]
+    if name.endswith(_SHARED):
+        return name[name.rindex("/") :], key[-1]
     return key if key[0] in KINDS else None
 
 
 def in_other(key: Key) -> Key:
     """The sum to which one with free labels is added whose values are not told apart; whose money it is stays."""
-    if key[0].endswith(BY_CHANNEL):
+    if key[0].endswith(_SHARED):
         return *key[:-1], OTHER
     return key[0], *(OTHER for _ in key[1:])
 
@@ -65,7 +74,7 @@ def divided(sums: Sums) -> tuple[Sums, Named]:
 
 
 def bounded(plain: Sums, named: Named, costs: Sequence[Cost]) -> tuple[Sums, list[Cost]]:
-    """All sums with at most `VALUES_MAX` values of each free label; what is left over is added up as `other`. Exact: `named`
+    """All sums with at most `Kind.most` values of each free label; what is left over is added up as `other`. Exact: `named`
     is gone through twice, and never held.
 
     Of costs only those go there whose customers do: what a channel cost that brought nobody is borne by nobody.
@@ -92,4 +101,4 @@ def _most(named: Iterable[tuple[Key, int]]) -> set[Key | None]:
             theirs.append((-sum(weight_of(key, n) for key, n in group), place))
             if len(theirs) > 50 * VALUES_MAX:
                 theirs[:] = sorted(theirs)[:VALUES_MAX]
-    return {place for theirs in best.values() for _, place in sorted(theirs)[:VALUES_MAX]}
+    return {place for kind, theirs in best.items() for _, place in sorted(theirs)[: KINDS[kind].most]}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from struct import Struct
+from typing import cast
+
 from lifestage.facts import EmailEvent
-from lifestage.kpi_days import Days, Entries, Known, Name
-from lifestage.kpi_entries import MESSAGE_SIZE, entry_of, instant_of, post_message
+from lifestage.kpi_contribute import named_by
+from lifestage.kpi_days import LEVEL, Days, Entries, Known, Name
+from lifestage.kpi_entries import MESSAGE_SIZE, campaign_told, entry_of, instant_of, post_message, spot_of
 from lifestage.kpi_intervals import stretch
-from lifestage.kpi_kept import CHANNELS, DELIVERED, ELSEWHERE, MESSAGE, PLACES, SENT, Kept, Message, days_after
+from lifestage.kpi_kept import DELIVERED, ELSEWHERE, PLACES, SENT, TOLD_AT, Kept, Message, days_after
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_visits import add_acts
 from lifestage.kpi_note import ACTS, count, event_of, kept_of, limit, touch_told
@@ -37,13 +41,14 @@ def messages(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  
 def _message(found: Entries, message: Message, window: int, sign: int = 1) -> None:
     """A message counts from the day on which it was sent, or delivered; what became of it later goes with it."""
     days = message.days
-    for base, total, parts in _BASES:
-        day = days[base]
-        if day >= 0:
-            found.append(((total, message.channel), day, sign))
-            for place, name in parts:
-                if days[place] >= 0:
-                    stretch(found, (name, message.channel), max(day, days[place]), day + window, window, sign)
+    for by, label in named_by(message.channel, message.mailbox, message.campaign):
+        for base, total, parts in _BASES:
+            day = days[base]
+            if day >= 0:
+                found.append(((total + by, label), day, sign))
+                for place, name in parts:
+                    if days[place] >= 0:
+                        stretch(found, (name + by, label), max(day, days[place]), day + window, window, sign)
 
 
 # -- one event -----------------------------------------------------------------------------------
@@ -71,9 +76,10 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
         return True
     place = PLACES.get(event, -1)
     if at < 0:
-        post_message(kept, id, fact, place)
+        spot, campaign = spot_of(fact), campaign_told(fact)
+        post_message(kept, id, fact, place, spot, campaign)
         if 0 <= place <= DELIVERED:
-            days.count(_sums(days, fact.channel, place), day, 1)
+            days.count(_sums(days, _BASES[place][1], fact.channel if spot == ELSEWHERE else spot, campaign), day, 1)
     else:
         _goes_on(kept, at, place, day, now.window, days)
     if clicked:
@@ -85,65 +91,73 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
     return True
 
 
-def _sums(days: Days, channel: str, place: int) -> list[Known]:
-    """The sum of messages of a channel to which something happened."""
-    found = days.together.get((channel, place))
+def _sums(days: Days, name: str, told: object, campaign: str) -> list[Known]:
+    """The sums of a name, or the levels that add to them, of messages by all that they are told by: their spot, or where that is
+    none of the usual the channel itself, and campaign."""
+    group = name, told, campaign
+    found = days.together.get(group)
     if found is None:
-        found = days.remember((channel, place), [(_BASES[place][1], channel)])
+        channel, mailbox = (told, "") if isinstance(told, str) else TOLD_AT[cast("int", told)]
+        found = days.remember(group, [(name + by, label) for by, label in named_by(channel, mailbox, campaign)])
     return found
 
 
 def _goes_on(kept: Kept, at: int, place: int, day: int, window: int, days: Days) -> None:
     """Something happened to a message that is known, after the first."""
     posted = kept.posted
-    id, first, channel, *after = _entry(posted, at)
-    late = days_after(first // DAY_MS, day)
-    is_first = place >= 0 and (after[place] == 0 or late + 1 < after[place])
-    if not is_first and late <= after[-1]:
+    after, begun = _after(posted, at + AFTER), instant_of(posted, at) // DAY_MS
+    late, last = days_after(begun, day), after[-1]
+    if place < 0 or 0 < after[place] <= late + 1:
+        if late > last:
+            kept.posted = posted[: at + LAST] + _number(late) + posted[at + MESSAGE_SIZE :]
         return
-    if is_first:
+    if after[place]:
+        # it happened a day before it was known to
+        message = [*kept.messages.values()][at // MESSAGE_SIZE]
         found: Entries = []
-        said = _message_of(kept, at, first // DAY_MS, channel, after)
-        known, happened = said.days[place] >= 0, [*said.days]
-        if known:
-            _message(found, said, window, -1)
-        happened[place] = day
-        said.days = tuple(happened)
-        if known:
-            _message(found, said, window)
-        else:
-            _happened(found, said, place, day, window)
+        _message(found, message, window, -1)
+        message.days = (*message.days[:place], day, *message.days[place + 1 :])
+        _message(found, message, window)
         days.add(found)
-        after[place] = late + 1
-    after[-1] = max(after[-1], late)
-    kept.posted = posted[:at] + _packed(id, first, channel, *after) + posted[at + MESSAGE_SIZE :]
+    else:
+        spot: object = posted[at + SPOT]
+        if spot == ELSEWHERE:
+            spot = [*kept.messages.values()][at // MESSAGE_SIZE].channel
+        _happened(after, begun - 1, place, day, window, days, spot, kept.campaign_at(at // MESSAGE_SIZE))
+    here = at + AFTER + 2 * place
+    end = _number(late if late > last else last)
+    kept.posted = posted[:here] + _number(late + 1) + posted[here + 2 : at + LAST] + end + posted[at + MESSAGE_SIZE :]
 
 
-def _message_of(kept: Kept, at: int, begun: int, place: int, after: list[int]) -> Message:
-    """A message that is known, as far as it is asked what it adds."""
-    if place == ELSEWHERE:
-        return [*kept.messages.values()][at // MESSAGE_SIZE]
-    days = [begun - 1 + one if one else -1 for one in after]
-    days[-1] = begun + after[-1]
-    return Message(0, "", CHANNELS[place], tuple(days))
+AFTER, SPOT, LAST = MESSAGE_SIZE - 16, MESSAGE_SIZE - 17, MESSAGE_SIZE - 2
+"""Where in the entry of a message the days begin, where its spot is, and where its last day."""
+_after, _number = Struct(">8H").unpack_from, Struct(">H").pack
 
 
-_entry, _packed = MESSAGE.unpack_from, MESSAGE.pack
-
-
-def _happened(found: Entries, known: Message, place: int, day: int, window: int) -> None:
-    """Something happened to a message for the first time."""
-    days, channel = known.days, known.channel
+def _happened(
+    after: tuple[int, ...], before: int, place: int, day: int, window: int, days: Days, told: object, campaign: str
+) -> None:
+    """Something happened to a message for the first time. `after`: of all that happened the days after `before`."""
     part = _PART_OF.get(place)
-    if part is not None and days[part[0]] >= 0:
-        sent = days[part[0]]
-        stretch(found, (part[1], channel), max(sent, day), sent + window, window)
+    if part is not None and after[part[0]]:
+        base = before + after[part[0]]
+        _stretch(days, part[1], told, campaign, max(base, day), base + window, window)
     if place <= DELIVERED:
         _, total, parts = _BASES[place]
-        found.append(((total, channel), day, 1))
+        days.count(_sums(days, total, told, campaign), day, 1)
         for other, name in parts:
-            if days[other] >= 0:
-                stretch(found, (name, channel), max(day, days[other]), day + window, window)
+            if after[other]:
+                _stretch(days, name, told, campaign, max(day, before + after[other]), day + window, window)
+
+
+def _stretch(days: Days, name: str, told: object, campaign: str, begin: int, end: int, window: int) -> None:
+    """Let sums be higher by one from a day until another: as flows, where that is as long as the window."""
+    if end - begin == window:
+        days.count(_sums(days, name, told, campaign), begin, 1)
+    elif begin < end:
+        levels = _sums(days, LEVEL + name, told, campaign)
+        days.count(levels, begin, 1)
+        days.count(levels, end, -1)
 
 
 # -- tickets -------------------------------------------------------------------------------------

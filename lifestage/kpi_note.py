@@ -38,13 +38,15 @@ from lifestage.kpi_entries import (
     MESSAGE_SIZE,
     SESSION_SIZE,
     begin_session,
+    campaign_told,
     entry_of,
     go_on,
     instant_of,
     origin_text,
     post_message,
+    spot_of,
 )
-from lifestage.kpi_gather import NONE, came_by, label_of, step_of
+from lifestage.kpi_gather import NONE, came_by, label_of, mailbox_of, step_of
 from lifestage.kpi_kept import (
     HAPPENINGS,
     PLACES,
@@ -215,15 +217,18 @@ def note_message(kept: Kept, fact: EmailEvent, key: bytes) -> None:
     """Note what happened to a message, neither a bot's nor a machine's doing."""
     id = number(fact.source, fact.message_id, key)
     if entry_of(kept.posted, id, MESSAGE_SIZE) < 0:
-        post_message(kept, id, fact, PLACES.get(fact.event, -1))
+        post_message(kept, id, fact, PLACES.get(fact.event, -1), spot_of(fact), campaign_told(fact))
         return
     messages, day = kept.messages, fact.time // DAY_MS
     id = key_on(messages, id, day, limit(kept), MESSAGES)
     message = messages.get(id)
     if message is None:
-        messages[id] = message = Message(fact.time, fact.id, fact.channel, (*NOTHING, day))
+        messages[id] = message = Message(
+            fact.time, fact.id, fact.channel, (*NOTHING, day), mailbox_of(fact), campaign_told(fact)
+        )
     elif (fact.time, fact.id) < (message.first, message.event):
         message.first, message.event, message.channel = fact.time, fact.id, fact.channel
+        message.mailbox, message.campaign = mailbox_of(fact), campaign_told(fact)
     days, place = [*message.days], PLACES.get(fact.event, -1)
     if place >= 0 and (days[place] < 0 or day < days[place]):
         days[place] = day

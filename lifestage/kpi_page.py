@@ -52,6 +52,11 @@ without, `direct`. All orders of a person are that channel's. Costs have their o
 Live, a value that some worker does not tell apart is in `other`, too, and has no cost: [no value is of a part](metrics.md#kpis).
 What a channel cost that brought nobody has no value by channel; it is in the value of all.
 
+**Messages.** A message's channel, campaign and mailbox are those of the first of its events. Its campaign is its `campaign_id` as a label, `none` without one; the
+6 campaigns with the most are told apart, the rest is `other`. Of mails, messages on channel `email`, `mailbox` says who runs the recipient's mailbox, by the domain of its address:
+`gmail`, `outlook` (Hotmail, Live, MSN), `yahoo` (AOL), `apple`, `gmx` (web.de), `proton`, all else `other`; `unknown` where no address was told. The address
+itself is not kept, nor is its domain.
+
 | KPI | what it is | unit | labels | stage | better | formula | after |
 |---|---|---|---|---|---|---|---|
 """
@@ -65,8 +70,7 @@ def page() -> str:
 def _rows() -> Iterator[str]:
     for one in DEFINITIONS:
         labels = ", ".join(f"`{label}`" for label in one.labels) or "–"
-        if one.by_channel is not None:
-            labels += "; with `--by channel` `channel`"
+        labels += "".join(f"; with `--by {by}` `{by}`" for by, _ in one.by)
         unit = "ratio" if one.unit == "distribution" and isinstance(one.formula, Ratio) else one.unit
         cells = (f"`{one.name}`", one.title, UNITS[unit], labels, one.stage or "all", one.better or "–")
         yield f"| {' | '.join(cells)} | {one.words.replace('|', '∣')} | {one.source} |"

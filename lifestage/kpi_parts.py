@@ -45,17 +45,16 @@ class Part(NamedTuple):
 
 def metric_of(of: str) -> str:
     """The metric of a sum or spread: `leads/channel` is `lifestage_kpi_part_leads_by_channel`."""
-    if of.endswith(BY_CHANNEL):
-        return f"{PREFIX}{of.removesuffix(BY_CHANNEL)}_by_channel"
-    return PREFIX + of
+    name, _, by = of.partition("/")
+    return f"{PREFIX}{name}_by_{by}" if by else PREFIX + name
 
 
 def parts() -> dict[str, Part]:
     """Every sum and spread of which live KPIs are made, by its name there."""
     found: dict[str, Part] = {}
     for definition in LIVE:
-        for formula in (definition.formula, definition.by_channel):
-            for part in _of(formula, definition.labels) if formula is not None else ():
+        for by, formula in ((None, definition.formula), *definition.by):
+            for part in _of(formula, definition.labels if by == "channel" else definition.labels_by(by)):
                 if part.of not in _OF_PURCHASES:
                     assert found.setdefault(part.of, part) == part, f"{part.of} has labels of two kinds"
                 elif part.of == PURCHASES:

@@ -1,6 +1,6 @@
 """The recording rules of Prometheus that make KPIs of the parts that workers expose: one for each value of the definitions.
 
-`lifestage_kpi_<name>` is the KPI of that name, `…_by_channel` the same by channel: numerators and denominators are added up
+`lifestage_kpi_<name>` is the KPI of that name, `…_by_channel` the same by channel, and so on: numerators and denominators are added up
 over the workers of a job first, and divided then. `lifestage_kpi_off_target` says whether a KPI misses its target.
 
 There is no value rather than one of a part: `lifestage_kpi_whole` is there while each partition is counted by exactly one
@@ -36,7 +36,7 @@ WHOLE = "lifestage_kpi_whole"
 COUNTED, EXPECTED = "lifestage_kpi_counted", "lifestage_kpi_partitions_expected"
 HIDDEN, TOLD = "lifestage_kpi_hidden_values", "lifestage_kpi_told"
 TARGET, OFF_TARGET = "lifestage_kpi_target", "lifestage_kpi_off_target"
-_FREE = tuple(kind for of, kind in KINDS.items() if of != BY_CHANNEL)
+_FREE = tuple(kind for kind in KINDS.values() if not kind.by)
 """Labels whose values events name freely, but for channels: those of messages are few."""
 QUANTILES = {"median": "0.5", "p90": "0.9"}
 _HEAD = """# The KPIs, made of the parts that workers expose. Printed by `lifestage kpis --rules` from the definitions in
@@ -52,9 +52,9 @@ class Rule(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
 
 
-def record_of(definition: Definition, by_channel: bool = False) -> str:
-    """The name under which a KPI is recorded."""
-    return f"lifestage_kpi_{definition.name}" + ("_by_channel" if by_channel else "")
+def record_of(definition: Definition, by: str | None = None) -> str:
+    """The name under which a KPI is recorded, by its own labels or by another."""
+    return f"lifestage_kpi_{definition.name}" + (f"_by_{by}" if by else "")
 
 
 def rules() -> Iterator[Rule]:
@@ -70,10 +70,9 @@ def rules() -> Iterator[Rule]:
         yield Rule(whole_of(kind), tuple(_whole(kind)))
     for definition in LIVE:
         yield from _bound(definition.formula, record_of(definition), definition.labels, CURRENCY, *_FREE)
-        if definition.by_channel is not None:
-            labels = (*definition.labels, "channel")
-            record = record_of(definition, by_channel=True)
-            yield from _bound(definition.by_channel, record, labels, CURRENCY, KINDS[BY_CHANNEL])
+        for by, formula in definition.by:
+            kinds = [kind for kind in KINDS.values() if kind.label == by]
+            yield from _bound(formula, record_of(definition, by), definition.labels_by(by), CURRENCY, *kinds)
 
 
 def whole_of(kind: Kind) -> str:
@@ -87,7 +86,7 @@ def _whole(kind: Kind) -> Iterator[str]:
     metrics += [
         part.metric + "_count" if part.is_spread else part.metric
         for part in PARTS.values()
-        if set(kind.labels) <= set(part.labels) and (kind is not KINDS[BY_CHANNEL] or part.of.endswith(BY_CHANNEL))
+        if set(kind.labels) <= set(part.labels) and part.of.endswith(kind.by)
     ]
     hidden, told = (f'{name}{{label="{kind.label}"}}' for name in (HIDDEN, TOLD))
     yield f"(group {_by(kind.labels)} ({' or '.join(metrics)})"

@@ -123,7 +123,8 @@ def _session(a: Session, b: Session) -> Session:
 def _message(a: Message, b: Message) -> Message:
     first = a if (a.first, a.event) <= (b.first, b.event) else b
     days = [max(x, y) if x < 0 or y < 0 else min(x, y) for x, y in zip(a.days[:-1], b.days[:-1], strict=True)]
-    return Message(first.first, first.event, first.channel, (*days, max(a.days[-1], b.days[-1])))
+    last = max(a.days[-1], b.days[-1])
+    return Message(first.first, first.event, first.channel, (*days, last), first.mailbox, first.campaign)
 
 
 def _lead(a: Lead, b: Lead) -> Lead:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from lifestage.kpi_contribute import BY_CHANNEL
+from lifestage.kpi_contribute import BY_CAMPAIGN, BY_CHANNEL, BY_MAILBOX
 from lifestage.kpi_costs import ACQUISITION
 from lifestage.kpi_formulas import Count, Formula, PerCost, Ratio, Spread
 from lifestage.kpi_names import KPIS, Unit
@@ -18,7 +18,7 @@ MARKETING = frozenset({"marketing"})
 
 
 class Definition(NamedTuple):
-    """One KPI. `labels` name what its values are told by; `by_channel` is its formula with a label `channel` more."""
+    """One KPI. `labels` name what its values are told by."""
 
     name: str
     title: str
@@ -31,9 +31,22 @@ class Definition(NamedTuple):
     """`higher`, `lower`, or empty."""
     words: str
     source: str
-    by_channel: Formula | None = None
+    by: tuple[tuple[str, Formula], ...] = ()
+    """Other labels that it may be told by, each with its formula for that."""
+
+    def formula_by(self, label: str | None) -> Formula | None:
+        """Its formula by another label, if there is one; that of the KPI itself by None."""
+        return self.formula if label is None else dict(self.by).get(label)
+
+    def labels_by(self, label: str | None) -> tuple[str, ...]:
+        """What its values are told by then: a person's channel comes beside the labels, what is told of a message in their place."""
+        if label is None:
+            return self.labels
+        return (*self.labels, label) if label == "channel" else (label,)
 
 
+BREAKDOWNS = "channel", "campaign", "mailbox"
+"""The labels by which some KPIs are told beside their own."""
 UP, DOWN = "higher", "lower"
 WEB, BOOK, NPS_BOOK, FADER, MAIL = (
     "web analytics: sessions, users, traffic source (Google Analytics 4)",
@@ -49,12 +62,21 @@ def _of(
     name: str, formula: Formula, labels: tuple[str, ...], stage: str, better: str, source: str, words: str,
     by_channel: Formula | None = None, title: str = "", unit: Unit = "count",
 ) -> Definition:  # fmt: skip
+    by = (("channel", by_channel),) if by_channel is not None else ()
     known = KPIS.get(name)
     shown = (known.title, known.unit) if known is not None else (title, unit)
-    return Definition(name, *shown, formula, labels, stage, better, words, source, by_channel)
+    return Definition(name, *shown, formula, labels, stage, better, words, source, by)
 
 
-_CURRENCY, _CHANNEL, _NO = ("currency",), ("channel",), ()
+def _mail(name: str, top: str, bottom: str, better: str, words: str) -> Definition:
+    """A rate of messages: by channel, or by campaign, or of mails by who runs the mailbox."""
+    by = tuple(
+        (label, Ratio(top + end, bottom + end)) for label, end in (("campaign", BY_CAMPAIGN), ("mailbox", BY_MAILBOX))
+    )
+    return _of(name, Ratio(top, bottom), ("channel",), REACH, better, MAIL, words)._replace(by=by)
+
+
+_CURRENCY, _NO = ("currency",), ()
 _SPREAD = ("statistic",)
 REACH, ACQUIRE, CONVERT, RETAIN, LOYAL, RISK = "reach", "acquisition", "conversion", "retention", "loyalty", "at_risk"
 
@@ -107,12 +129,12 @@ DEFINITIONS: tuple[Definition, ...] = (
     _of("advocacy", Ratio("advocates", "active"), _NO, LOYAL, UP, NPS_BOOK, "active customers who in W referred somebody, wrote a review of 4 or more, or last answered 9 to 10 ÷ active customers"),
     _of("engagement_frequency", Ratio("acts_of_active", "active"), _NO, RETAIN, UP, WEB, "sessions begun, human clicks on ads and messages, tickets opened and community acts in W of active customers ÷ active customers"),
     _of("engagement_depth", Ratio("pages", "sessions"), _NO, REACH, UP, WEB, "Σ pages of the sessions that began in W ÷ sessions"),
-    _of("delivery_rate", Ratio("messages_delivered_of_sent", "messages_sent"), _CHANNEL, REACH, UP, MAIL, "of messages sent in W: delivered ÷ sent"),
-    _of("bounce_rate", Ratio("messages_bounced", "messages_sent"), _CHANNEL, REACH, DOWN, MAIL, "of messages sent in W: bounced ÷ sent"),
-    _of("complaint_rate", Ratio("messages_complained", "messages_delivered"), _CHANNEL, REACH, DOWN, MAIL, "of messages delivered in W: complained about ÷ delivered"),
-    _of("open_rate", Ratio("messages_opened", "messages_delivered"), _CHANNEL, REACH, UP, MAIL, "of messages delivered in W: opened by a human ÷ delivered"),
-    _of("click_rate", Ratio("messages_clicked", "messages_delivered"), _CHANNEL, REACH, UP, MAIL, "of messages delivered in W: clicked by a human ÷ delivered"),
-    _of("unsubscribe_rate", Ratio("messages_unsubscribed", "messages_delivered"), _CHANNEL, REACH, DOWN, MAIL, "of messages delivered in W: unsubscribed from ÷ delivered"),
+    _mail("delivery_rate", "messages_delivered_of_sent", "messages_sent", UP, "of messages sent in W: delivered ÷ sent"),
+    _mail("bounce_rate", "messages_bounced", "messages_sent", DOWN, "of messages sent in W: bounced ÷ sent"),
+    _mail("complaint_rate", "messages_complained", "messages_delivered", DOWN, "of messages delivered in W: complained about ÷ delivered"),
+    _mail("open_rate", "messages_opened", "messages_delivered", UP, "of messages delivered in W: opened by a human ÷ delivered"),
+    _mail("click_rate", "messages_clicked", "messages_delivered", UP, "of messages delivered in W: clicked by a human ÷ delivered"),
+    _mail("unsubscribe_rate", "messages_unsubscribed", "messages_delivered", DOWN, "of messages delivered in W: unsubscribed from ÷ delivered"),
     _of("response_time", Spread("response_time"), _SPREAD, RETAIN, DOWN, DESK, "created → first reply by an agent, of tickets whose first reply is in W"),
     _of("resolution_time", Spread("resolution_time"), _SPREAD, RETAIN, DOWN, DESK, "created → first solved, of tickets first solved in W"),
     _of("self_service_share", Ratio("tickets_solved_by_bot", "tickets_solved"), _NO, RETAIN, UP, DESK, "tickets first solved in W, by a bot ÷ all"),

@@ -14,7 +14,7 @@ FORMAT = 1
 BITS, SUMS = 62, 3
 LIMIT = 1 << BITS
 """What is as large as this or larger is written in parts: an integer of msgpack has 64 bits."""
-KPI_SUMS = 1
+KPI_SUMS = 2
 """Raised whenever there are other KPI sums, or the same are counted otherwise: what was kept of them is not gone on with."""
 SOURCES_MAX = 100
 """Distinct sources that are counted by name in a partition; the rest is `other`."""

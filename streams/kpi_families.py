@@ -27,7 +27,7 @@ from streams.kpi_values import Told, chosen, currencies
 
 CURRENCIES_MAX: Final = 4
 """Currencies that are told apart by a worker: those with the most orders. Others are left out, as they cannot be added up."""
-TOLD_LABELS: Final = ("label", "currency", "channel", "source", "medium", "kind")
+TOLD_LABELS: Final = ("label", "currency", "channel", "source", "medium", "kind", "campaign")
 """Of what says which values are told apart: the label, and its value or values under their own names."""
 COHORTS_MAX: Final = 12
 """Cohorts that are shown: those of the last months."""
@@ -58,22 +58,36 @@ class Shown(NamedTuple):
 
 def shown(partitions: Iterable[PartitionSums]) -> Shown:
     """All partitions together."""
+    given = [*partitions]
+    places = [one.places for one in given]
     sums: Sums = Counter()
     costs: defaultdict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
-    places = []
-    for one in partitions:
-        places.append(one.places)
+    for one in _by_day(given):
         for key, minor in spent_about(one.sums, one.day, one.window).items():
             if key[0] in ACQUISITION:  # no rule asks for others
                 costs[key] += minor
         for found in (one.sums, _cohorts(one)):
-            for name, n in found.items():
-                sums[name] += n
+            _add(sums, found)
     money = currencies(_weights(sums, costs), CURRENCIES_MAX)
     sums = Counter({name: n for name, n in sums.items() if _is_shown(name, money)})
     costs = defaultdict(Fraction, {key: minor for key, minor in costs.items() if key[1:2] in money.values})
     told = chosen(sums, costs, places)
     return Shown(_bounded(sums, told), _bounded_costs(costs, told), told | {CURRENCY.label: money})
+
+
+def _by_day(partitions: Sequence[PartitionSums]) -> Iterator[PartitionSums]:
+    """The sums of all that are as of the same day together: costs and cohorts of eight partitions are worked out at once."""
+    for day, window in dict.fromkeys((one.day, one.window) for one in partitions):
+        sums: Sums = Counter()
+        for one in partitions:
+            if (one.day, one.window) == (day, window):
+                _add(sums, one.sums)
+        yield PartitionSums(day, window, sums)
+
+
+def _add(sums: Sums, more: Mapping[Name, int]) -> None:
+    for name, n in more.items():
+        sums[name] = sums.get(name, 0) + n
 
 
 def _cohorts(one: PartitionSums) -> Sums:

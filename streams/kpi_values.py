@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from lifestage.kpi_contribute import BY_CHANNEL
 from lifestage.kpi_days import PLACES_MAX, Name
 from lifestage.kpi_gather import DIRECT, NONE, OTHER
-from lifestage.kpi_labels import KINDS, VALUES_MAX, place_of, weight_of
+from lifestage.kpi_labels import KINDS, place_of, weight_of
 
 USUAL: Final = frozenset({DIRECT, NONE, OTHER})
 """Values that are told apart always."""
@@ -60,7 +60,7 @@ def _told(kind: str, weights: Counter[Name], dear: Counter[Name], named: Collect
     full = [known for known in named if len(known) >= PLACES_MAX]
     seen = {place for place in weights if not USUAL.issuperset(place[1:])}
     whole = {place for place in seen.union(*named) if all(place in known for known in full)}
-    best = sorted(whole, key=lambda place: (-weights[place], -dear[place], place))[:VALUES_MAX]
+    best = sorted(whole, key=lambda place: (-weights[place], -dear[place], place))[: KINDS[kind].most]
     hidden = len(seen.difference(best)) + len(full)
     usual = product(USUAL, repeat=len(KINDS[kind].labels))
     return Told(frozenset({place[1:] for place in best}.union(usual)), hidden)

@@ -48,8 +48,8 @@ class Values(NamedTuple):
     top: list[Top]
 
 
-def values(result: Result, span: Span, by_channel: bool, shown: Shown) -> Values:
-    """The KPIs of a result whose job had this window. Inside the `with` of `working`."""
+def values(result: Result, span: Span, by: str | None, shown: Shown) -> Values:
+    """The KPIs of a result whose job had this window, by another label those that are told by it. Inside the `with` of `working`."""
     costs = [cost_in(memoryview(record)[1:]) for record in _of(result, COST)]
     shares = Shares(costs, span.end, NONE)
     spreads = dict(_summaries(lambda: _of(result, SINGLE)))
@@ -76,7 +76,7 @@ def values(result: Result, span: Span, by_channel: bool, shown: Shown) -> Values
     found = Found(sums, bounded_costs, spreads, span)
     rows = {}
     for definition in DEFINITIONS:
-        formula = definition.by_channel if by_channel and definition.by_channel else definition.formula
+        formula = definition.formula_by(by) or definition.formula
         told = formula.rows(found, definition.unit)
         if told:
             rows[definition.name] = told

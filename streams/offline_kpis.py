@@ -10,10 +10,10 @@ import msgspec
 from lifestage.cause import Rules
 from lifestage.identity import HOLDING
 from lifestage.keys import COMPANY
-from lifestage.kpi_contribute import BY_CHANNEL, Bought, Sums
+from lifestage.kpi_contribute import Bought, Sums
 from lifestage.kpi_follow import Following, Told, Walked
 from lifestage.kpi_gather import Cost, Span
-from lifestage.kpi_labels import Key, place_of
+from lifestage.kpi_labels import KINDS, Key, place_of
 from streams.offline_fold import Folded, instants
 from streams.offline_read import TELL_EVERY, Tell
 from streams.offline_records import by_customer
@@ -57,16 +57,16 @@ def named_record(key: Key, n: int) -> bytes:
     """A sum whose labels events name, by `place_of` it."""
     place = place_of(key)
     assert place is not None, key
-    more = key[1:-1] if place[0] == BY_CHANNEL else ()
+    more = key[1:-1] if KINDS[place[0]].by else ()
     return NAMED + "\0".join((*place, key[0], *more)).encode() + b"\0" + n.to_bytes(_WIDTH, "big")
 
 
 def named_in(record: bytes) -> tuple[Key, int]:
     """The sum in a record, with its labels."""
     of, *labels, name = record[1 : -_WIDTH - 1].decode().split("\0")
-    if of == BY_CHANNEL:
-        channel, *rest = *labels, name
-        labels, name = [*rest[1:], channel], rest[0]
+    if KINDS[of].by:
+        last, *rest = *labels, name
+        labels, name = [*rest[1:], last], rest[0]
     return (name, *labels), int.from_bytes(record[-_WIDTH:], "big")
 
 

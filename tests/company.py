@@ -44,6 +44,16 @@ STAGES = {
 SHARES: Mapping[str, Mapping[str, float]] = {
     "currency": {"EUR": 0.68, "USD": 0.32},
     "channel": {"email": 0.71, "push": 0.2, "sms": 0.09},
+    "campaign": {"none": 0.42, "welcome": 0.27, "spring sale": 0.19, "cart reminder": 0.12},
+    "mailbox": {
+        "gmail": 0.31,
+        "outlook": 0.22,
+        "gmx": 0.17,
+        "other": 0.13,
+        "yahoo": 0.08,
+        "apple": 0.07,
+        "proton": 0.02,
+    },
     "kind": {"like": 0.6, "comment": 0.17, "share": 0.13, "follow": 0.08, "other": 0.02},
     "step": {"1": 1.0, "2": 0.74, "3": 0.58, "4": 0.47, "5": 0.41},
     "category": {"marketing": 0.62, "sales": 0.23, "support": 0.1, "retention": 0.05},
@@ -114,7 +124,7 @@ def kpis(at: float, share: float = 1.0, targets: Mapping[str, float] | None = No
         for sample in family.samples:
             yield Sample(sample.name, dict(sample.labels), sample.value)
     yield from counted_by(range(PARTITIONS // 2) if share > 0.5 else range(PARTITIONS // 2, PARTITIONS), PARTITIONS)
-    for label in ("currency", "channel", "source", "kind"):
+    for label in ("currency", "channel", "campaign", "source", "kind"):
         yield Sample("lifestage_kpi_hidden_values", {"label": label}, 0)
     yield Sample("lifestage_kpi_window_seconds", {}, WINDOW * DAY_S)
     yield Sample("lifestage_kpi_day_timestamp_seconds", {}, (day + 1) * DAY_S)
@@ -142,10 +152,9 @@ def sums(at: float, share: float) -> Sums:
             found.update(_spread(part, at, share))
             continue
         for labels, size in _told(part):
-            value = SUMS[part.of] * size if size <= 1 else size
-            value *= (
-                share * wave(part.of.split("_")[0], at) * wave(part.of, at, 0.006) * (100 if part.of in MONEY else 1)
-            )
+            of = part.of.partition("/")[0] if part.labels in (("campaign",), ("mailbox",)) else part.of
+            value = SUMS[of] * size if size <= 1 else size
+            value *= share * wave(part.of.split("_")[0], at) * wave(of, at, 0.006) * (100 if part.of in MONEY else 1)
             found[part.of, *labels.values()] = round(value)
     found.update(_cohorts(at, share))
     begin, end = str(int(at - 60 * DAY_S) * 1000), str(int(at + 30 * DAY_S) * 1000)

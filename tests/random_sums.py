@@ -26,7 +26,7 @@ DAY, WINDOW = 19_760, 90
 SPAN = whole_days(DAY, WINDOW)
 VALUES = {
     "currency": ("EUR", "JPY"), "channel": ("ads", "email"), "stage": ("loyalty", "reach"), "kind": ("like",), "source": ("a", "b"), "medium": ("c",),
-    "step": ("1", "2"), "from": ("none", "reach"), "to": ("reach", "loyalty"), "cohort": ("2023-12", "2024-01"),
+    "step": ("1", "2"), "from": ("none", "reach"), "to": ("reach", "loyalty"), "cohort": ("2023-12", "2024-01"), "campaign": ("spring", "none"), "mailbox": ("gmail", "unknown"),
 }  # fmt: skip
 WORKERS = 2
 

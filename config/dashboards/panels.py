@@ -142,19 +142,18 @@ def grid(title: str, words: str, unit: str, ask: Ask, row: str, column: str, wid
     return Panel("table", title, words, unit, (ask,), width, height, defaults, {"showHeader": True}, more)
 
 
-def kpi(name: str, select: str = JOB, width: int = 8, height: int = 8, by_channel: bool = False) -> Panel:
-    """A KPI over time by its definition, with the plan's target as a dashed line."""
+def kpi(name: str, select: str = JOB, width: int = 8, height: int = 8, by: str | None = None) -> Panel:
+    """A KPI over time by its definition, by its own labels or by another, with the plan's target as a dashed line."""
     one = BY_NAME[name]
-    labels = (*one.labels, "channel") if by_channel else one.labels
-    legend = " ".join(f"{{{{{label}}}}}" for label in labels) or "{{job}}"
-    asks = [Ask(f"{record_of(one, by_channel)}{{{select}}}", legend)]
+    legend = " ".join(f"{{{{{label}}}}}" for label in one.labels_by(by)) or "{{job}}"
+    asks = [Ask(f"{record_of(one, by)}{{{select}}}", legend)]
     words = [f"{one.words[0].upper()}{one.words[1:]}."]
     if one.better:
         words.append("More is better." if one.better == UP else "Less is better.")
     if one.unit in BOUNDS and one.better:
         asks.append(Ask(f'max by (job) (lifestage_kpi_target{{{JOB}, kpi="{name}"}})', "target"))
         words.append("Dashed: the plan's target, if it has one.")
-    title = f"{one.title} by channel" if by_channel else one.title
+    title = f"{one.title} by {by}" if by else one.title
     return lines(title, " ".join(words), UNITS.get(one.unit, "none"), *asks, width=width, height=height)
 
 
@@ -168,9 +167,9 @@ def now(name: str, width: int = 4, select: str = JOB) -> Panel:
     )
 
 
-def named(name: str, label: str, value: str, select: str = JOB) -> str:
+def named(name: str, label: str, value: str, select: str = JOB, by: str | None = None) -> str:
     """The query of a KPI with a label more, so that several may stand in one table."""
-    return f'label_replace({record_of(BY_NAME[name])}{{{select}}}, "{label}", "{value}", "", "")'
+    return f'label_replace({record_of(BY_NAME[name], by)}{{{select}}}, "{label}", "{value}", "", "")'
 
 
 def written(dashboard: Dashboard) -> Json:

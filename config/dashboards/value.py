@@ -67,12 +67,12 @@ VALUE = Dashboard(
         kpi("cac", CURRENCY),
         kpi("cpl", CURRENCY),
         kpi("new_customers"),
-        kpi("cac", BOTH, by_channel=True),
-        kpi("cpl", BOTH, by_channel=True),
-        kpi("new_customers", CHANNEL, by_channel=True),
-        kpi("net_revenue", BOTH, by_channel=True),
-        kpi("orders", BOTH, by_channel=True),
-        kpi("aov", BOTH, by_channel=True),
+        kpi("cac", BOTH, by="channel"),
+        kpi("cpl", BOTH, by="channel"),
+        kpi("new_customers", CHANNEL, by="channel"),
+        kpi("net_revenue", BOTH, by="channel"),
+        kpi("orders", BOTH, by="channel"),
+        kpi("aov", BOTH, by="channel"),
         bars(
             "Return on acquisition by channel",
             "Mean gross margin (CLV 2 ÷ CLV 1) of the net revenue in the window of all customers who came by this channel, less what the channel cost, ÷ what it cost. "
@@ -99,6 +99,6 @@ VALUE = Dashboard(
         Row("Who brings whom"),
         kpi("referral_rate"),
         kpi("referred_share"),
-        kpi("leads", CHANNEL, by_channel=True),
+        kpi("leads", CHANNEL, by="channel"),
     ),
 )  # fmt: skip

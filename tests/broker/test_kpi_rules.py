@@ -55,9 +55,9 @@ def test_the_examples_find_a_formula_that_is_wrong(tmp_path: Path) -> None:
         assert promtool("test", "rules", tmp_path / "examples.yml").returncode == 1
 
 
-def wanted(companies: list[Company], one: Definition, *, by_channel: bool) -> Values:
+def wanted(companies: list[Company], one: Definition, by: str | None) -> Values:
     """What the formulas of `lifestage kpis` make of the companies' sums, by company and labels."""
-    formula = one.by_channel if by_channel else one.formula
+    formula = one.formula_by(by)
     assert formula is not None
     return {
         (str(number), *row.labels): row.value
@@ -66,10 +66,10 @@ def wanted(companies: list[Company], one: Definition, *, by_channel: bool) -> Va
     }
 
 
-def recorded(prometheus: Prometheus, one: Definition, *, by_channel: bool) -> Values:
+def recorded(prometheus: Prometheus, one: Definition, by: str | None) -> Values:
     """The same as Prometheus has recorded it."""
-    labels = ("job", *one.labels, *(("channel",) if by_channel else ()))
-    found = prometheus.query(record_of(one, by_channel=by_channel))
+    labels = ("job", *one.labels_by(by))
+    found = prometheus.query(record_of(one, by))
     return {tuple(s["metric"][label] for label in labels): float(s["value"][1]) for s in found}
 
 
@@ -100,8 +100,8 @@ def test_rules_make_of_parts_what_lifestage_kpis_makes_of_sums(prometheus_binary
         for name, labels, value in made.samples
     ]
     page = Exporter(lambda: samples)
-    kpis = [(one, by) for one in LIVE for by in (False, True) if not by or one.by_channel is not None]
-    assert sum(len(wanted(companies, one, by_channel=by)) for one, by in kpis) > 50 * COMPANIES
+    kpis = [(one, by) for one in LIVE for by in (None, *dict(one.by))]
+    assert sum(len(wanted(companies, one, by)) for one, by in kpis) > 50 * COMPANIES
     try:
         config = CONFIG.format(rules=RULES.with_name("kpis.yml"), address=page.address)
         with Prometheus(config, tmp_path / "prometheus") as server:
@@ -109,7 +109,7 @@ def test_rules_make_of_parts_what_lifestage_kpis_makes_of_sums(prometheus_binary
             while wrong := [
                 each
                 for one, by in kpis
-                for each in differing(wanted(companies, one, by_channel=by), recorded(server, one, by_channel=by), one)
+                for each in differing(wanted(companies, one, by), recorded(server, one, by), one)
             ]:
                 assert time.monotonic() < deadline, wrong
                 time.sleep(1)

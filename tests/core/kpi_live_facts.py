@@ -49,6 +49,22 @@ _CONTEXTS = (
     Context(source="x\t\n" * 50, medium="ann@example.com"), Context(referrer="https://else.example/"), Context(),
     Context(source="\u00e4\0", medium="(none)"),
 )  # fmt: skip
+_CAMPAIGNS = (
+    None,
+    None,
+    "spring",
+    "Spring ",
+    "summer",
+    "none",
+    "other",
+    "",
+    "ann@example.com",
+    "a\nb",
+    "\0",
+    "x" * 60,
+    "b/c",
+)
+_MAILBOXES = (None, "gmail", "gmail", "gmx", "other", "unknown", "ann@example.com", "\n")
 _EVENTS = (
     "queued",
     "sent",
@@ -96,7 +112,7 @@ def any_fact(draw: Random, n: int, focus: Focus) -> Fact:
     end: dict[str, Any] = {"starts_at": then} if coin else {"ends_at": then}
     makers: tuple[tuple[int, Callable[[], Fact]], ...] = (
         (8, lambda: f.WebVisit(url="https://shop.example/", session_id=(None, "", "x", "y", "z", "x", "y", "w")[b], pages=a + 1, referrer=draw.choice((None, "-", "https://shop.example/", "//a.example/")), **common, **said)),
-        (8, lambda: f.EmailEvent(message_id=f"m{a}", event=draw.choice(_EVENTS), channel=draw.choice(("email", "email", "sms")), machine=b == 1, **common, **said)),
+        (8, lambda: f.EmailEvent(message_id=f"m{a}", event=draw.choice(_EVENTS), channel=draw.choice(("email", "email", "sms", "fax")), machine=b == 1, campaign_id=draw.choice(_CAMPAIGNS), mailbox=draw.choice(_MAILBOXES), **common, **said)),
         (1, lambda: f.AdClick(campaign_id="c", channel=draw.choice((None, "-", "Search", "\ud7ff" * 60)), count=a + 1, **common, **said)),
         (1, lambda: f.AdImpression(campaign_id="c", count=10 + a, **common)),
         (1, lambda: f.SocialEngagement(campaign_id="c", kind=draw.choice((None, "Like", "share", "a/b", "\0")), count=a + 1, **common)),

@@ -172,10 +172,21 @@ class Oracle(Asking):
         return len(acts) + len(self.sessions(name))
 
     def messages(self) -> None:
-        """What became of messages, by channel."""
-        of = [facts for _, facts in self.every("message_id", EmailEvent)]
+        """What became of messages, by channel, by campaign, and of mails by mailbox: as the first of each one's events says."""
+        of = [
+            kept for _, m in self.every("message_id", EmailEvent) if (kept := [f for f in m if not self.by_machine(f)])
+        ]
         for channel in ("email", "sms"):
-            theirs = [facts for facts in of if facts[0].channel == channel]
+            self.rates([m for m in of if m[0].channel == channel], "", channel)
+        for said, campaign in ((None, "none"), ("Spring", "spring"), ("x2", "x2")):
+            self.rates([m for m in of if m[0].campaign_id == said], "/campaign", campaign)
+        for said, mailbox in ((None, "unknown"), ("gmail", "gmail"), ("other", "other")):
+            theirs = [m for m in of if m[0].channel == "email" and m[0].mailbox == said]
+            self.rates(theirs, "/mailbox", mailbox)
+
+    def rates(self, theirs: list[list[Any]], by: str, label: str) -> None:
+        """What became of these messages."""
+        if theirs:
             for base, names in (
                 ("sent", {"delivery_rate": "delivered", "bounce_rate": "bounced"}),
                 ("delivered", {"complaint_rate": "complained", "open_rate": "opened", "click_rate": "clicked",
@@ -184,7 +195,7 @@ class Oracle(Asking):
                 began = [m for m in theirs if self.within(next((f.time for f in m if f.event == base), None))]
                 for name, event in names.items():
                     found = [m for m in began if any(f.event == event and not self.by_machine(f) for f in m)]
-                    self.put(name, len(found), len(began), channel)
+                    self.put(name + by, len(found), len(began), label)
 
     @staticmethod
     def by_machine(fact: Any) -> bool:

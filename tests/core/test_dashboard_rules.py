@@ -174,8 +174,8 @@ def test_what_is_recorded_has_the_labels_of_its_definition() -> None:
     """Each KPI's record has `job` and the labels that the page of KPIs names."""
     for one in LIVE:
         assert RECORDED[record_of(one)] == {"job", *one.labels}
-        if one.by_channel is not None:
-            assert RECORDED[record_of(one, by_channel=True)] == {"job", *one.labels, "channel"}
+        for by, _ in one.by:
+            assert RECORDED[record_of(one, by)] == {"job", *one.labels_by(by)}
     assert RECORDED["job_stage:lifestage_customers:sum"] == {"job", "stage"}
 
 

@@ -15,11 +15,13 @@ from lifestage import facts as f
 from lifestage.facts import CostRecorded
 from lifestage.kpi_contribute import BY_CHANNEL, Sums
 from lifestage.kpi_days import Days
+from lifestage.kpi_labels import CAMPAIGNS_MAX
 from lifestage.kpi_live_company import cost
 from lifestage.kpi_live_path import COHORT_FIRST, COHORT_RANKED, is_past
 from lifestage.kpi_months import month_of, name_of
 from lifestage.kpi_parts import PARTS
 from lifestage.kpi_spread import bounds_of, spread
+from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.moments import DAY_MS
 from streams.kpi_families import CURRENCIES_MAX, PartitionSums, families, hidden_of, shown, told_of
 
@@ -99,6 +101,7 @@ def hostile() -> Days:
     days = Days(90, DAY, is_past)
     for n in range(100_000):
         days.add([(("sessions_by_source", f"s{n}", f"m{n % 7}"), DAY, 1), (("social_engagement", f"k{n}"), DAY, 1)])
+        days.add([(("messages_sent/campaign", f"m{n}"), DAY, 1), (("messages_opened/campaign", f"m{n}"), DAY, 1)])
         days.add([(("leads/channel", f"c{n}"), DAY, 1), (("~cost", "marketing", "EUR", f"c{n}", "", ""), DAY, 1)])
     for n in range(26 * 26 * 26):
         code = "".join(chr(65 + n // 26**place % 26) for place in (2, 1, 0))
@@ -111,7 +114,7 @@ def rich() -> Sums:
     """What a deployment with everything has: eight stages, 25 cohorts, four currencies, twenty values of each label."""
     values = {
         "stage": STAGES, "from": (*STAGES, "none"), "to": (*STAGES, "none"), "currency": ("CHF", "EUR", "GBP", "USD"),
-        "channel": ("email", "push", "sms", "chat"), "kind": MANY, "step": MANY, "source": MANY, "medium": ("m",),
+        "channel": ("email", "push", "sms", "chat"), "kind": MANY, "step": MANY, "source": MANY, "medium": ("m",), "campaign": (*MANY[:CAMPAIGNS_MAX], "none"), "mailbox": (*GROUPS, UNKNOWN),
     }  # fmt: skip
     found: Sums = Counter()
     for part in PARTS.values():
@@ -149,7 +152,7 @@ def test_of_hostile_values_no_event_is_lost() -> None:
     """What is not told apart is in `other`; of currencies the four with the most orders are shown."""
     sums = hostile().totals()
     found = page(sums, sums)
-    for name in ("sessions_by_source", "social_engagement", "leads_by_channel"):
+    for name in ("sessions_by_source", "social_engagement", "leads_by_channel", "messages_sent_by_campaign"):
         theirs = [n for (metric, _), n in found.items() if metric == "lifestage_kpi_part_" + name]
         assert len(theirs) <= 21
         assert sum(theirs) == 200_000

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from lifestage import facts as f
 from lifestage.cause import Rules
@@ -80,6 +81,33 @@ def test_a_session_and_a_message_take_some_forty_bytes() -> None:
         cut(kept_of(profile), START + 40)
     assert size(by_visits) <= 20 * 42 + empty
     assert size(by_mails) <= 20 * 44 + empty
+
+
+def test_a_campaign_is_named_once_and_a_mailbox_takes_nothing() -> None:
+    """Of a message four bytes say in which campaign it was sent, of who got none nothing does; names that no message has go with them."""
+    plain = [mail(day, day, day, "sent") for day in range(20)]
+    told = [replace(one, campaign_id=f"campaign {n % 3}", mailbox="gmail") for n, one in enumerate(plain)]
+    mailed = [replace(one, mailbox="gmail") for one in plain]
+    without, with_them, by_mailbox = (noted(*facts, day=START + 20) for facts in (plain, told, mailed))
+    assert size(by_mailbox) == size(without)
+    assert (kept_of(without).campaigns, kept_of(without).sent_in) == ("", b"")
+    assert size(with_them) <= size(without) + 20 * 4 + 3 * len("campaign 0 ") + 4
+    messages = [*kept_of(with_them).messages.values()]
+    assert [one.campaign for one in messages] == [f"campaign {n % 3}" for n in range(20)]
+    assert {one.mailbox for one in messages} == {"gmail"}
+    cut(kept_of(with_them), START + 2 * WINDOW + SPARE_DAYS + 19)
+    assert kept_of(with_them).campaigns == "\ncampaign 1\n"
+    cut(kept_of(with_them), START + 2 * WINDOW + SPARE_DAYS + 20)
+    assert (kept_of(with_them).campaigns, kept_of(with_them).sent_in) == ("", b"")
+
+
+def test_what_was_kept_before_there_were_campaigns_is_read() -> None:
+    """Fields are appended: a mail of then is one of no campaign, to a mailbox that is not known."""
+    kept = kept_of(noted(*(mail(day, day, day, "sent") for day in range(3)), day=START + 3))
+    older = msgspec.convert(msgspec.to_builtins(kept)[:11], Kept)
+    assert [(one.channel, one.mailbox, one.campaign) for one in older.messages.values()] == [
+        ("email", "unknown", "none")
+    ] * 3
 
 
 def test_what_no_window_asks_for_is_let_go() -> None:

@@ -44,8 +44,9 @@ def test_a_worker_says_which_values_it_hides(metrics: WorkerMetrics) -> None:
     metrics.view = busy()
     found = scrape(metrics)
     assert [
-        value(found, "lifestage_kpi_hidden_values", label=label) for label in ("currency", "channel", "source", "kind")
-    ] == [1, 5, 5, 6]
+        value(found, "lifestage_kpi_hidden_values", label=label)
+        for label in ("currency", "channel", "campaign", "source", "kind")
+    ] == [1, 5, 0, 5, 6]
     told = [dict(labels) for name, labels in found if name == "lifestage_kpi_told"]
     assert {one["currency"] for one in told if one["label"] == "currency"} == {"CHF", "CZK", "EUR", "PLN"}
     assert {one["kind"] for one in told if one["label"] == "kind"} >= {"like", "none"}

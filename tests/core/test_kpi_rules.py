@@ -68,9 +68,8 @@ def test_each_kpi_is_recorded_with_its_labels() -> None:
         wanted += [(record_of(one), *more) for more in (statistics if isinstance(one.formula, Spread) else [()])]
         if record_of(one) in REST:
             wanted.append((record_of(one), *REST[record_of(one)]))
-        if one.by_channel is not None:
-            by_channel = record_of(one, by_channel=True)
-            wanted += [(by_channel,)] + ([(by_channel, *REST[by_channel])] if by_channel in REST else [])
+        for record in (record_of(one, by) for by, _ in one.by):
+            wanted += [(record,)] + ([(record, *REST[record])] if record in REST else [])
     assert made == wanted
     by_name = {rule.record: rule for rule in [*rules()][::-1]}
     for one in LIVE:
@@ -94,9 +93,11 @@ def test_every_rule_is_bound_to_what_is_whole() -> None:
         if rule.record == WHOLE:
             continue
         guards = set(re.findall(rf"and on \(([^)]*)\) ({WHOLE}\w*)", rule.lines[-1]))
-        labels = set(rule.record.partition("_by_")[2].split("_")) if rule.record.endswith("_by_channel") else set()
-        one = next((each for each in LIVE if record_of(each) == rule.record.removesuffix("_by_channel")), None)
-        labels |= {label for label in (one.labels if one else ()) if label in kinds and label != "channel"}
+        told = {record_of(each, by): (each, by) for each in LIVE for by in (None, *dict(each.by))}
+        one, by = told.get(rule.record, (None, None))
+        # a message's own channel is one of a closed list
+        free = {label for label in kinds if label != "channel" or by == "channel"}
+        labels = free.intersection(one.labels_by(by)) if one else set()
         if (rule.labels and rule.labels[0][1] == "other") or not labels:
             assert guards == {("job", WHOLE)}, rule
         else:
@@ -130,7 +131,10 @@ def test_names_of_parts_and_kpis_never_clash() -> None:
 
 
 def test_a_sum_by_channel_has_a_name_and_a_label_for_it() -> None:
-    """`leads/channel` is another metric than `leads`."""
+    """`leads/channel` is another metric than `leads`, and what is told of a message stands in its channel's place."""
+    assert metric_of("messages_sent/mailbox") == "lifestage_kpi_part_messages_sent_by_mailbox"
+    assert PARTS["messages_sent/campaign"].labels == ("campaign",)
+    assert PARTS["messages_sent"].labels == ("channel",)
     assert metric_of("leads") == "lifestage_kpi_part_leads"
     assert metric_of("leads/channel") == "lifestage_kpi_part_leads_by_channel"
     assert (PARTS["leads"].labels, PARTS["leads/channel"].labels) == ((), ("channel",))

@@ -17,6 +17,7 @@ from lifestage.fact import Context, Fact
 from lifestage.kpi_follow import found_in
 from lifestage.kpi_formulas import Count, Row
 from lifestage.kpi_gather import Span
+from lifestage.kpi_labels import CAMPAIGNS_MAX
 from lifestage.kpi_page import page
 from lifestage.kpis import DEFINITIONS
 from lifestage.plan import Compiled
@@ -31,12 +32,12 @@ Values = dict[str, dict[tuple[str, ...], float]]
 T = START + 180 * DAY
 
 
-def kpis(given_facts: Iterable[Fact], t: int = T, w: int = 90 * DAY, by_channel: bool = False) -> Values:
+def kpis(given_facts: Iterable[Fact], t: int = T, w: int = 90 * DAY, by: str | None = None) -> Values:
     """The values of all KPIs by labels."""
     found = found_in(given_facts, KEEP_ALL, Span(t - w, t))
     rows: dict[str, list[Row]] = {}
     for one in DEFINITIONS:
-        formula = one.by_channel if by_channel and one.by_channel else one.formula
+        formula = one.formula_by(by) or one.formula
         rows[one.name] = formula.rows(found, one.unit)
     return {name: {row.labels: row.value for row in theirs} for name, theirs in rows.items() if theirs}
 
@@ -68,7 +69,7 @@ def some_fact(draw: Random, n: int, people: int) -> Fact:
         lambda: f.SubscriptionStarted(subscription_id=f"u{thing}", **common),
         lambda: f.CartUpdated(cart_id=f"k{thing}", **common),
         lambda: f.CheckoutStep(cart_id=f"k{thing}", step=str(draw.randint(1, 4)), **common),
-        lambda: f.EmailEvent(message_id=f"m{thing}", event=draw.choice(("sent", "delivered", "bounced", "opened", "clicked", "complained", "unsubscribed")), channel=("email", "sms")[a % 2], machine=draw.random() < 0.3, **common),
+        lambda: f.EmailEvent(message_id=f"m{thing}", event=draw.choice(("sent", "delivered", "bounced", "opened", "clicked", "complained", "unsubscribed")), channel=("email", "sms")[a % 2], machine=draw.random() < 0.3, campaign_id=draw.choice((None, "Spring", "x2")), mailbox=draw.choice((None, "gmail", "other")), **common),
         lambda: f.FeedbackReceived(survey_id="q", metric="nps", score=draw.choice((0.0, 6.0, 7.0, 9.0, 10.0)), scale_min=0, scale_max=10, **common),
         lambda: f.FeedbackReceived(survey_id="q", metric=("csat", "ces")[a % 2], score=draw.choice((1.0, 3.0, 4.0, 5.0)), scale_min=1, scale_max=(5, 7)[a % 2], **common),
         lambda: f.ReviewPosted(rating=draw.choice((None, 3.0, 4.0)), **common),
@@ -147,6 +148,11 @@ def test_every_kpi_is_what_brute_force_says(seed: int, days: int) -> None:
             ours = {labels: value for labels, value in ours.items() if value}
             right = {labels: value for labels, value in right.items() if value}
         assert ours == right, one.name
+    for by in ("campaign", "mailbox"):
+        found = kpis(arrived, T, days * DAY, by)
+        for one in DEFINITIONS:
+            if one.formula_by(by) is not None:
+                assert found.get(one.name, {}) == expected.get(f"{one.name}/{by}", {}), (one.name, by)
 
 
 def order(n: int, who: str, day: float, net: int, **more: Any) -> f.OrderCompleted:
@@ -208,7 +214,7 @@ def test_costs_and_customers_by_channel() -> None:
         cost("ads", "marketing", 3_000, 90, 90, "cpc"), cost("tv", "marketing", 9_000, 90, 90, "tv"),
     ]  # fmt: skip
     assert kpis(told)["cac"] == {("EUR",): 40.0}
-    found = kpis(told, by_channel=True)
+    found = kpis(told, by="channel")
     assert found["cac"] == {("EUR", "cpc"): 30.0}
     assert found["new_customers"] == {("cpc",): 1, ("direct",): 2}
 
@@ -220,7 +226,7 @@ def test_orders_and_revenue_by_channel() -> None:
         order(1, "ann", 100, 100, context=Context(medium="cpc")), order(2, "bob", 101, 100), order(3, "eve", 102, 100),
         order(4, "ann", 103, 60, context=Context(medium="email")),
     ]  # fmt: skip
-    found = kpis(told, by_channel=True)
+    found = kpis(told, by="channel")
     assert found["orders"] == {("EUR", "cpc"): 2, ("EUR", "direct"): 2}
     assert found["net_revenue"] == {("EUR", "cpc"): 1.6, ("EUR", "direct"): 2.0}
     assert found["aov"] == {("EUR", "cpc"): 0.8, ("EUR", "direct"): 1.0}
@@ -234,7 +240,7 @@ def test_what_a_channel_cost_that_brought_nobody_is_borne_by_nobody() -> None:
         cost("tv", "marketing", 9_000, 90, 90, "tv"), cost("rent", "sales", 5_000, 90, 90),
         cost("hidden", "sales", 700, 90, 90, "ann@example.com"),
     ]  # fmt: skip
-    assert kpis(told, by_channel=True)["cac"] == {("EUR", "other"): 7.0}
+    assert kpis(told, by="channel")["cac"] == {("EUR", "other"): 7.0}
     assert kpis(told)["cac"] == {("EUR",): 73.5}
 
 
@@ -245,7 +251,7 @@ def test_who_says_none_as_medium_says_no_channel() -> None:
         order(2, "bob", 100, 100, context=Context(medium="none", source="news")),
         cost("rent", "sales", 5_000, 90, 90),
     ]  # fmt: skip
-    found = kpis(told, by_channel=True)
+    found = kpis(told, by="channel")
     assert found["new_customers"] == {("direct",): 1, ("news",): 1}
     assert "cac" not in found
 
@@ -363,6 +369,43 @@ def test_names_that_events_choose_are_bounded() -> None:
     assert sum(found.values()) == 600
     assert found["often", "x"] == 300
     assert not any("@" in label for labels in found for label in labels)
+
+
+def test_a_message_counts_where_its_first_event_says() -> None:
+    """A later event of another campaign and mailbox changes nothing; whatever is no label is `other`, and no SMS has a mailbox."""
+
+    def told(n: int, event: str, name: str, **more: Any) -> Fact:
+        return f.EmailEvent(
+            time=T - 100 + n, source="esp", id=f"e{n}", customer_id="ann", message_id=name, event=event, **more
+        )
+
+    found = [
+        told(1, "sent", "a", campaign_id="Spring Sale", mailbox="gmail"),
+        told(2, "delivered", "a", campaign_id="other one", mailbox="gmx"),
+        told(3, "opened", "a"),
+        told(4, "sent", "b", campaign_id="ann@example.com", mailbox="ann@example.com"),
+        told(5, "bounced", "b"),
+        told(6, "sent", "c", channel="sms", mailbox="gmail"),
+        told(7, "delivered", "c", channel="sms"),
+        told(8, "sent", "d"),
+    ]
+    by_campaign, by_mailbox = kpis(found, by="campaign"), kpis(found, by="mailbox")
+    assert by_campaign["delivery_rate"] == {("spring sale",): 1.0, ("other",): 0.0, ("none",): 0.5}
+    assert by_campaign["bounce_rate"] == {("spring sale",): 0.0, ("other",): 1.0, ("none",): 0.0}
+    assert by_campaign["open_rate"] == {("spring sale",): 1.0, ("none",): 0.0}
+    assert by_mailbox["delivery_rate"] == {("gmail",): 1.0, ("other",): 0.0, ("unknown",): 0.0}
+    assert by_mailbox["open_rate"] == {("gmail",): 1.0}
+
+
+def test_campaigns_are_few() -> None:
+    """Those with the most messages, and the rest together."""
+    sent = [
+        f.EmailEvent(time=T, source="esp", id=f"e{n}", customer_id="ann", message_id=f"m{n}", event="sent", campaign_id=f"c{min(n, 400 - n)}" if n < 390 else "big")
+        for n in range(400)
+    ]  # fmt: skip
+    found = kpis(sent, by="campaign")["delivery_rate"]
+    assert len(found) == CAMPAIGNS_MAX + 1
+    assert {("big",), ("other",)} <= found.keys()
 
 
 def test_the_page_is_made_of_the_definitions() -> None:

@@ -25,7 +25,7 @@ from lifestage.kpi_contribute import Bought
 from lifestage.kpi_follow import found_in
 from lifestage.kpi_formulas import Row
 from lifestage.kpi_gather import Span
-from lifestage.kpis import DEFINITIONS
+from lifestage.kpis import BREAKDOWNS, DEFINITIONS
 from streams.doorway import decoder_of
 from streams.offline import working
 from streams.offline_kpi_values import values
@@ -123,12 +123,12 @@ def test_real_purchases_give_the_numbers_of_a_count_by_hand(
 # -- the pipeline ------------------------------------------------------------------------------------------------
 
 
-def offline(files: list[Path], job: Job, processes: int, by_channel: bool = False) -> dict[str, list[Row]]:
+def offline(files: list[Path], job: Job, processes: int, by: str | None = None) -> dict[str, list[Row]]:
     """The rows of all KPIs that files give."""
     assert job.span is not None
     shown = Lines()
     with working(job, [str(file) for file in files], shown, processes, 2_000) as result:
-        return values(result, job.span, by_channel=by_channel, shown=shown).rows
+        return values(result, job.span, by, shown=shown).rows
 
 
 MORE = ("cost.recorded", "ad.click", "cart.updated", "feedback.received", "ticket.created", "ticket.solved",
@@ -165,9 +165,12 @@ def test_files_give_what_the_core_gives(seed: int, window: int, day: int) -> Non
         file.write_bytes(b"\n".join(told))
         assert offline([file], job, 1) == expected
         assert offline([file], job._replace(memory=2_000, fan_in=2), 1) == expected
-        expected |= {one.name: one.by_channel.rows(found, one.unit) for one in DEFINITIONS if one.by_channel}
-        by_channel = offline([file], job, 1, by_channel=True)
-        assert by_channel == {name: theirs for name, theirs in expected.items() if theirs}
+        for by in BREAKDOWNS:
+            told_by = {
+                one.name: formula.rows(found, one.unit) for one in DEFINITIONS if (formula := one.formula_by(by))
+            }
+            assert len(told_by) >= 6
+            assert offline([file], job, 1, by) == {k: v for k, v in (expected | told_by).items() if v}
 
 
 def test_several_processes_give_what_one_gives(tmp_path: Path) -> None:
