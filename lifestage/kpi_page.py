@@ -49,7 +49,7 @@ holds the order. A refund in W of an order from before W is not in W.
 
 **Channels.** A person's channel is that of the first event that says one, be it an order's second: an ad's `channel`, else the medium, else the source; of whoever came
 without, `direct`. All orders of a person are that channel's. Costs have their own, `none` where they say none. Labels hold at most 20 values that events name, the most frequent; the rest, and whatever looks like an address or a sentence, is `other`.
-Live, a value that some worker does not tell apart is in `other`, too, and has no cost: [no value is of a part](metrics.md#kpis).
+Live, a value that some worker does not tell apart is in `other`, too, and has neither cost nor rate: [no value is of a part](metrics.md#kpis).
 What a channel cost that brought nobody has no value by channel; it is in the value of all.
 
 **Messages.** A message's channel, campaign and mailbox are those of the first of its events. Its campaign is its `campaign_id` as a label, `none` without one; the

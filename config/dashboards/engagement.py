@@ -74,7 +74,7 @@ ENGAGEMENT = Dashboard(
         Row("Messages by campaign"),
         _rates(
             "Campaigns",
-            f"The {CAMPAIGNS_MAX} campaigns with the most messages in the window, on all channels; all others together are `other`.",
+            f"The {CAMPAIGNS_MAX} campaigns with the most messages in the window, on all channels; live there is no rate of the others.",
             "campaign",
         ),
         kpi("open_rate", by="campaign"),
