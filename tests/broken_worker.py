@@ -315,6 +315,17 @@ def origins_off() -> None:
     Partition._record = blind  # type: ignore[method-assign]
 
 
+def prepared_kpis_off() -> None:
+    """Of a flush that was cut off the KPI sums are not taken from its announcement."""
+    adopt = Partition._adopt_prepared
+
+    def blind(self: Partition) -> None:
+        self._prepared_kpis = self.kpis
+        adopt(self)
+
+    Partition._adopt_prepared = blind  # type: ignore[method-assign]
+
+
 # -- handicaps ---------------------------------------------------------------------------------------------------------
 
 
@@ -366,7 +377,7 @@ BREAKS: dict[str, Callable[[], None]] = {
     broken.__name__: broken
     for broken in (
         guard_off, prepared_off, marker_first, state_before_changes, commit_ahead, source_commit_ahead, origins_off,
-        clock_unheld, messages_after_state, rounds_off,
+        clock_unheld, messages_after_state, rounds_off, prepared_kpis_off,
     )
 }  # fmt: skip
 

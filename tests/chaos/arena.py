@@ -1,4 +1,4 @@
-"""Where faults happen: deployments on one real Kafka, loads, and two judges of what came of it."""
+"""Where faults happen: deployments on one real Kafka, loads, and three judges of what came of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from itertools import count, islice
 from pathlib import Path
 
 from commands.progress import Progress
+from streams.recounting import Outcome
 from tests.chaos.naive import Naive
+from tests.chaos.recount import amiss, recount
 from tests.chaos.shop import CHUNK, latecomers, shop
 from tests.chaos.table import Row
 from tests.chaos.verdict import letters_of, slips
@@ -56,6 +58,8 @@ class Arena:
         self._progress, self._began = progress, time.monotonic()
         self._numbers = count(1)
         self._loads: dict[str, Trade] = {}
+        self._recounts: dict[str, Outcome] = {}
+        """By deployment what came of its KPIs before all time passed."""
 
     def chance(self, name: str) -> random.Random:
         """Chance of one's own: the same for the same seed and name, whatever else is run."""
@@ -63,7 +67,8 @@ class Arena:
 
     @contextmanager
     def deployment(self, name: str, **settings: str) -> Iterator[Deployment]:
-        """A deployment with topics and a folder of its own; `settings` as `Deployment` takes them."""
+        """A deployment with topics and a folder of its own that counts KPIs; `settings` as `Deployment` takes them."""
+        settings = {"kpis__live": "true"} | settings
         own = f"{name}-{next(self._numbers)}-{random.SystemRandom().randrange(1 << 32):08x}"
         with deployment(self.bootstrap, f"{own}.", self.home / own, **settings) as made:
             yield made
@@ -85,6 +90,9 @@ class Arena:
         for worker in workers:
             worker.wait_ready(timeout_s)  # one that was started just now would die of the signal that it is to end at
         made.wait_done(timeout_s, alive=workers)
+        if made.settings.kpis.live:
+            # now: when all time has passed, nothing is in a window any more
+            self._recounts[made.prefix] = recount(made)
         made.end_tick(END_MS)
         made.wait_done(timeout_s, alive=workers)
         load = self._loads.get(made.prefix)
@@ -96,9 +104,11 @@ class Arena:
             assert status == 0, f"{worker.name} ended with {status}:\n{worker.log()[-2000:]}"
 
     def judge(self, made: Deployment, row: Row) -> None:
-        """Add to the row what both judges find: the fold of the log, and the load's own account of what it sent.
+        """Add to the row what the judges find: the fold of the log, the load's own account of what it sent, and the KPIs
+        computed anew from the log.
 
-        Call it when the workers have stopped. Without a load of `load` the second judge has nothing to say.
+        Call it when the workers have stopped. Without a load of `load` the second judge has nothing to say, and where no
+        KPIs are counted the third.
         """
         truth, written = truth_of(made), written_by(made)
         row.events += truth.accounted.total()
@@ -108,8 +118,19 @@ class Arena:
         load = self._loads.get(made.prefix)
         if load is not None:
             found.wrong += slips(load.naive(), written, letters_of(made.read(made.topics.dead_letters.name)))
+        if made.settings.kpis.live:
+            found.wrong += self._miscounted(made, row)
         row.wrong += len(found.wrong)
         row.missing += len(found.missing)
         row.conflicting += len(found.conflicting)
         row.gaps += len(found.gaps)
         row.failures += [f"{made.prefix} {words}" for words in found.all[:TOLD_MAX]]
+
+    def _miscounted(self, made: Deployment, row: Row) -> list[str]:
+        """What is wrong with the KPIs of a deployment, before all time passed and in the end."""
+        outcomes = {"in the end": recount(made)}
+        if made.prefix in self._recounts:
+            outcomes["before all time passed"] = self._recounts.pop(made.prefix)
+        sums = sum(outcome.found.sums.total() for outcome in outcomes.values())
+        row.notes.append(f"{sums:,} KPI sums computed anew from the log")
+        return [words for when, outcome in outcomes.items() for words in amiss(outcome, when)]

@@ -19,6 +19,7 @@ DAY_MS = 86_400_000
 TRIES = 3
 PLANNED = {
     "prepared_off": "first_of_several",
+    "prepared_kpis_off": "first_of_several",
     "marker_first": "first_of_several",
     "state_before_changes": "marker_kept",
     "commit_ahead": "changes_acknowledged",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -18,12 +19,15 @@ from lifestage.change import encode_value
 from lifestage.partition import Partition
 from lifestage.profile import decode, encode
 from streams.doorway import Doorway, decoder_of
+from streams.reconcile import Difference, Recounted
+from streams.recounting import Outcome
 from streams.rules import rules_of
 from tests.chaos.__main__ import main
 from tests.chaos.arena import END_MS, Arena
 from tests.chaos.naive import Naive
 from tests.chaos.poison import LATE_S, restarts
 from tests.chaos.poison import late as delayed
+from tests.chaos.recount import amiss
 from tests.chaos.scenarios import Scenario
 from tests.chaos.shop import Said, latecomers, shop
 from tests.chaos.siege import Order
@@ -144,6 +148,23 @@ def test_each_wrong_output_is_found(said: list[Said], spoil: Callable[[Written],
     written, letters = worked(said, [])
     spoil(written)
     assert len(slips(Naive().hear(said), written, letters)) == 1
+
+
+@pytest.mark.parametrize(
+    ("compared", "differences", "uncounted", "wrong"),
+    [
+        ({"orders": 7}, [], {}, 0),
+        ({"orders": 7}, [Difference(1, "orders", ("EUR",), 3, 2)], {}, 1),
+        ({"orders": 7}, [], {3: "its state was kept without KPIs"}, 1),
+        ({}, [], {}, 1),
+    ],
+)
+def test_kpis_that_differ_or_were_not_compared_are_found(
+    compared: dict[str, int], differences: list[Difference], uncounted: dict[int, str], wrong: int
+) -> None:
+    """A sum that is not the log's is found, a partition that keeps none, and a recount of a log in which nothing was compared."""
+    outcome = Outcome(Recounted(Counter(compared), 90, 4, differences), {0: 89}, uncounted, "log", 1.0)
+    assert len(amiss(outcome, "now")) == wrong
 
 
 @pytest.mark.parametrize(
