@@ -86,6 +86,8 @@ def _next(services: Services, *, keep: bool) -> Iterator[str]:
     order = f"lifestage send order.completed customer_id={CUSTOMER} order_id=mine total=20.00 currency=USD"
     # After the end of the sample: an event of today would move the data's clock by decades.
     yield f"  {names}{order} time={AFTER_THE_END}"
+    if services.settings.kpis.live:
+        yield f"  {names}lifestage reconcile"
 
 
 def _names(settings: Settings) -> str:

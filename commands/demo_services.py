@@ -114,7 +114,7 @@ def _start(given: Settings, config: Path | None, home: Path, say: Callable[[str]
     say(f"worker: ready, metrics at {metrics}/metrics")
     if addresses:
         stack.callback(running.clear, home)
-        running.write(home, **addresses, metrics=metrics)
+        running.write(home, **addresses, metrics=metrics, **(running.settings_in(settings) if kafka else {}))
     return Services(settings, bootstrap, worker, metrics, kafka is not None, extra)
 
 

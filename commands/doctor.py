@@ -65,6 +65,7 @@ def findings(config: Path | None, within: float) -> Iterator[Finding]:
     from config.errors import SettingsError
     from config.settings import load
     from streams.doctor import Finding, Ground, examine
+    from streams.running import as_demo
 
     try:
         settings = load(config, os.environ)
@@ -80,7 +81,7 @@ def findings(config: Path | None, within: float) -> Iterator[Finding]:
 
         yield from examine(checks(local_only=True), Ground(Settings(), "", ""), within)
         return
-    yield from examine(checks(), _ground(settings, within), within)
+    yield from examine(checks(), _ground(as_demo(settings), within), within)
 
 
 def _ground(settings: Settings, within: float) -> Ground:

@@ -60,7 +60,9 @@ def run(
         typer.echo(_made(page), nl=False)
         return
     if not files or at is None:
-        raise typer.BadParameter("name files, or - for stdin" if not files else "--at TIME says as of when")
+        hint = f"such as  lifestage kpis {files[0] if files else 'events.jsonl'} --at 2026-01-31"
+        missing = "name files, or - for stdin" if not files else "--at TIME says as of when"
+        raise typer.BadParameter(f"{missing}, {hint} (what workers count live is on /metrics and the dashboards)")
     if by not in (None, *BREAKDOWNS):
         raise OptionError(f"--by {by!r}: expected {', '.join(BREAKDOWNS[:-1])} or {BREAKDOWNS[-1]}")
     end = _at(at)

@@ -18,9 +18,9 @@ def run(
     One line a topic. A topic of ours with another number of partitions is refused: that never changes.
     """
     from streams.provision import apply, plan
-    from streams.running import bootstrap_of
+    from streams.running import as_demo, bootstrap_of
 
-    settings = settings_of(config)
+    settings = as_demo(settings_of(config))
     bootstrap = bootstrap_of(settings)
     actions = plan(settings, bootstrap)
     for action in actions:

@@ -48,9 +48,9 @@ def run(
     from commands.progress import progress
     from streams.recounting import check_counted, reconcile
     from streams.rules import rules_of
-    from streams.running import bootstrap_of
+    from streams.running import as_demo, bootstrap_of
 
-    settings = settings_of(config)
+    settings = as_demo(settings_of(config))
     rules, bootstrap = rules_of(settings), bootstrap_of(settings)
     check_counted(rules)
 

@@ -37,7 +37,10 @@ class Outcome(NamedTuple):
 def check_counted(rules: Rules) -> None:
     """Raise `UserFacingError` where by the settings no KPIs are kept."""
     if not rules.window:
-        raise UserFacingError("workers keep no KPIs here (kpis.live = false): there is nothing to compare")
+        raise UserFacingError(
+            "workers keep no KPIs here (kpis.live = false), so there is nothing to compare: set kpis.live, or "
+            "LIFESTAGE_KPIS_LIVE=true, for the workers from their first start on and for this command"
+        )
 
 
 def reconcile(settings: Settings, bootstrap: str, rules: Rules, reach: Reach) -> Outcome:

@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from config.errors import SettingsError
 from config.settings import Settings
 
@@ -19,7 +21,7 @@ def default_home() -> Path:
 def write(home: Path, **addresses: str) -> None:
     """Tell other commands where the services are; the entry ends with this process, however that ends.
 
-    `addresses` are `kafka` (host:port), `redis` (redis://…), `metrics` (http://…).
+    `addresses` are `kafka` (host:port), `redis` (redis://…), `metrics` (http://…), and what `settings_in` gives.
     """
     file = _file(home)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +38,30 @@ def read(home: Path) -> dict[str, str]:
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {}
     return {str(name): str(address) for name, address in found.items()} if _alive(pid) else {}
+
+
+def settings_in(settings: Settings) -> dict[str, str]:
+    """What other commands must know of a demo's settings, to be given to `write`: they have settings of their own."""
+    kpis = settings.kpis
+    return {
+        "changes_retention_days": str(settings.topics.changes_retention_days),
+        "kpis_live": str(int(kpis.live)),
+        "kpis_window": str(kpis.window),
+    }
+
+
+def as_demo(settings: Settings, home: Path | None = None) -> Settings:
+    """The settings with those of the running demo, where they give no Kafka and so lead to it."""
+    found = {} if settings.kafka.bootstrap else read(home or default_home())
+    try:
+        days, live, window = (int(found[name]) for name in ("changes_retention_days", "kpis_live", "kpis_window"))
+    except (KeyError, ValueError):
+        return settings
+    return replace(
+        settings,
+        topics=replace(settings.topics, changes_retention_days=days),
+        kpis=replace(settings.kpis, live=bool(live), window=window),
+    )
 
 
 def clear(home: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Kafka, Redis, Settings, SettingsError
-from streams.running import bootstrap_of, clear, read, redis_of, write
+from config.sections import Kpis
+from config.settings import Kafka, Redis, Settings, SettingsError, Topics
+from streams.running import as_demo, bootstrap_of, clear, read, redis_of, settings_in, write
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -68,3 +69,16 @@ def test_without_either_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
     assert str(tmp_path) in str(refused.value)
     with pytest.raises(SettingsError, match="LIFESTAGE_REDIS_URL"):
         redis_of(Settings())
+
+
+def test_what_leads_to_the_demo_has_its_settings(tmp_path: Path) -> None:
+    """How long its changes are kept, and whether it counts KPIs; not where settings name a Kafka, or the entry is of another release."""
+    mine = Settings(topics=Topics(changes_retention_days=-1), kpis=Kpis(live=True, window=30))
+    write(tmp_path, kafka="127.0.0.1:1234")
+    assert as_demo(Settings(), tmp_path) == Settings()
+    write(tmp_path, kafka="127.0.0.1:1234", **settings_in(mine))
+    assert as_demo(Settings(), tmp_path) == mine
+    elsewhere = Settings(kafka=Kafka(bootstrap="127.0.0.1:9"))
+    assert as_demo(elsewhere, tmp_path) == elsewhere
+    clear(tmp_path)
+    assert as_demo(Settings(), tmp_path) == Settings()
