@@ -16,7 +16,7 @@ from lifestage.cause import Rules
 from lifestage.fact import Fact
 from lifestage.facts import decode, encode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, lower_ids
-from lifestage.loads import end_stay
+from lifestage.loads import end_stay, homeward
 from lifestage.members import (
     UNANSWERED,
     At,
@@ -51,17 +51,18 @@ from lifestage.profile import encode as encode_profile
 from lifestage.seen import has_seen, id_hash, remember
 from lifestage.stays import (
     astray,
+    behind,
     bury,
     follow,
     hand_over,
     id_of,
     ids_beside,
     inward,
-    is_gone,
     is_new,
     is_present,
     next_stay,
     note,
+    pass_by,
     suppose,
 )
 
@@ -205,11 +206,14 @@ def pass_on(message: Message, key: str, kin: Kin, desk: Desk) -> None:
     alias = kin.alias
     assert alias is not None
     assert isinstance(message, FOR_A_PROFILE)
+    if key.startswith(ANONYMOUS) and isinstance(message, Unite | Switched | Release):
+        pass_by(kin, key, message)
     if isinstance(message, Forwarded) and message.via == key:
         to, since = next_stay(kin, message.since) or (alias, kin.since)
         desk.post(Forwarded(to, key, message.fact, since))
         return
     if isinstance(message, Restore):
+        message = replace(message, members=tuple(homeward(message.members, key, behind(kin, key))))
         path: tuple[Hop, ...] = (Hop(key, kin.since),)
     else:
         path = (*inward(message.path, key), Hop(key, kin.since))
@@ -249,15 +253,11 @@ def sends_on(profile: Profile, key: str, message: Forwarded, desk: Desk) -> bool
         return later is not None
     if kin.ties is None or not kin.ties.gone:
         return False
-    path = inward(message.path, key)
+    path = (Hop(via, since), *inward(message.path, key))
     n = astray(kin, path)
     if n >= 0:
-        desk.post(Forwarded(path[n].id, via, message.fact, since, path[:n]))
-    elif is_gone(kin, via, since):
-        desk.post(Forwarded(via, via, message.fact, since))
-    else:
-        return False
-    return True
+        desk.post(Forwarded(path[n].id, via, message.fact, since, path[1:n]))
+    return n >= 0
 
 
 def receive(profile: Profile, message: Message, at: At, desk: Desk) -> None:
@@ -326,7 +326,8 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
         elif at.key.startswith(ANONYMOUS) and not apart:
             desk.post(hand_over(kin, at.key, message.occasion, at.offset))
             kin.alias, kin.since = target, at.offset
-            desk.post(Unite(target, (Member(at.key, target, at=at.offset),), message.occasion))
+            along = (Member(name, belongs.parent, at=belongs.at) for name, belongs in behind(kin, at.key).items())
+            desk.post(Unite(target, (Member(at.key, target, at=at.offset), *along), message.occasion))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
             if message.silent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -12,7 +12,7 @@ from lifestage.kpi_kept import Kept
 from lifestage.messages import Member, Switched
 from lifestage.profile import Belongs, Kin, Profile
 from lifestage.signals import Keeping
-from lifestage.stays import buried, ended, id_of, is_gone, past_stays, stay
+from lifestage.stays import Names, buried, ended, id_of, is_gone, name_of, past_stays, stay, stop
 from lifestage.union import is_empty, united
 
 MESSAGE_BYTES = 300_000
@@ -69,14 +69,10 @@ def loads(members: Sequence[Member]) -> Iterator[tuple[Member, ...]]:
     yield tuple(load)
 
 
-def name_of(member: Member) -> str:
-    """How the profile that a member comes from names it."""
-    return ended(member.key, member.at) if member.past else member.key
-
-
 def end_stay(kin: Kin, message: Switched, parent: str, keep: Keeping, horizon: int) -> None:
     """End the stay with `parent` of an id that has gone to another; the fact sets must be closed."""
     name = stay(kin, message.alias, message.since, parent, past=True)
+    stop(kin, message.alias, message.since)
     _unite_past(kin, name, message.sure, keep, horizon)
 
 
@@ -102,21 +98,32 @@ def taken(kin: Kin, key: str, names: Sequence[str]) -> list[Member]:
     return [*found, *told_gone(kin, names)]
 
 
-def homeward(members: Iterable[Member], id: str) -> list[Member]:
-    """Members that go to an id that was split off, through a stay of which they came: there they belong to the id itself."""
-    return [replace(one, parent=id) if one.parent != id and id_of(one.parent) == id else one for one in members]
+def homeward(members: Iterable[Member], id: str, now: Mapping[str, Belongs] | None = None) -> list[Member]:
+    """Members that go to an id that was split off, through a stay of which they came: there they belong to the id itself.
+
+    `now`: those who are there by now, as the id itself knows best; with it their stay is not over.
+    """
+    found: list[Member] = []
+    renamed: dict[str, str] = {}
+    for one in members:
+        parent = id if id_of(one.parent) == id else renamed.get(one.parent, one.parent)
+        over = one.past and not (now and one.key in now and now[one.key].at == one.at)
+        home = one if (parent, over) == (one.parent, one.past) else replace(one, parent=parent, past=over)
+        renamed[name_of(one)] = name_of(home)
+        found.append(home)
+    return found
 
 
 def told_gone(kin: Kin, names: Iterable[str]) -> list[Member]:
     """What is known of ids that were split off from these, taken out."""
     found = buried(kin, names)
-    for id, since, _ in found:
-        del kin.gone[ended(id, since)]
+    for id, since, parent in found:
+        del kin.gone[ended(id, since, parent)]
     return [Member(id, parent, at=since, gone=True) for id, since, parent in found]
 
 
 def sorted_out(
-    kin: Kin, key: str, members: Iterable[Member]
+    kin: Kin, key: str, members: Iterable[Member], names: Names
 ) -> tuple[list[Member], list[Member], dict[str, list[Member]]]:
     """Of members that come those who stay, those that are told to have been split off, and by whom they are sent after those
     who belong to one that is known to have been split off."""
@@ -129,11 +136,13 @@ def sorted_out(
         if member.key == key and not member.gone:
             here.append(member)
             continue
-        to = aside.get(member.parent)
-        if to is None and member.parent in kin.gone:
-            to = id_of(member.parent)
-        if to is None and not member.gone and is_gone(kin, member.key, member.at):
+        to, parent = aside.get(member.parent), names.known(member.parent)
+        if to is None and parent in kin.gone:
+            to = id_of(parent)
+        if to is None and not member.gone and is_gone(kin, member.key, member.at, parent):
             to = member.key
+        if not member.gone:
+            names.tell(member)
         if to is not None:
             after.setdefault(to, []).append(member)
             if not member.gone:

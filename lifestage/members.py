@@ -20,12 +20,13 @@ from lifestage.messages import Forwarded, Hop, Link, Member, Message, Occasion, 
 from lifestage.profile import Belongs, Kin, Profile, Ties
 from lifestage.standing import ATTRIBUTE
 from lifestage.stays import (
+    Names,
+    behind,
     bury,
     ended,
     follow,
     inward,
     is_settled,
-    known_as,
     next_stay,
     stay,
     suppose,
@@ -111,14 +112,14 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             found = (Member(at.key, target, at=at.offset),)
             desk.post(Unite(target, found, occasion, message.merge, tuple(kin.parted)))
         profile.newest, profile.due = max(profile.newest or 0, occasion.time), None
-        _become(profile, target, at.offset)
+        _become(profile, target, at.offset, {})
         return
     close(profile)
     if kin.parts:
         # an order that stands in two sets counted once here; on its way it counts in each, as who takes it in assumes
         _settle_money([sums(profile)], [sums(decode_part(found)) for found in kin.parts.values()], desk)
     own = decode_part(kin.parts.get(OWN)) if kin.parts else facts_of(profile)
-    names = through(kin.members, at.key)[1:]
+    along, names = behind(kin, at.key), through(kin.members, at.key)[1:]
     names += sorted((kin.members.keys() | kin.parts.keys()) - {OWN, *names})
     going = [*pieces(at.key, Belongs(target, at=at.offset), own), *taken(kin, at.key, names)]
     going += told_gone(kin, [at.key])
@@ -132,14 +133,14 @@ def join(profile: Profile, message: Link, at: At, desk: Desk) -> None:
     profile.newest, profile.due = until, None
     if not profile.seq:
         profile.moves, profile.before, profile.floor = [], {}, None
-    _become(profile, target, at.offset)
+    _become(profile, target, at.offset, along)
 
 
-def _become(profile: Profile, target: str, since: int) -> None:
+def _become(profile: Profile, target: str, since: int, along: dict[str, Belongs]) -> None:
     """Know no more of ids than an alias of `target` must."""
     kin = kin_of(profile)
     apart = [one for one in kin.apart if one != target]
-    profile.kin = Kin(target, since, ties=Ties(apart=apart, parted=kin.parted, stays=kin.stays))
+    profile.kin = Kin(target, since, ties=Ties(along, apart=apart, parted=kin.parted, stays=kin.stays))
 
 
 def part(kin: Kin, ids: Iterable[str]) -> None:
@@ -160,7 +161,8 @@ def take_in(profile: Profile, members: Iterable[Member], path: Sequence[Hop], at
 
 def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
     """Have one's own facts and members again, and tell in one change where one stands."""
-    brought, freed = _arrived(profile, members, (), at, desk)
+    home = homeward(members, at.key, behind(kin_of(profile), at.key))
+    brought, freed = _arrived(profile, home, (), at, desk)
     if brought:
         _unite(profile, brought, at, desk)
     for member in freed:
@@ -177,12 +179,11 @@ def _arrived(
     close(profile)
     kin, occasion = kin_of(profile), at.cause.occasion
     assert occasion is not None
-    here, freed, after = sorted_out(kin, at.key, homeward(members, at.key))
+    names = Names(kin, at.key, path)
+    here, freed, after = sorted_out(kin, at.key, homeward(members, at.key), names)
     brought: list[tuple[str, Profile]] = []
-    began = dict(path)
-    """Id that a member may have come through → since when it has belonged there."""
     for member in here:
-        name, parent = OWN, known_as(kin, member.parent, began)
+        name, parent = OWN, names.known(member.parent)
         if member.key == at.key:
             later = next_stay(kin, member.at)
             if later is not None:
@@ -194,15 +195,15 @@ def _arrived(
             name = stay(kin, member.key, member.at, parent, past=member.past)
         else:
             suppose(kin, member.key, parent)
-        if name != OWN and not member.past:
-            began[member.key] = member.at
         facts = _brought(member)
         if not is_empty(facts):
             brought.append((name, facts))
     for to, sent in after.items():
-        for load in loads(homeward(sent, to)):
+        # of one's own a set that is empty is nothing to have again
+        further = [member for member in sent if member.facts or member.gone or member.key != to]
+        for load in loads(homeward(further, to)) if further else ():
             desk.post(Restore(to, load, occasion))
-    return brought, [replace(member, parent=known_as(kin, member.parent, began)) for member in freed]
+    return brought, [replace(member, parent=names.known(member.parent)) for member in freed]
 
 
 def _brought(member: Member) -> Profile:
@@ -216,12 +217,10 @@ def let_go(profile: Profile, id: str, since: int, parent: str, at: At, desk: Des
     """Let an id go that was split off, with all that came through it, and judge over what is left."""
     close(profile)
     kin = kin_of(profile)
-    known = kin.members.get(id)
+    known, over = kin.members.get(id), ended(id, since, parent)
+    names = through(kin.members, over) if over in kin.members else []
     if known is not None and not known.past and (known.at in (since, -1) or since < 0):
-        names = through(kin.members, id)
-    else:
-        over = ended(id, since)
-        names = through(kin.members, over) if over in kin.members else []
+        names += through(kin.members, id)
     bury(kin, id, since, parent)
     _give_back(profile, id, names, at, desk)
 

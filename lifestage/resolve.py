@@ -66,7 +66,7 @@ class Resolver:
         self._past: dict[str, list[tuple[Order, str, int]]] = {}
         """Id that has gone from one to another → up to when, to whom it was linked, and since when."""
         self._began: dict[str, Order] = {}
-        """Where an id was linked to an anonymous one, which may go to another: from when."""
+        """Order or ticket of an anonymous id, which may go to another: from when it was known whose it is."""
         self._below: Counter[str] = Counter()
         """Id → how many belong to it, directly or through others."""
         self._left: dict[str, set[str]] = {}
@@ -116,6 +116,8 @@ class Resolver:
         """A fact under `key` says whose an order or ticket is; the first that does counts."""
         if thing not in self._to:
             self._set(thing, key, order)
+            if key.startswith(ANONYMOUS):
+                self._began[thing] = order
 
     def decide(self, fact: IdentityMerged | IdentitySplit) -> bool:
         """Merge or split as somebody asks; False for one that was there before."""
@@ -157,10 +159,7 @@ class Resolver:
         if now is not None:
             if merge or not id.startswith(ANONYMOUS):
                 return False
-            self._past.setdefault(id, []).append((order, now, self._since[id]))
-            left = self._left.setdefault(now, set())
-            self._count(now, -1 - self._below[id], (id not in left) - self._left_below[id])
-            left.add(id)
+            self._leave(id, now, order)
         elif id in self._apart:
             self._apart[id].discard(target)
         self._set(id, target, order)
@@ -171,6 +170,22 @@ class Resolver:
             parted = self._parted.get(root, set()) | self._parted.get(id, set())
             self._parted[root] = {one for one in parted if not merge or self.root(one) != root}
         return True
+
+    def _leave(self, id: str, now: str, order: Order) -> None:
+        """A visitor goes to another than `now`: what came so far stays, also through visitors who were merged into them."""
+        through = [id]
+        for one in through if self._below[id] else ():
+            through += [below for below, to in self._to.items() if to == one and not below.startswith(HOLDING)]
+        left = self._left.setdefault(now, set())
+        before = len(left) + self._left_below[id]
+        for one in through:
+            for gone in self._left.pop(one, ()):
+                self._past[gone] = [(until, now if to == one else to, since) for until, to, since in self._past[gone]]
+                left.add(gone)
+            self._past.setdefault(one, []).append((order, now, self._since[one]))
+            self._left_below[one] = 0
+        left.update(through)
+        self._count(now, -1 - self._below[id], len(left) - before)
 
     def _is_full(self, root: str, lower: str) -> bool:
         """Whether a profile has as many ids beside `lower` as it may; each counts once, also one that has gone to another."""
@@ -183,10 +198,6 @@ class Resolver:
     def _set(self, id: str, target: str, order: Order) -> None:
         self._to[id] = target
         self._since[id] = int.from_bytes(order[:8], "big")
-        if target.startswith(ANONYMOUS):
-            self._began[id] = order
-        else:
-            self._began.pop(id, None)
 
     def _split(self, id: str) -> None:
         target = self._to.get(id)
@@ -216,34 +227,23 @@ class Resolver:
 
     def owner(self, id: str, order: Order) -> str:
         """The profile that a fact belongs to which came under `id` at `order`."""
-        while True:
-            target = self._to.get(id)
-            for until, before, _ in self._past.get(id, ()):
-                if order < until:
-                    target = before
-                    break
-            if target is None:
-                return id
-            order, id = max(order, self._began.get(id, b"")), target
+        if id not in self._past and id not in self._began:
+            return self.root(id)
+        return next(root for until, root in self.stays(id) if until is None or order < until)
 
     def stays(self, id: str) -> tuple[Stay, ...]:
         """Whose the facts of an id are, from the first to the last."""
         if not self._past:
             return (Stay(None, self.root(id)),)
-        cuts, seen, ids = set[Order](), set[str](), [id]
-        while ids:
-            one = ids.pop()
-            if one not in seen:
-                seen.add(one)
-                ids += [self._to[one]] if one in self._to else []
-                cuts.update(until for until, _, _ in self._past.get(one, ()))
-                ids += [to for _, to, _ in self._past.get(one, ())]
         found: list[Stay] = []
-        for start, end in zip([b"", *sorted(cuts)], [*sorted(cuts), None], strict=True):
-            root = self.owner(id, start)
+        began = self._began.get(id, b"")
+        one = self._to[id] if began else id
+        past = [(until, to) for until, to, _ in self._past.get(one, ()) if began < until]
+        for until, to in [*past, (None, one)]:
+            root = self.root(to)
             if found and found[-1].root == root:
                 found.pop()
-            found.append(Stay(end, root))
+            found.append(Stay(until, root))
         return tuple(found)
 
     def joined(self, id: str) -> int | None:

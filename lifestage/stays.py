@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lifestage.keys import ANONYMOUS
-from lifestage.messages import Hop, Occasion, Switched
+from lifestage.messages import Hop, Member, Occasion, Release, Switched, Unite
 from lifestage.profile import Belongs, Kin
 
 GONE_MAX = 200
@@ -26,9 +26,22 @@ def id_of(name: str) -> str:
     return name.partition(_END)[0]
 
 
-def ended(id: str, since: int) -> str:
-    """The name of a stay that is over; one that is not goes by the id."""
-    return f"{id}{_END}{since}"
+def since_of(name: str) -> int:
+    """When a stay that is over began."""
+    return int(name.split(_END)[1])
+
+
+def ended(id: str, since: int, parent: str = "") -> str:
+    """The name of a stay that is over; one that is not goes by the id.
+
+    One with a visitor may be in two places when that one has changed hands, so what ended with a visitor's stay goes by both.
+    """
+    return f"{id}{_END}{since}{parent[parent.index(_END) :] if _is_left(parent) else ''}"
+
+
+def _is_left(name: str) -> bool:
+    """Whether a name is that of a visitor's stay which is over."""
+    return name.startswith(ANONYMOUS) and _END in name
 
 
 def stay(kin: Kin, id: str, since: int, parent: str, *, past: bool = False) -> str:
@@ -36,14 +49,14 @@ def stay(kin: Kin, id: str, since: int, parent: str, *, past: bool = False) -> s
 
     The fact sets must be closed: one may go by another name from now on.
     """
-    over, now = ended(id, since), kin.members.get(id)
+    over, now = ended(id, since, parent), kin.members.get(id)
     if now is not None and now.past:
         # as an older release kept it
         _end(kin, id)
         now = None
     if over in kin.members:
         return over
-    if _is_united(kin, id, since, parent):
+    if _is_left(parent) or _is_united(kin, id, since, parent):
         kin.members[over] = Belongs(parent, True, since)
         return over
     if now is not None and (now.at == since or now.at < 0 or since < 0):
@@ -80,6 +93,16 @@ def past_stays(kin: Kin, id: str, parent: str) -> list[tuple[str, int]]:
         for name, belongs in kin.members.items()
         if belongs.past and belongs.parent == parent and name.startswith(begin)
     ]
+
+
+def ids_seen(kin: Kin) -> list[tuple[str, str, bool]]:
+    """The ids that a profile has or has had, each once: with whom it was linked to, and whether it has gone to another since."""
+    found: dict[str, tuple[str, str, bool]] = {}
+    for name, (parent, past, _) in sorted(kin.members.items()):
+        id = id_of(name)
+        if id not in found or not past:
+            found[id] = id, id_of(parent), past
+    return [found[id] for id in sorted(found)]
 
 
 def ids_beside(kin: Kin, id: str) -> set[str]:
@@ -121,19 +144,57 @@ def is_settled(kin: Kin, via: str, since: int, path: Sequence[Hop]) -> bool:
 
 def _end(kin: Kin, id: str) -> None:
     """An id's present stay is over, and what came through it goes by its name; through an anonymous id, that is over, too."""
-    parent, _, at = kin.members.pop(id)
-    over = ended(id, at)
+    parent, _, at = kin.members[id]
+    _rename(kin, id, ended(id, at, parent))
+
+
+def stop(kin: Kin, id: str, since: int) -> None:
+    """End a stay that an id has now, whoever it came through."""
+    if id in kin.members and not kin.members[id].past and kin.members[id].at == since:
+        _end(kin, id)
+
+
+def behind(kin: Kin, id: str) -> dict[str, Belongs]:
+    """The visitors who were merged into one, and those who were merged into these: where that one goes, they go along."""
+    if not id.startswith(ANONYMOUS) or (kin.ties is None and not kin.short):
+        return {}
+    now = {name: belongs for name, belongs in kin.members.items() if not belongs.past}
+    return {name: now[name] for name in through(now, id)[1:]}
+
+
+def pass_by(kin: Kin, id: str, message: Unite | Switched | Release) -> None:
+    """Note of a visitor who belongs to somebody which others were merged into them, as messages about these come by."""
+    if isinstance(message, Unite):
+        for member in message.members:
+            if member.at >= 0 and member.key != id and not (member.past or member.gone) and is_behind(kin, id, member):
+                kin.members[member.key] = Belongs(member.parent, at=member.at)
+    elif message.alias in behind(kin, id) and kin.members[message.alias].at == message.since:
+        for name in through(kin.members, message.alias):
+            del kin.members[name]
+
+
+def is_behind(kin: Kin, id: str, member: Member) -> bool:
+    """Whether a member comes through a visitor itself, or through one who was merged into them."""
+    return member.parent == id or (bool(kin.members) and member.parent in kin.members)
+
+
+def _rename(kin: Kin, name: str, over: str) -> None:
+    """Let a stay that is over go by another name, and with a visitor's all that came through it."""
+    parent, _, at = kin.members.pop(name)
     kin.members[over] = Belongs(parent, True, at)
-    if id in kin.parts:
-        kin.parts[over] = kin.parts.pop(id)
-    for name, to in kin.gone.items():
-        if to == id:
-            kin.gone[name] = over
-    for name in [name for name, belongs in kin.members.items() if belongs.parent == id]:
-        _, past, since = kin.members[name]
-        kin.members[name] = Belongs(over, past, since)
-        if not past and id.startswith(ANONYMOUS):
-            _end(kin, name)
+    if name in kin.parts:
+        kin.parts[over] = kin.parts.pop(name)
+    for before, to in [*kin.gone.items()]:
+        if to == name:
+            known = ended(id_of(before), since_of(before), over)
+            if known != before:
+                del kin.gone[before]
+            kin.gone[known] = over
+    for one in [one for one, belongs in kin.members.items() if belongs.parent == name]:
+        _, past, since = kin.members[one]
+        kin.members[one] = Belongs(over, past, since)
+        if _is_left(over):
+            _rename(kin, one, ended(id_of(one), since, over))
 
 
 def through(members: dict[str, Belongs], id: str) -> list[str]:
@@ -146,22 +207,22 @@ def through(members: dict[str, Belongs], id: str) -> list[str]:
 
 def bury(kin: Kin, id: str, since: int, parent: str) -> None:
     """Note that an id was split off, should it be heard only now that it had come."""
-    name = ended(id, since)
+    name = ended(id, since, parent)
     kin.gone.pop(name, None)
     kin.gone[name] = parent
     if len(kin.gone) > GONE_MAX:
         del kin.gone[next(iter(kin.gone))]
 
 
-def is_gone(kin: Kin, id: str, since: int) -> bool:
-    """Whether a stay is known to have ended by a split."""
-    return bool(kin.gone) and ended(id, since) in kin.gone
+def is_gone(kin: Kin, id: str, since: int, parent: str = "") -> bool:
+    """Whether a stay with `parent` is known to have ended by a split."""
+    return bool(kin.gone) and ended(id, since, parent) in kin.gone
 
 
 def buried(kin: Kin, parents: Iterable[str]) -> list[tuple[str, int, str]]:
     """Of the stays that ended by a split those with one of these: id, since, and with whom."""
     among = {*parents}
-    return [(id_of(name), int(name.partition(_END)[2]), to) for name, to in kin.gone.items() if to in among]
+    return [(id_of(name), since_of(name), to) for name, to in kin.gone.items() if to in among]
 
 
 def inward(path: Sequence[Hop], key: str) -> tuple[Hop, ...]:
@@ -175,10 +236,18 @@ def inward(path: Sequence[Hop], key: str) -> tuple[Hop, ...]:
 def astray(kin: Kin, path: Sequence[Hop]) -> int:
     """The place on a path of the nearest id that has been split off since; -1: all are still here."""
     if kin.gone:
+        parent = ""
         for n in range(len(path) - 1, -1, -1):
-            if is_gone(kin, *path[n]):
+            if is_gone(kin, *path[n], parent):
                 return n
+            parent = _named(kin, *path[n], parent)
     return -1
+
+
+def _named(kin: Kin, id: str, since: int, parent: str) -> str:
+    """How a profile names a stay with `parent`, or would."""
+    now = kin.members.get(id)
+    return id if now is not None and not now.past and now.at in (since, -1) else ended(id, since, parent)
 
 
 def follow(kin: Kin, key: str, path: Sequence[Hop]) -> str:
@@ -192,13 +261,35 @@ def follow(kin: Kin, key: str, path: Sequence[Hop]) -> str:
     return parent
 
 
-def known_as(kin: Kin, id: str, began: dict[str, int]) -> str:
-    """How a profile names the stay that a message names by the id alone: since when it is, `began` says."""
-    since = began.get(id)
-    if since is None:
-        return id
-    now, over = kin.members.get(id), ended(id, since)
-    return over if over in kin.members and (now is None or now.at != since) else id
+class Names:
+    """How a profile names what a message names that has come to `key` by a path; it may have heard of more since."""
+
+    def __init__(self, kin: Kin, key: str, path: Sequence[Hop]) -> None:
+        self._members, self._told = kin.members, dict[str, Member]()
+        parent = key
+        for id, since in reversed(path):
+            self._told[id] = Member(id, parent, at=since)
+            parent = id
+
+    def tell(self, member: Member) -> None:
+        """A member comes, after whom it came through."""
+        self._told[name_of(member)] = member
+
+    def known(self, name: str) -> str:
+        """The profile's name of a stay that goes by another one in the message."""
+        member = self._told.get(name)
+        if member is None:
+            return name
+        over = ended(member.key, member.at, self.known(member.parent))
+        if member.past:
+            return over
+        now = self._members.get(name)
+        return over if over in self._members and (now is None or now.at != member.at) else name
+
+
+def name_of(member: Member) -> str:
+    """How the profile that a member comes from names it."""
+    return ended(member.key, member.at, member.parent) if member.past else member.key
 
 
 def note(kin: Kin, since: int, target: str) -> None:

@@ -122,11 +122,30 @@ class Decided(Family):
             return
         some = sum(self.was_of(id, root) for id in {*self.ids} - {root, lower} if not is_held(id))
         if some < MOST and not apart:
-            self.id(lower).link(key, beside=others)
+            self.link(lower, key, others)
             if self.root(lower) == root:
                 self.parted[root] |= self.parted[lower]
         if not self.same(key, lower):
             self.refused[root, lower] = day
+
+    def link(self, lower: str, key: str, others: list[str]) -> None:
+        """An id is asked to be somebody's. A visitor who goes to another leaves all that came through them so far."""
+        one, through = self.id(lower), self.through(lower)
+        before = one.now
+        one.link(key, beside=others)
+        if before is not None and one.now != before:
+            for id in self.ids.values():
+                id.past = [(before if to in {lower, *through} else to, facts) for to, facts in id.past]
+            for id in map(self.id, through):
+                id.past.append((before, id.facts))
+                id.facts = []
+
+    def through(self, key: str) -> list[str]:
+        """The ids that belong to another, and those that belong to these, and so on."""
+        found = [key]
+        for one in found:
+            found += [id for id, to in self.ids.items() if to.now == one]
+        return found[1:]
 
     def was_of(self, id: str, root: str) -> bool:
         """Whether an id is a person's now, or has left facts with them."""

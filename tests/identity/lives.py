@@ -82,6 +82,8 @@ class Mix(NamedTuple):
     splits: float = 0.0
     wide: float = 0.0
     """How often a merge names an address or a visitor, too."""
+    alike: float = 0.0
+    """How often a merge is of visitors, or of addresses, with each other."""
     beyond: float = 0.0
     """How often a merge is into one whom no event names."""
     several: float = 0.0
@@ -167,11 +169,7 @@ class Lives:
         """Something that happens."""
         chance, mix = self.chance, self.mix
         if chance.random() < mix.merges:
-            some = chance.sample([f"c{n}" for n in range(mix.persons)], min(mix.persons, chance.choice((2, 2, 3))))
-            if chance.random() < mix.wide:
-                some[chance.randrange(len(some))] = self.lower()
-            into = "c7" if chance.random() < mix.beyond else chance.choice((None, some[0]))
-            return IdentityMerged(ids=tuple(some), into=into, **self.common(named=False))
+            return self.merged()
         if chance.random() < mix.splits:
             several = chance.choice((2, 3)) if chance.random() < mix.several else 1
             ids = (self.one_of(chance.random() < 0.7) for _ in range(several))
@@ -193,6 +191,20 @@ class Lives:
             )
         )
         return getattr(self, kind)()  # type: ignore[no-any-return]
+
+    def merged(self) -> Fact:
+        """Two or three ids are one person's."""
+        chance, mix = self.chance, self.mix
+        of, beyond = [f"c{n}" for n in range(mix.persons)], "c7"
+        if mix.alike and chance.random() < mix.alike:
+            of, beyond = [*map(address, range(mix.persons))], address(7)
+            if chance.random() < 0.8:
+                of, beyond = [f"anon:v{n}{one}" for n in range(mix.persons) for one in "xy"], "anon:v7x"
+        some = chance.sample(of, min(len(of), chance.choice((2, 2, 3))))
+        if chance.random() < mix.wide:
+            some[chance.randrange(len(some))] = self.lower()
+        into = beyond if chance.random() < mix.beyond else chance.choice((None, some[0]))
+        return IdentityMerged(ids=tuple(some), into=into, **self.common(named=False))
 
     def visit(self) -> Fact:
         """A visit."""

@@ -7,7 +7,7 @@ it: by the order of what it is told there, between its own facts. Each fact is i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lifestage import log
@@ -57,7 +57,7 @@ def read(records: Iterable[Record]) -> list[tuple[str, Told]]:
             message = decode_message(payload)
             if isinstance(message, Link | Split):
                 found.append((message.to, message))
-            elif isinstance(message, Forwarded) and message.to.startswith(ANONYMOUS):
+            elif isinstance(message, Forwarded) and message.via == message.to and message.since < 0:
                 # it has waited for a visitor, who is whose the visitor is when it comes in
                 found.append((message.to, decode(message.fact)))
     return found
@@ -75,6 +75,8 @@ class Id:
         """What stays with those whose it was before it went to somebody else."""
         self.apart: set[str] = set()
         """From whom it was split."""
+        self.merged: set[str] = set()
+        """Into whom it was ever merged."""
 
     def take(self, told: Told) -> None:
         """What the log tells next."""
@@ -95,6 +97,8 @@ class Id:
         if self.now is None:
             self.apart.discard(target)
             self.now = target
+            if merge:
+                self.merged.add(target)
         elif self.key.startswith(ANONYMOUS) and not merge:
             self.past.append((self.now, self.facts))
             self.now, self.facts = target, []
@@ -140,15 +144,32 @@ class Family:
             way.append(to)
         return way[-1]
 
-    def persons(self) -> dict[str, list[Fact]]:
-        """The facts of each profile, distinct and in order."""
+    def persons(self, placed: Mapping[tuple[str, str], str] | None = None) -> dict[str, list[Fact]]:
+        """The facts of each profile, distinct and in order; `placed`: where those are that may be in several places."""
         found: dict[str, list[Fact]] = defaultdict(list)
         for key, one in list(self.ids.items()):
             for target, facts in [*one.past, (one.now, one.facts)]:
                 handed_on = self.hands_on and is_held(key) and target is not None and target.startswith(ANONYMOUS)
-                if facts and not handed_on:
-                    found[self.root(key if target is None else target)] += facts
+                root = self.root(key if target is None else target)
+                for fact in facts if not handed_on else ():
+                    found[(placed or {}).get((key, fact.id), root)].append(fact)
         return {root: distinct(facts) for root, facts in found.items()}
+
+    def places(self) -> dict[tuple[str, str], list[str]]:
+        """Whose each fact of a visitor may be who was merged into one that changed hands: by the visitor and the event's id.
+
+        It stays with whom that one belonged to when it came there, which its own log does not say.
+        """
+        found = {}
+        for key, one in list(self.ids.items()):
+            met = [key]
+            for visitor in met:
+                met += [to for to in sorted(self.id(visitor).merged) if to.startswith(ANONYMOUS) and to not in met]
+            left = {self.root(to) for visitor in met[1:] for to, _ in self.id(visitor).past}
+            for target, facts in [*one.past, (one.now, one.facts)] if left else ():
+                home = self.root(key if target is None else target)
+                found.update({(key, fact.id): [home, *sorted(left - {home})] for fact in facts})
+        return found
 
 
 def distinct(facts: Iterable[Fact]) -> list[Fact]:

@@ -95,6 +95,7 @@ mixes = st.builds(
     crossed=st.sampled_from((0.0, 0.2, 0.4)),
     merges=st.sampled_from((0.0, 0.1)),
     splits=st.sampled_from((0.0, 0.1)),
+    alike=st.sampled_from((0.0, 0.7)),
     repeats=st.just(0.0),
 )
 
