@@ -51,6 +51,7 @@ def of_log(settings: Settings, rules: Rules, asked: Asked) -> Explanation:
     from commands.progress import progress
     from lifestage.explain import MemberSeen, explain, explain_folded
     from lifestage.moments import iso
+    from lifestage.stays import ids_seen
     from streams.log_reader import LogReader
     from streams.running import bootstrap_of
 
@@ -68,11 +69,11 @@ def of_log(settings: Settings, rules: Rules, asked: Asked) -> Explanation:
     else:
         explained = explain_folded(key, profile, facts, told.changes, rules, at)
     kin = profile.kin if profile is not None else None
-    members = [] if kin is None else sorted(kin.members.items())
+    members = [] if kin is None else ids_seen(kin)
     return replace(
         explained,
         outcomes=explained.outcomes | _refused(folded.partition),
-        members=tuple(MemberSeen(id, past=belongs.past) for id, belongs in members),
+        members=tuple(MemberSeen(id, past=past) for id, _, past in members),
         asked=None if key == asked.key else MemberSeen(asked.key, None if since is None else iso(since)),
     )
 

@@ -10,6 +10,7 @@ from lifestage.keys import class_of
 from lifestage.moments import iso
 from lifestage.partition import Partition
 from lifestage.profile import Kin, Profile
+from lifestage.stays import ids_seen
 from streams.batches import BatchConsumer
 from streams.kpi_families import PartitionSums
 from streams.profiles import ProfilesTable
@@ -74,7 +75,7 @@ def _customer(partition: Partition, key: str, profile: Profile) -> CustomerView:
 
 
 def _ids(kin: Kin) -> list[IdView]:
-    return [IdView(name, *kin.members[name][:2]) for name in sorted(kin.members) if class_of(name) > 0]
+    return [IdView(*one) for one in ids_seen(kin) if class_of(one[0]) > 0]
 
 
 class WorkerView:

@@ -90,6 +90,8 @@ def run(made: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     def run(*words: str) -> Result:
         done = CliRunner().invoke(application(), [*words])
         assert "example.com" not in (done.stdout + done.stderr).lower()
+        assert "\0" not in done.stdout, "the names of stays are for the program alone"
+        assert "u0000" not in done.stdout
         return done
 
     return run
@@ -183,6 +185,9 @@ def test_the_read_model_answers_by_any_known_id(run: Run, id: str) -> None:
         (("show", "nobody@example.com"), "nothing is known of 'email:"),
         (("merge", "ann", "nobody"), "nothing is known of 'nobody' in"),
         (("merge", "ann"), "name two customers or more"),
+        (("merge", "bob", "bob"), "they are one already: all belong to bob"),
+        (("merge", "ann", "guest"), "'guest' is blocked: it names nobody"),
+        (("split", "undefined"), "'undefined' is blocked: it names nobody"),
         (("merge", "ann", "anon:x", ADDRESS), "they are one already: all belong to ann"),
         (("split", "ann"), f"what can be split off is what belongs to it: anon:x, {EMAIL}"),
         (("split", "bob"), "bob belongs to nobody else: there is nothing to split"),
@@ -253,6 +258,34 @@ def test_customers_are_joined_and_split_again(made: Deployment, run: Run) -> Non
     assert json.loads(again.stdout)["done"] is True
     assert shown(run, ADDRESS)["customer_id"] == "bob"
     assert run("identity", "split", "ann").exit_code == 0
+
+
+def test_what_a_device_left_behind_and_a_split_id_are_shown(made: Deployment, run: Run) -> None:
+    """A device that moved on is shown by both who had it, each with what came under it there; split off it is its own again."""
+    again = [event(f"w{n}", "web.visit", 5 + n / 10, anonymous_id="pad") for n in range(1, 6)]
+    flo, gus = (event(f"w{who}", "web.visit", 5, customer_id=who, anonymous_id="pad") for who in ("flo", "gus"))
+    send(made, flo, again[0], again[1], gus, again[2])
+    left, now = (next(one for one in shown(run, who)["ids"] if one["id"] == "anon:pad") for who in ("flo", "gus"))
+    assert (left["past"], left["linked_to"], left["by"]) == (True, "flo", "web.visit wflo of shop")
+    assert left["facts"] == {"recent events": 2}
+    assert (now["past"], now["linked_to"], now["by"]) == (False, "gus", "web.visit wgus of shop")
+    assert now["facts"] == {"recent events": 1}
+    assert shown(run, "anon:pad")["customer_id"] == "gus"
+    told = run("identity", "show", "flo").stdout
+    assert f"    anon:pad since {iso(START + 5 * DAY)} by web.visit wflo of shop, has gone to another: 2 recent" in told
+    until(lambda: "also anon:pad" in run("customer", "gus").stdout, "gus has it in Redis")
+    assert run("explain", "flo").exit_code == run("explain", "gus", "--json").exit_code == 0
+
+    assert run("identity", "split", "anon:pad").exit_code == 0
+    send(made, again[3])
+    own = shown(run, "anon:pad")
+    assert (own["customer_id"], own["apart"], own["facts"]) == ("anon:pad", ["gus"], {"recent events": 2})
+    assert "split from gus: events do not link them again" in run("identity", "show", "anon:pad").stdout
+    assert [one["id"] for one in shown(run, "gus")["ids"]] == ["gus"]
+    assert facts(shown(run, "flo")) == {"flo": {"recent events": 1}, "anon:pad": {"recent events": 2}}
+    send(made, {**gus, "id": "w9"})
+    assert shown(run, "anon:pad")["customer_id"] == "anon:pad"
+    assert "there is nothing to split" in str(run("identity", "split", "flo").exception)
 
 
 def test_a_merge_from_the_shell_is_dated_by_the_data(made: Deployment, run: Run) -> None:
