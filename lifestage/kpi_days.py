@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from lifestage.kpi_contribute import BY_CHANNEL, Sums
+from lifestage.kpi_contribute import BY_CAMPAIGN, BY_CHANNEL, Sums
 from lifestage.kpi_gather import DIRECT, NONE, OTHER, Span
 from lifestage.kpi_labels import in_other, place_of
 from lifestage.moments import DAY_MS
@@ -29,6 +29,16 @@ IsPast = Callable[[Name, int], bool]
 LEVEL, COST = "~", "cost"
 PLACES_MAX = 50
 """Values that are told apart in a partition of each label that events name freely: first come; the rest is `other` for good."""
+CAMPAIGNS_KNOWN = 200
+"""The same of campaigns, which come and go: what has no sums any more is let go of, and others have its place."""
+SHUT, SHUT_DAYS = "/campaign?", 30
+"""In place of a label beside a day: since when no campaign is told apart that was not before, for the window and so many days more.
+What was counted in `other` is to be taken back there."""
+
+
+def places_max(kind: str) -> int:
+    """How many values of a label are told apart in a partition."""
+    return CAMPAIGNS_KNOWN if kind == BY_CAMPAIGN else PLACES_MAX
 
 
 def day_of(ms: int) -> int:
@@ -128,6 +138,10 @@ class Days:
         """The label values that are told apart, each with what counts them (`kpi_labels.place_of`)."""
         self.changed: set[Section] = set()
         """What of them differs from what it was when this was last emptied."""
+        self.told_else = False
+        """Whether of these any went, which `told` pages do not know of yet."""
+        self._shut = -1
+        """The day on which a campaign was refused last."""
         self._told_apart: Counter[str] = Counter()
         self._sums: dict[Name, Total] = {}
         self._names: dict[Name, Known] = {}
@@ -218,6 +232,8 @@ class Days:
         for name in [name for name in self.base if self._is_past(name, day)]:
             del self.base[name], sums[name]
             self.changed.add((BASE, 0))
+        if self._told_apart[BY_CAMPAIGN] > CAMPAIGNS_KNOWN // 2 or self._shut >= 0:
+            self._let_campaigns_go()
         self._put(sums)
 
     def _put(self, sums: Sums) -> None:
@@ -272,11 +288,31 @@ class Days:
     def name_place(self, place: Name) -> bool:
         """Whether a label value is told apart: if it was before, or there is room."""
         if place not in self.places:
-            if self._told_apart[place[0]] >= PLACES_MAX:
+            kind = place[0]
+            if kind == SHUT:
+                self._shut = int(place[1])
+            elif self._told_apart[kind] >= places_max(kind) or (kind == BY_CAMPAIGN and self._shut >= 0):
+                if kind == BY_CAMPAIGN and self._shut < self.day:
+                    self.places.pop((SHUT, str(self._shut)), None)
+                    self.places[SHUT, str(self.day)] = None
+                    self._shut, self.told_else = self.day, True
                 return False
             self.places[place] = None
-            self._told_apart[place[0]] += 1
+            self._told_apart[kind] += 1
         return True
+
+    def _let_campaigns_go(self) -> None:
+        """Let go of the campaigns that have no sums any more."""
+        sections = (self.base, *self.flows.values(), *self.levels.values())
+        used = {name[-1] for sums in sections for name in sums if name[0].endswith(BY_CAMPAIGN)}
+        gone = [place for place in self.places if place[0] == BY_CAMPAIGN and place[1] not in used]
+        if 0 <= self._shut < self.day - self.window - SHUT_DAYS:
+            gone.append((SHUT, str(self._shut)))
+            self._shut = -1
+        for place in gone:
+            del self.places[place]
+            self._told_apart[place[0]] -= 1
+            self.told_else = True
 
     def _learn(self, given: Name) -> Known:
         lasts = given[0].startswith(LEVEL)

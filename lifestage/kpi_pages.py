@@ -95,9 +95,9 @@ class KeptDays:
         """What a flush keeps."""
         days, pages = self.days, dict[bytes, bytes]()
         late = narrow(days.unkept())
-        if len(late) > LATE_MAX:
+        if len(late) > LATE_MAX or days.told_else:
             runs = list(_runs(late))
-            if len(self._journal) + len(runs) > JOURNAL_MAX:
+            if len(self._journal) + len(runs) > JOURNAL_MAX or days.told_else:
                 self._write_sections(pages)
             else:
                 self._journal += tuple(_put(_encode(Journal(run)), pages) for run in runs)
@@ -153,9 +153,10 @@ class KeptDays:
                 self._sections[section] = tuple(_put(_encode(Page(section, run)), pages) for run in _runs(sums))
             else:
                 self._sections.pop(section, None)
-        if len(days.places) > self._told:
+        if len(days.places) > self._told or days.told_else:
             self._told, told = len(days.places), [(place, 1) for place in days.places]
             self._sections[PLACES] = tuple(_put(_encode(Page(PLACES, run)), pages) for run in _runs(told))
+            days.told_else = False
         days.changed.clear()
         names = [name for section in sorted(self._sections) for name in self._sections[section]]
         runs = [names[at : at + NAMES_MAX] for at in range(0, len(names), NAMES_MAX)]

@@ -13,8 +13,8 @@ from fractions import Fraction
 from itertools import product
 from typing import Final, NamedTuple
 
-from lifestage.kpi_contribute import BY_CHANNEL
-from lifestage.kpi_days import PLACES_MAX, Name
+from lifestage.kpi_contribute import BY_CAMPAIGN, BY_CHANNEL
+from lifestage.kpi_days import SHUT, Name, places_max
 from lifestage.kpi_gather import DIRECT, NONE, OTHER
 from lifestage.kpi_labels import KINDS, place_of, weight_of
 
@@ -47,17 +47,22 @@ def chosen(
         weights[BY_CHANNEL][BY_CHANNEL, channel] += 0
         dear[BY_CHANNEL, channel] += round(minor)
     named: defaultdict[str, list[set[Name]]] = defaultdict(list)
+    full: defaultdict[str, list[set[Name]]] = defaultdict(list)
     for theirs in places:
         of = defaultdict[str, set[Name]](set)
         for place in theirs:
             of[place[0]].add(place)
-        for kind, known in of.items():
-            named[kind].append(known)
-    return {kind: _told(kind, weights[kind], dear, named[kind]) for kind in KINDS}
+        for kind in KINDS:
+            named[kind].append(of[kind])
+            if len(of[kind]) >= places_max(kind) or (kind == BY_CAMPAIGN and of[SHUT]):
+                full[kind].append(of[kind])
+    return {kind: _told(kind, weights[kind], dear, named[kind], full[kind]) for kind in KINDS}
 
 
-def _told(kind: str, weights: Counter[Name], dear: Counter[Name], named: Collection[set[Name]]) -> Told:
-    full = [known for known in named if len(known) >= PLACES_MAX]
+def _told(
+    kind: str, weights: Counter[Name], dear: Counter[Name], named: Collection[set[Name]], full: Collection[set[Name]]
+) -> Told:
+    """`full`: of the partitions that may have values in `other` what they tell apart."""
     seen = {place for place in weights if not USUAL.issuperset(place[1:])}
     whole = {place for place in seen.union(*named) if all(place in known for known in full)}
     best = sorted(whole, key=lambda place: (-weights[place], -dear[place], place))[: KINDS[kind].most]
