@@ -13,7 +13,6 @@ from agents.intake import define_intake
 from agents.lifecycle import define_lifecycle
 from config.settings import Settings
 from lifestage.cause import Rules
-from lifestage.change import encode_value
 from lifestage.log import topic_code
 from streams import connections
 from streams.batches import BatchConsumer, BatchSchema
@@ -266,7 +265,7 @@ class Worker:
             self.read_model.submit(
                 partition.number,
                 written_of(kept.keys, kept.gone),
-                [encode_value(change) for change in kept.changes],
+                kept.changes,
                 dict(partition.marker.population),
                 partition.marker.offset,
             )

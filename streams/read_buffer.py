@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import Protocol
 
 from streams.read_store import View
 
@@ -20,6 +21,14 @@ class Reread(enum.Enum):
 REREAD = Reread.REREAD
 Pending = View | Reread | None
 """A view, one to be looked up, or None for a customer who is gone."""
+
+
+class Told(Protocol):
+    """A change, a Struct. Its JSON document is made when it is written: of what a backlog changes, the newest are enough."""
+
+    @property
+    def id(self) -> str:
+        """What a repeat of it is recognised by."""
 
 
 @dataclass(slots=True)
@@ -36,7 +45,7 @@ class Batch:
 
     customers: dict[int, dict[str, Pending]] = field(default_factory=dict)
     stages: dict[int, Stages] = field(default_factory=dict)
-    changes: list[bytes] = field(default_factory=list)
+    changes: list[Told] = field(default_factory=list)
     drained: set[int] = field(default_factory=set)
 
     def size(self) -> int:
@@ -58,7 +67,7 @@ class Buffer:
         self._views_max = views_max
         self._customers: dict[int, dict[str, Pending]] = {}
         self._stages: dict[int, Stages] = {}
-        self._changes: deque[bytes] = deque(maxlen=recent)
+        self._changes: deque[Told] = deque(maxlen=recent)
 
     def __len__(self) -> int:
         """Customers that wait."""
@@ -67,7 +76,7 @@ class Buffer:
     def __bool__(self) -> bool:
         return bool(self._customers or self._stages or self._changes)
 
-    def add(self, partition: int, customers: Mapping[str, Pending], changes: Sequence[bytes]) -> None:
+    def add(self, partition: int, customers: Mapping[str, Pending], changes: Sequence[Told]) -> None:
         """Take newer views. Runs at the speed of `dict.update`: the caller is the hot path."""
         if customers:
             waiting = self._customers.setdefault(partition, {})
@@ -121,7 +130,7 @@ class Buffer:
                 self._stages.setdefault(partition, stages)
         self.restore(batch.changes)
 
-    def restore(self, changes: Iterable[bytes]) -> None:
+    def restore(self, changes: Iterable[Told]) -> None:
         """Put changes before those that wait."""
         self._changes = deque(chain(changes, self._changes), maxlen=self._changes.maxlen)
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 import redis.asyncio
 
-from streams.read_buffer import REREAD, Batch, Buffer, Pending, Stages
+from streams.read_buffer import REREAD, Batch, Buffer, Pending, Stages, Told
 from streams.read_refill import Lookup, Refill, Snapshot
 from streams.read_store import (
     ADD_CHANGES,
@@ -51,13 +51,7 @@ REST_MAX_S: Final = 0.05
 TROUBLE = (redis.RedisError, OSError, TimeoutError)
 
 
-class _ChangeId(msgspec.Struct):
-    id: str = ""
-    customer_id: str = ""
-    seq: int = 0
-
-
-_change_id = msgspec.json.Decoder(_ChangeId)
+_encode = msgspec.json.Encoder().encode
 
 
 class ReadModel:
@@ -90,7 +84,7 @@ class ReadModel:
         self._owned: dict[int, Stages] = {}
         self._server: tuple[str, str] | None = None
         self._checked = float("-inf")
-        self._told: deque[bytes] = deque(maxlen=recent)
+        self._told: deque[Told] = deque(maxlen=recent)
         self._wake, self._idle, self._written = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         """The writing task: it ends by `stop` only."""
@@ -133,14 +127,14 @@ class ReadModel:
         self,
         partition: int,
         customers: Mapping[str, Pending],
-        changes: Sequence[bytes],
+        changes: Sequence[Told],
         stages: Mapping[str, int],
         version: int,
     ) -> None:
         """Hand over what became durable in a partition at log offset `version`.
 
         `customers` by key: the view, None for a customer who is gone, or `REREAD` to have it looked up when it is
-        written (cheaper for customers who change often). `changes` are JSON documents with an `id`; `stages` are the
+        written (cheaper for customers who change often). `changes` are not altered any more; `stages` are the
         customers of the whole partition by stage, and must not be changed afterwards.
         """
         if partition not in self._owned:
@@ -265,7 +259,7 @@ class ReadModel:
                 versions = (partition, keys.log_id, stages.version, mark, self._server[1] if self._server else "")
                 pipeline.eval(WRITE_STAGES, 3, *names, *versions, *counts)
             if batch.changes:
-                told = [part for change in batch.changes for part in (_identity(change), change)]
+                told = [part for change in batch.changes for part in (change.id, _encode(change))]
                 pipeline.eval(ADD_CHANGES, 2, keys.changes, keys.change_ids, self._recent, *told)
             replies = await pipeline.execute()
         self._told.extend(batch.changes)
@@ -287,9 +281,3 @@ class ReadModel:
                 pipeline.eval(WRITE_CUSTOMERS, len(names), *names, self._keys.log_id, lives_s, *values)
                 commands += 1
         return commands
-
-
-def _identity(change: bytes) -> str:
-    """What a repeated change is recognised by: its id, else customer and sequence number."""
-    told = _change_id.decode(change)
-    return told.id or f"{told.customer_id}#{told.seq}"

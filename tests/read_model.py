@@ -23,9 +23,16 @@ def view(key: str, applied: int, stage: str = "reach") -> CustomerView:
     return CustomerView(applied=applied, customer_id=key, stage=stage, since="1997-01-01T00:00:00Z", seq=1)
 
 
-def change(number: int) -> bytes:
-    """A change document; the padding is what a real one has in evidence."""
-    return msgspec.json.encode({"id": f"change-{number}", "customer_id": str(number), "seq": 1, "pad": "x" * 200})
+class Said(msgspec.Struct, frozen=True):
+    """A change; the padding is what a real one has in evidence."""
+
+    id: str
+    pad: str = "x" * 200
+
+
+def change(number: int) -> Said:
+    """A change by its number."""
+    return Said(f"change-{number}")
 
 
 class Worker:
@@ -51,7 +58,7 @@ class Worker:
                 self.views_read += 1
                 yield key, found
 
-    def submit(self, partition: int, customers: Mapping[str, Pending], version: int, *changes: bytes) -> None:
+    def submit(self, partition: int, customers: Mapping[str, Pending], version: int, *changes: Said) -> None:
         """Keep and hand over, as after a flush."""
         kept = self.profiles.setdefault(partition, {})
         for key, found in customers.items():

@@ -11,6 +11,7 @@ import redis.asyncio
 from streams.read_buffer import REREAD, Batch, Buffer, Stages
 from streams.read_refill import Refill
 from streams.read_store import CustomerView, Keys
+from tests.read_model import Said
 
 
 def view(applied: int) -> CustomerView:
@@ -21,28 +22,28 @@ def view(applied: int) -> CustomerView:
 def test_what_came_while_a_batch_was_under_way_is_newer() -> None:
     """A batch that failed comes back behind what was submitted since: views, counts; and changes keep their order."""
     buffer = Buffer(10, recent=3)
-    buffer.add(0, {"a": view(1), "b": view(1)}, [b"1", b"2"])
+    buffer.add(0, {"a": view(1), "b": view(1)}, [Said("1"), Said("2")])
     buffer.count(0, Stages(1, {"reach": 2}))
     failed = buffer.take(10, 10)
-    buffer.add(0, {"a": view(2)}, [b"3", b"4"])
+    buffer.add(0, {"a": view(2)}, [Said("3"), Said("4")])
     buffer.count(0, Stages(2, {"reach": 3}))
     buffer.put_back(failed, {0: None})
     batch = buffer.take(10, 10)
     assert batch.customers == {0: {"a": view(2), "b": view(1)}}
     assert batch.stages[0].version == 2
-    assert batch.changes == [b"2", b"3", b"4"]
+    assert batch.changes == [Said("2"), Said("3"), Said("4")]
 
 
 def test_a_batch_of_a_partition_that_was_revoked_meanwhile_does_not_come_back() -> None:
     """What could not be written for a partition that another worker has now is forgotten; its changes are not."""
     buffer = Buffer(10, recent=3)
-    buffer.add(0, {"a": view(1)}, [b"1"])
+    buffer.add(0, {"a": view(1)}, [Said("1")])
     buffer.add(1, {"b": view(1)}, [])
     failed = buffer.take(10, 10)
     buffer.put_back(failed, {1: None})
     batch = buffer.take(10, 10)
     assert batch.customers == {1: {"b": view(1)}}
-    assert batch.changes == [b"1"]
+    assert batch.changes == [Said("1")]
 
 
 def test_no_partition_starves_another() -> None:
