@@ -3,48 +3,86 @@
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
-from lifestage.facts import EmailEvent, WebVisit
-from lifestage.kpi_gather import campaign_of, mailbox_of, origin_of, was_said
+from lifestage.fact import Fact
+from lifestage.facts import AdClick, EmailEvent, WebVisit
+from lifestage.kpi_gather import came_by, campaign_of, label_of, mailbox_of, origin_of, was_said
 from lifestage.kpi_kept import (
     CHANNELS,
+    DAYS_MAX,
     ELSEWHERE,
-    FURTHER,
     HAPPENINGS,
+    LENGTHS,
     MESSAGE,
     NO_CAMPAIGN,
+    NONE,
     SESSION,
     SPOTS,
     Kept,
-    days_after,
     texts_of,
 )
+from lifestage.kpi_runs import SPARE_DAYS
+from lifestage.kpi_unite import cut
 from lifestage.mailboxes import GROUPS, UNKNOWN
-from lifestage.moments import DAY_MS
 
 SESSION_SIZE, MESSAGE_SIZE = SESSION.size, MESSAGE.size
-_session, _further, _message = SESSION.pack, FURTHER.pack, MESSAGE.pack
+_message = MESSAGE.pack
+_session, _further = Struct(">8sQHI4s").pack, Struct(">IHI4s").pack
+"""Of `SESSION` and `FURTHER`: numbers as the bytes that they are made of, to go without two integers."""
 _number, _instant = Struct(">q").pack, Struct(">Q").unpack_from
 
 
-def begin_session(kept: Kept, id: int, fact: WebVisit, event: int) -> str | None:
+CUT_EVERY: Final = 7
+CUT_NEW: Final = 16
+"""So many days and new sessions and messages are waited for, and as many new ones as there were, before it is looked again for
+what may be forgotten: looking at each fact would cost more."""
+
+
+def look_over(kept: Kept, horizon: int, window: int) -> None:
+    """Let go what no window can ask any more, if it is time to look; nothing comes from before the horizon."""
+    waited = horizon - kept.looked
+    if waited < CUT_EVERY:
+        return
+    if waited < window + SPARE_DAYS:
+        # as `Kept.count` says, without the call: this comes with each fact a week after the first one
+        count = len(kept.begun) // SESSION_SIZE + len(kept.posted) // MESSAGE_SIZE
+        if count < CUT_NEW + 2 * kept.left:
+            return
+    cut(kept, horizon)
+
+
+def begin_session(kept: Kept, name: bytes, fact: WebVisit, time: int, pages: int, event: bytes) -> str | None:
     """Note the first visit of a session that is not known; returns its origin."""
-    origin = origin_text(fact)
-    kept.begun += _session(id, fact.time, 0, fact.pages, event)
-    kept.begun_texts += texts_of(origin, fact.id)
+    origin, id = origin_text(fact), fact.id.encode()
+    kept.begun += _session(name, time, 0, pages, event)
+    if origin is None:
+        kept.begun_texts += (_BARE[len(id)] if len(id) < BARE_MAX else LENGTHS.pack(NONE, len(id))) + id
+    else:
+        said = origin.encode()
+        kept.begun_texts += LENGTHS.pack(len(said), len(id)) + said + id
     return origin
 
 
-def go_on(kept: Kept, at: int, began: int, fact: WebVisit, event: int) -> None:
-    """Note a visit that is not the first of its session, whose entry is there, and which began at an instant."""
-    kept.further += _further(at // SESSION_SIZE, days_after(began // DAY_MS, fact.time // DAY_MS), fact.pages, event)
+BARE_MAX: Final = 256
+_BARE: Final = [LENGTHS.pack(NONE, length) for length in range(BARE_MAX)]
+"""What stands before an id of so many bytes where there is no origin."""
+
+
+def go_on(kept: Kept, at: int, after: int, pages: int, event: bytes) -> None:
+    """Note a visit that is not the first of its session, whose entry is there, so many days after that began."""
+    kept.further += _further(at // SESSION_SIZE, after if after < DAYS_MAX else DAYS_MAX, pages, event)
 
 
 def entry_of(entries: bytes, id: int, size: int) -> int:
     """Where the entry with a number begins; -1 where there is none."""
-    name = _number(id)
-    at = entries.find(name)
-    while at >= 0 and at % size:
+    return find_entry(entries, _number(id), size)
+
+
+def find_entry(entries: bytes, name: bytes, size: int) -> int:
+    """The same of a number's 8 bytes."""
+    at: int = entries.find(name)
+    while at > 0 and at % size:
         at = entries.find(name, at + 1)
     return at
 
@@ -61,8 +99,12 @@ def origin_text(visit: WebVisit) -> str | None:
     if context is None:
         if visit.referrer is None:
             return None
-    elif context.source is not None and context.medium is not None and (context.source, context.medium) in _ORIGINS:
-        return _ORIGINS[context.source, context.medium]
+    else:
+        source, medium = context.source, context.medium
+        if source is not None and medium is not None:
+            known = _ORIGINS.get((source, medium))
+            if known is not None:
+                return known
     origin = origin_of(visit)
     if origin is None:
         return None
@@ -79,6 +121,30 @@ def origin_text(visit: WebVisit) -> str | None:
 SAID_MAX, ORIGINS_MAX = 100, 2_000
 """Origins are worked out once for so many pairs of source and medium of so many letters: it takes as long as all else of a visit."""
 _ORIGINS: dict[tuple[str, str], str] = {}
+
+
+def channel_told(fact: Fact) -> str | None:
+    """The channel by which a fact says that the person came, as a label value."""
+    context = fact.context
+    if context is None or type(fact) is AdClick:
+        said = came_by(fact)
+        return None if said is None else label_of(said)
+    medium, source = context.medium, context.source
+    known = _CAME_BY.get((medium, source))
+    if known is None:
+        said = came_by(fact)
+        if said is None:
+            return None
+        known = label_of(said)
+        if len(medium or "") + len(source or "") <= SAID_MAX:
+            if len(_CAME_BY) >= ORIGINS_MAX:
+                _CAME_BY.clear()
+            _CAME_BY[medium, source] = known
+    return known
+
+
+_CAME_BY: dict[tuple[str | None, str | None], str] = {}
+"""By medium and source: to read a label takes as long as all else of a visit."""
 
 
 def post_message(kept: Kept, id: int, fact: EmailEvent, place: int, spot: int, campaign: str) -> None:

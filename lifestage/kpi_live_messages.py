@@ -12,9 +12,9 @@ from lifestage.kpi_entries import MESSAGE_SIZE, campaign_told, entry_of, instant
 from lifestage.kpi_intervals import stretch
 from lifestage.kpi_kept import DELIVERED, ELSEWHERE, PLACES, SENT, TOLD_AT, Kept, Message, days_after
 from lifestage.kpi_live import Now
-from lifestage.kpi_live_visits import add_acts
 from lifestage.kpi_note import ACTS, count, event_of, kept_of, limit, touch_told
 from lifestage.kpi_spread import spread
+from lifestage.kpi_visit import count_acts
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
@@ -85,9 +85,7 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
     if clicked:
         count(kept, ACTS, time, 1, event_of(profile))
         if profile.orders:
-            found: Entries = []
-            add_acts(found, profile, day, 1, now)
-            days.add(found)
+            count_acts(profile, day, 1, now, days)
     return True
 
 

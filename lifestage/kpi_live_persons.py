@@ -11,7 +11,8 @@ from lifestage.kpi_days import Days
 from lifestage.kpi_live import Group, Now
 from lifestage.kpi_live_engagement import advocates, answers, carts, help, referrals, trials  # noqa: A004
 from lifestage.kpi_live_messages import message, messages, tickets
-from lifestage.kpi_live_visits import acts, counts, leads, visit, visits
+from lifestage.kpi_live_visits import acts, counts, leads, visits
+from lifestage.kpi_visit import visit
 from lifestage.profile import Profile
 
 GROUPS: tuple[Group, ...] = (

@@ -11,6 +11,7 @@ from lifestage.kpi_kept import is_bare
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_worth import NOTHING, Bought, standing
 from lifestage.kpi_note import brings
+from lifestage.kpi_visit import forget_active
 from lifestage.ledger import find_order, number
 from lifestage.look import Terms
 from lifestage.moments import DAY_MS
@@ -92,6 +93,7 @@ def placed_of(profile: Profile, terms: Terms) -> Placed:
 def forget_placed(profile: Profile) -> None:
     """Something may become of an order."""
     profile.__dict__.pop(PLACED, None)
+    forget_active(profile)
 
 
 def before_another(profile: Profile, fact: OrderCompleted, now: Now) -> Placed | None:

@@ -1,11 +1,9 @@
-"""What a person's visits, leads and counted acts add to live KPIs; visits in O(1) each."""
+"""What a person's visits, leads and counted acts add to live KPIs."""
 
 from __future__ import annotations
 
-from lifestage.facts import WebVisit
 from lifestage.kpi_contribute import BY_CHANNEL, LEAD_MS
-from lifestage.kpi_days import Days, Entries, Known, Name
-from lifestage.kpi_entries import SESSION_SIZE, begin_session, entry_of, go_on, instant_of
+from lifestage.kpi_days import Entries, Name
 from lifestage.kpi_gather import DIRECT
 from lifestage.kpi_intervals import (
     EVER,
@@ -19,21 +17,16 @@ from lifestage.kpi_intervals import (
     within,
     without,
 )
-from lifestage.kpi_kept import SESSION, Kept, Lead, Session, add_run
+from lifestage.kpi_kept import SESSION, Kept, Lead, Session
 from lifestage.kpi_live import Now
-from lifestage.kpi_note import ACTS, SOCIAL, event_of, kept_of, limit, touch_told
-from lifestage.ledger import number
+from lifestage.kpi_note import ACTS, SOCIAL
+from lifestage.kpi_visit import ACTS_OF_ACTIVE, PAGES, VISITORS, new_session
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
 
-_VISITORS: Name = ("visitors",)
-_VISITORS_LEVEL: Name = ("~visitors",)
-_SESSIONS: Name = ("sessions",)
-_PAGES: Name = ("pages",)
-_PAGES_LEVEL: Name = ("~pages",)
-_DIRECT: Name = ("direct_sessions",)
-_FROM_NOWHERE: Name = ("sessions_by_source", DIRECT, "none")
-_ACTS: Name = ("acts_of_active",)
+_VISITORS: Name = (VISITORS,)
+_PAGES: Name = (PAGES,)
+_ACTS: Name = (ACTS_OF_ACTIVE,)
 
 
 def visits(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as every group
@@ -58,103 +51,13 @@ def visited_days(kept: Kept, since: int) -> Intervals:
 def _session(found: Entries, session: Session, window: int) -> None:
     """A session counts from the day on which it began; pages that were seen on a later one go with it."""
     began = session.began // DAY_MS
-    found += _new_session(session.origin, began)
+    found += [(name, began, 1) for name in new_session(session.origin)]
     counts = session.visits
     for n in range(0, len(counts), 3):
         stretch(found, _PAGES, counts[n], began + window, window, counts[n + 1])
 
 
-def _new_session(origin: str | None, began: int) -> Entries:
-    if origin is None:
-        return [(_SESSIONS, began, 1), (_DIRECT, began, 1), (_FROM_NOWHERE, began, 1)]
-    source, medium = origin.split("\t")
-    return [(_SESSIONS, began, 1), (("sessions_by_source", source, medium), began, 1)]
-
-
-# -- one visit -----------------------------------------------------------------------------------
-
-
-def visit(key: str, profile: Profile, fact: WebVisit, now: Now, days: Days) -> bool:  # noqa: ARG001
-    """Note a visit and count it; False, and nothing is done, where more than visits is different by it."""
-    kept, time, window = kept_of(profile, now), fact.time, now.window
-    if fact.bot:
-        return True
-    day, runs = time // DAY_MS, kept.visits
-    again = len(runs) > 0 and runs[-2] <= day <= runs[-1]
-    rest = kept.rest
-    has_leads = rest is not None and len(rest.leads) > 0
-    if has_leads and not again:
-        return False
-    told = None
-    if fact.context is not None and (kept.touch is None or time <= kept.touch[0]):
-        told = touch_told(kept, fact)
-        if told is not None and (has_leads or profile.orders):
-            return False
-    session_id = fact.session_id
-    if session_id:
-        id = number(fact.source, session_id, now.rules.id_key)
-        at = entry_of(kept.begun, id, SESSION_SIZE)
-        if at < 0:
-            origin = begin_session(kept, id, fact, event_of(profile))
-            days.count(_session_sums(days, origin), day, 1)
-            days.count_one(days.known(_PAGES), day, fact.pages)
-            if profile.orders:
-                found: Entries = []
-                add_acts(found, profile, day, 1, now)
-                days.add(found)
-        else:
-            began = instant_of(kept.begun, at)
-            first = began // DAY_MS
-            if time <= began or day > first + limit(kept):
-                # it began earlier than was known, or is another one
-                return False
-            go_on(kept, at, began, fact, event_of(profile))
-            if day == first:
-                days.count_one(days.known(_PAGES), day, fact.pages)
-            elif day < first + window:
-                days.count_one(days.known(_PAGES_LEVEL), day, fact.pages)
-                days.count_one(days.known(_PAGES_LEVEL), first + window, -fact.pages)
-    if told is not None:
-        kept.touch = told
-    if not again:
-        _add_day(days, runs, day, window)
-    return True
-
-
-def _session_sums(days: Days, origin: str | None) -> list[Known]:
-    """The sums to which a session of an origin adds one."""
-    found = days.together.get(origin)
-    if found is None:
-        found = days.remember(origin, [name for name, _, _ in _new_session(origin, 0)])
-    return found
-
-
-def _add_day(days: Days, runs: list[int], day: int, window: int) -> None:
-    """A day with a visit more: the person is a visitor for longer."""
-    if not runs or day > runs[-1] + window:
-        runs += (day, day)
-        days.count_one(days.known(_VISITORS), day, 1)
-    elif day > runs[-1]:
-        level = days.known(_VISITORS_LEVEL)
-        days.count_one(level, runs[-1] + window, 1)
-        days.count_one(level, day + window, -1)
-        runs[-1] = day
-    else:
-        found: Entries = []
-        for sign in (-1, 1):
-            if sign > 0:
-                add_run(runs, day, window)
-            hold(found, _VISITORS, [(runs[n], runs[n + 1] + window) for n in range(0, len(runs), 2)], sign)
-        days.add(found)
-
-
 # -- acts ----------------------------------------------------------------------------------------
-
-
-def add_acts(found: Entries, profile: Profile, day: int, amount: int, now: Now) -> None:
-    """So many acts on a day count as long as they are in the window and the person is active."""
-    for begin, end in within(active_days(profile, now.rules.plan.terms, now.day), day, day + now.window):
-        stretch(found, _ACTS, begin, end, now.window, amount)
 
 
 def acts(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as every group

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from struct import Struct
 from typing import Any
 
 from lifestage.fact import Fact
@@ -39,14 +38,17 @@ from lifestage.kpi_entries import (
     SESSION_SIZE,
     begin_session,
     campaign_told,
+    channel_told,
     entry_of,
+    find_entry,
     go_on,
     instant_of,
+    look_over,
     origin_text,
     post_message,
     spot_of,
 )
-from lifestage.kpi_gather import NONE, came_by, label_of, mailbox_of, step_of
+from lifestage.kpi_gather import NONE, label_of, mailbox_of, step_of
 from lifestage.kpi_kept import (
     HAPPENINGS,
     PLACES,
@@ -66,21 +68,17 @@ from lifestage.kpi_kept import (
 )
 from lifestage.kpi_live import Now
 from lifestage.kpi_runs import SPARE_DAYS, key_on
-from lifestage.kpi_unite import CARTS, LEADS, MESSAGES, SESSIONS, TICKETS, cut
+from lifestage.kpi_unite import CARTS, LEADS, MESSAGES, SESSIONS, TICKETS
 from lifestage.ledger import number
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
-from lifestage.seen import ENTRY
+from lifestage.seen import ENTRY, id_hash
 from lifestage.signals import SCORES
 
 ACTS, IMPRESSIONS, AD_CLICKS, SOCIAL = "acts", "impressions", "ad_clicks", "social/"
 """The names under which amounts are kept; social acts are by kind."""
-CUT_EVERY, CUT_NEW = 7, 16
-"""So many days and new sessions and messages are waited for, and as many new ones as there were, before it is looked again for
-what may be forgotten: looking at each fact would cost more."""
 NOTHING = (-1,) * len(HAPPENINGS)
 """The days of a message to which nothing happened that counts."""
-_id_of = Struct(">I").unpack_from
 
 
 def note(profile: Profile, fact: Fact, now: Now) -> None:
@@ -102,12 +100,9 @@ def kept_of(profile: Profile, now: Now) -> Kept:
     kept = profile.kpi
     if kept is None:
         # nothing is there to be looked at
-        kept = profile.kpi = Kept(now.window, _horizon(now))
-    elif now.day >= kept.looked + CUT_EVERY:
-        waited = _horizon(now) - kept.looked
-        new = kept.count() - kept.left
-        if (waited >= CUT_EVERY and new >= CUT_NEW + kept.left) or waited >= now.window + SPARE_DAYS:
-            cut(kept, _horizon(now))
+        kept = profile.kpi = Kept(now.window, horizon_of(now))
+    else:
+        look_over(kept, horizon_of(now), now.window)
     return kept
 
 
@@ -116,15 +111,22 @@ def limit(kept: Kept) -> int:
     return kept.window + SPARE_DAYS
 
 
-def _horizon(now: Now) -> int:
+def horizon_of(now: Now) -> int:
     """Nothing comes from before this day any more."""
     return (now.day * DAY_MS - now.rules.lateness) // DAY_MS
 
 
 def event_of(profile: Profile) -> int:
     """32 bits of the id of the event that a profile has just accepted; never 0."""
-    found: int = _id_of(profile.seen, len(profile.seen) - ENTRY)[0]
-    return found or 1
+    return int.from_bytes(event_bytes(profile), "big")
+
+
+def event_bytes(profile: Profile) -> bytes:
+    """The same as bytes."""
+    seen = profile.seen
+    begin = len(seen) - ENTRY
+    found = seen[begin : begin + 4]
+    return found if found != b"\0\0\0\0" else b"\0\0\0\1"
 
 
 def brings(profile: Profile, fact: Fact) -> bool:
@@ -148,10 +150,10 @@ def touch_told(kept: Kept | None, fact: Fact) -> tuple[int, str, str, str] | Non
     known = None if kept is None else kept.touch
     if known is not None and known[0] < fact.time:
         return None
-    said = came_by(fact)
-    if said is None:
+    channel = channel_told(fact)
+    if channel is None:
         return None
-    told = fact.time, fact.source, fact.id, label_of(said)
+    told = fact.time, fact.source, fact.id, channel
     return told if known is None or told < known else None
 
 
@@ -183,14 +185,14 @@ def note_visit(kept: Kept, fact: WebVisit, event: int, key: bytes) -> None:
     add_run(kept.visits, day, kept.window)
     if not fact.session_id:
         return
-    id = number(fact.source, fact.session_id, key)
-    at = entry_of(kept.begun, id, SESSION_SIZE)
+    name, said = id_hash(fact.source, fact.session_id, key), event.to_bytes(4, "big")
+    at = find_entry(kept.begun, name, SESSION_SIZE)
     if at < 0:
-        begin_session(kept, id, fact, event)
-    elif (began := instant_of(kept.begun, at)) < time and day <= began // DAY_MS + limit(kept):
-        go_on(kept, at, began, fact, event)
+        begin_session(kept, name, fact, time, fact.pages, said)
+    elif (began := instant_of(kept.begun, at)) < time and day <= (first := began // DAY_MS) + limit(kept):
+        go_on(kept, at, day - first, fact.pages, said)
     else:
-        _enter_visit(kept, id, fact, event)
+        _enter_visit(kept, int.from_bytes(name, "big", signed=True), fact, event)
 
 
 def _enter_visit(kept: Kept, id: int, fact: WebVisit, event: int) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 
 from lifestage.invalid import InvalidError, shown
 
 SECOND_MS = 1_000
-DAY_MS = 86_400_000
+DAY_MS: Final = 86_400_000
 MAX_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, the last instant that can be written. The first is 0, 1970-01-01T00:00:00Z."""
 

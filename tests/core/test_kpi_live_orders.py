@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from lifestage import facts as f
-from lifestage.fact import Fact
+from lifestage.fact import Context, Fact
 from lifestage.fold import fold
 from lifestage.kpi_contribute import Orders, Sums, customers, money, money_by_channel
 from lifestage.kpi_days import Days, end_of_day, whole_days
@@ -21,6 +21,7 @@ from lifestage.kpi_live_orders import customers as live_customers
 from lifestage.kpi_live_orders import orders_by_channel, orders_money
 from lifestage.kpi_pages import KeptDays
 from lifestage.kpi_step import Counting, everything
+from lifestage.kpi_visit import FEW
 from lifestage.ledger import KNOWN, find_order, known_order, number
 from lifestage.moments import DAY_MS
 from lifestage.plan import Compiled
@@ -110,31 +111,52 @@ def test_each_day_says_what_the_offline_functions_say(seed: int, rules: Any, tod
             assert days.totals() == offline(profile, at, rules), at - START
 
 
+CHANNELS = (None, None, None, Context(source="google", medium="cpc"), Context(source="partner", medium="referral"))
+AMOUNTS = (500, 700, 700, 700, -100)
+
+
 def in_turn(draw: Random, most: int) -> list[Fact]:
-    """Orders of one person one after another, visits and clicks between them; now and then one that is late, or is given back."""
+    """Orders of one person one after another, visits and clicks between them; now and then one that is late or said again, is
+    different later, called off or given back, or something on which an order has a bearing."""
     found: list[Fact] = []
     time = START * DAY_MS
+    kinds = _KINDS if draw.random() < 0.7 else _KINDS[:3]
     for n in range(draw.randrange(2, most)):
         time += draw.choice(_DAYS) * DAY_MS // draw.choice((1, 1, 4)) + draw.choice((0, 1, 3_600_000))
         common: dict[str, Any] = {"time": time, "source": "shop", "id": f"e{n}", "customer_id": "c"}
-        kind = draw.choices(("order", "visit", "click", "late", "refund", "goods"), (8, 3, 1, 1, 1, 1))[0]
+        net = draw.choice(AMOUNTS)
+        money: dict[str, Any] = {"currency": draw.choice(("EUR", "EUR", "USD")), "total_minor": net, "net_minor": net}
+        said: dict[str, Any] = {"context": draw.choice(CHANNELS)}
+        known = f"o{draw.randrange(n + 1)}"
+        kind = draw.choices(kinds, (8, 3, 1, *[1] * 9)[: len(kinds)])[0]
         if kind == "visit":
-            found.append(f.WebVisit(**common, url="/", session_id=f"s{n}"))
+            found.append(f.WebVisit(**common, **said, url="/", session_id=f"s{n}"))
         elif kind == "click":
             found.append(f.EmailEvent(**common, message_id=f"m{n}", event="clicked"))
         elif kind == "refund":
+            found.append(f.OrderRefunded(**common, order_id=known, refund_id="r", amount_minor=draw.choice((100, 800))))
+        elif kind == "cancel":
+            found.append(f.OrderCancelled(**common, order_id=known))
+        elif kind == "update":
+            found.append(f.OrderUpdated(**common, order_id=known, **money))
+        elif kind == "lead":
+            found.append(f.LeadCaptured(**common, lead_id="l", form="f"))
+        elif kind == "answer":
             found.append(
-                f.OrderRefunded(**common, order_id=f"o{draw.randrange(n + 1)}", refund_id="r", amount_minor=800)
+                f.FeedbackReceived(**common, survey_id="q", metric="nps", score=9.0, scale_min=0, scale_max=10)
             )
+        elif kind == "cart":
+            found.append(f.CartUpdated(**common, cart_id="k"))
         else:
-            net = draw.choice((500, 700, 700))
-            if kind == "late":
+            if kind in ("late", "again"):
                 common["time"] -= draw.choice(_DAYS) * DAY_MS
             goods = 100 if kind == "goods" else None
-            found.append(
-                f.OrderCompleted(**common, order_id=f"o{n}", currency="EUR", total_minor=net, net_minor=net, cost_of_goods_minor=goods)
-            )  # fmt: skip
+            id = known if kind == "again" else f"o{n}"
+            found.append(f.OrderCompleted(**common, **said, **money, order_id=id, cost_of_goods_minor=goods))
     return found
+
+
+_KINDS = ("order", "visit", "click", "late", "refund", "goods", "again", "cancel", "update", "lead", "answer", "cart")
 
 
 @effort(400)
@@ -155,3 +177,25 @@ def test_a_further_order_adds_what_is_different_by_it(seed: int, rules: Any) -> 
         counting.days.turn(at)
         whole.turn(at)
         assert counting.days.totals() == whole.totals(), at - START
+
+
+def test_an_order_given_back_ends_what_many_orders_were_known_to_come_to() -> None:
+    """A session begun after it is no act of somebody active, though it was on that day that it was asked before."""
+    rules, profile, then = PLANS[3], Profile(), START * DAY_MS
+    counting = Counting(KeptDays(Days(rules.window, START)), rules._replace(lateness=1000 * DAY_MS))
+    told: list[tuple[str, dict[str, Any], int]] = [("order", {"order_id": f"o{n}"}, -300 + n) for n in range(FEW)]
+    told += [("order", {"order_id": "last"}, 0), ("visit", {"session_id": "a"}, 0), ("refund", {"order_id": "last"}, 0)]
+    for n, (kind, fields, day) in enumerate([*told, ("visit", {"session_id": "b"}, 0)]):
+        common: dict[str, Any] = {"time": then + day * DAY_MS + n, "source": "s", "id": f"{n}", "customer_id": "c"}
+        fact: Fact = (
+            f.WebVisit(**common, **fields, url="/") if kind == "visit"
+            else f.OrderRefunded(**common, **fields, refund_id="r", amount_minor=700) if kind == "refund"
+            else f.OrderCompleted(**common, **fields, currency="EUR", total_minor=700, net_minor=700)
+        )  # fmt: skip
+        before = counting.before("c", profile, fact)
+        assert accept(profile, fact, rules)
+        counting.taken("c", profile, fact, before)
+        if fields.get("session_id") == "a":
+            assert counting.days.totals()["acts_of_active",] == 1
+    assert counting.days.totals()["acts_of_active",] == 0
+    assert counting.days.totals()["sessions",] == 2

@@ -16,6 +16,7 @@ from lifestage.kpi_live_persons import GROUPS, HOT, TOUCHED
 from lifestage.kpi_live_visits import leads
 from lifestage.kpi_note import brings, note
 from lifestage.kpi_unite import all_united, cut, unite
+from lifestage.kpi_visit import forget_active
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile, decode, encode
 from tests.core.effort import effort
@@ -79,6 +80,7 @@ def step(profile: Profile, fact: Fact, now: Now, days: Days) -> None:
     if brings(profile, fact) and leads not in groups:
         groups = (*groups, leads)
     before = [entry for group in groups for entry in group("c", profile, now)]
+    forget_active(profile)
     if not accept(profile, fact, now.rules):
         return
     hot = HOT.get(type(fact))
