@@ -8,6 +8,7 @@ that somebody asks for stand under one key, so that they have one order and no r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from lifestage import announce
 from lifestage.cause import Rules
 from lifestage.fact import Fact
 from lifestage.facts import decode, encode
-from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, lower_ids
+from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
 from lifestage.loads import end_stay, homeward
 from lifestage.members import (
     UNANSWERED,
@@ -298,6 +299,10 @@ def _received(
         if message.merge:
             # somebody has asked that all who belong to either be one
             kin.parted = [id for id in kin.parted if id != at.key and not is_present(kin, id)]
+        elif kin.parted and (merged := _merged(path, at.key)):
+            # asked for by one who was on their own then: it was theirs by the time of the merge
+            theirs = {member.key for member in message.members if member.parent in merged}
+            kin.parted = [id for id in kin.parted if id not in theirs]
     elif isinstance(message, Switched):
         end_stay(kin, message, parent, at.rules.plan.keep, at.horizon)
     elif isinstance(message, Refused):
@@ -306,6 +311,12 @@ def _received(
         if message.alias != at.key:
             part(kin, [message.alias])
         let_go(profile, message.alias, message.since, parent, at.by("split", message.occasion), desk)
+
+
+def _merged(path: Sequence[Hop], key: str) -> set[str]:
+    """The ids on a message's way to `key` that were merged into the next: nothing else joins two of one class."""
+    ids = [*(hop.id for hop in path), key]
+    return {one for one, other in pairwise(ids) if class_of(one) == class_of(other)}
 
 
 def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:

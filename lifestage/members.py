@@ -161,8 +161,7 @@ def take_in(profile: Profile, members: Iterable[Member], path: Sequence[Hop], at
 
 def take_back(profile: Profile, members: Iterable[Member], at: At, desk: Desk) -> None:
     """Have one's own facts and members again, and tell in one change where one stands."""
-    home = homeward(members, at.key, behind(kin_of(profile), at.key))
-    brought, freed = _arrived(profile, home, (), at, desk)
+    brought, freed = _arrived(profile, members, (), at, desk)
     if brought:
         _unite(profile, brought, at, desk)
     for member in freed:
@@ -180,7 +179,7 @@ def _arrived(
     kin, occasion = kin_of(profile), at.cause.occasion
     assert occasion is not None
     names = Names(kin, at.key, path)
-    here, freed, after = sorted_out(kin, at.key, homeward(members, at.key), names)
+    here, freed, after = sorted_out(kin, at.key, homeward(members, at.key, behind(kin, at.key)), names)
     brought: list[tuple[str, Profile]] = []
     for member in here:
         name, parent = OWN, names.known(member.parent)

@@ -90,3 +90,33 @@ def test_what_is_placed_anywhere_is_still_somewhere() -> None:
     del profile.marks["visits"]
     fold.dirty[b"c1"] = profile
     assert any("marks is" in said for said in wrong(world, END))
+
+
+def overtaken(seed: int) -> tuple[bool, str | None]:
+    """v1 has left c2 for c1 and was split off; c2 asks for it again while c2 is merged into c1, then c3 has it, and c2.
+
+    Whether c2 was in time, and whose it is in the end.
+    """
+    told = Told().lead("c2 v1").lead("c1 v1").split("v1").lead("c2 v1").merged("c1", "c2", into="c1")
+    told.lead("c3 v1").later().lead("c2 v1")
+    world = World(RULES, told.facts, Random(seed), Shape(1 + seed % 8, 1, crashes=False, ticks=False))
+    whose: list[str | None] = []
+    for count in (1, 2, 3, 5, 6, 7):
+        world.sources[0] = told.facts[:count]
+        world.run()
+        kin = of(world, "anon:v1").kin
+        whose.append(None if kin is None else kin.alias)
+    return whose[3] is not None, whose[-1]
+
+
+def test_a_merge_ends_the_split_of_who_is_on_the_way_to_the_other() -> None:
+    """Whoever the other had asked for before the merge is nobody's who stays apart, wherever the answer was by then."""
+    ways = [overtaken(seed) for seed in range(200)]
+    assert {whose for in_time, whose in ways if in_time} == {"c2"}
+    assert {whose for in_time, whose in ways if not in_time} <= {"c3"}
+
+
+def test_without_looking_who_has_asked_it_stays_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In some of these orders the answer comes after the merge."""
+    monkeypatch.setattr(identity, "_merged", lambda *_: set())
+    assert any(whose == "c3" for in_time, whose in map(overtaken, range(200)) if in_time)
