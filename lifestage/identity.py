@@ -338,7 +338,8 @@ def _link(profile: Profile, message: Link, at: At, desk: Desk) -> None:
             desk.post(hand_over(kin, at.key, message.occasion, at.offset))
             kin.alias, kin.since = target, at.offset
             along = (Member(name, belongs.parent, at=belongs.at) for name, belongs in behind(kin, at.key).items())
-            desk.post(Unite(target, (Member(at.key, target, at=at.offset), *along), message.occasion))
+            going = (Member(at.key, target, at=at.offset), *along)
+            desk.post(Unite(target, going, message.occasion, parted=tuple(kin.parted)))
             desk.count("switched")
         elif not at.key.startswith(HOLDING):
             if message.silent:

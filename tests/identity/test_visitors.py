@@ -92,6 +92,14 @@ def test_what_is_placed_anywhere_is_still_somewhere() -> None:
     assert any("marks is" in said for said in wrong(world, END))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_was_split_from_a_visitor_stays_apart_from_who_has_that_one_next(seed: int) -> None:
+    """v1 was split from v2, who goes from one customer to another: neither has v1 with the next event of both."""
+    told = Told().merged("v2", "v1", into="anon:v2").split("v1").visit("v1").lead("c1 v2").lead("c2 v2").lead("c2 v1")
+    kin = of(told_one_by_one(told, seed), "anon:v1").kin
+    assert kin is None or kin.alias is None
+
+
 def overtaken(seed: int) -> tuple[bool, str | None]:
     """v1 has left c2 for c1 and was split off; c2 asks for it again while c2 is merged into c1, then c3 has it, and c2.
 
