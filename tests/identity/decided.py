@@ -127,6 +127,11 @@ class Decided(Family):
                 self.parted[root] |= self.parted[lower]
         if not self.same(key, lower):
             self.refused[root, lower] = day
+        self.forget_refusals()
+
+    def forget_refusals(self) -> None:
+        """Whoever has an id now was refused it in another time."""
+        self.refused = {(root, lower): day for (root, lower), day in self.refused.items() if self.root(lower) != root}
 
     def link(self, lower: str, key: str, others: list[str]) -> None:
         """An id is asked to be somebody's. A visitor who goes to another leaves all that came through them so far."""
@@ -170,6 +175,7 @@ class Decided(Family):
                 self.merged[id] = into
                 self.id(id).link(into, merge=True)
                 self.refused = {asked: day for asked, day in self.refused.items() if asked[0] != id}
+                self.forget_refusals()
                 root = self.root(into)
                 self.parted[root] = {one for one in self.parted[root] | self.parted[id] if self.root(one) != root}
 

@@ -272,3 +272,14 @@ def test_one_event_with_all_ids_links_no_device_that_was_split_from_its_address(
     assert counted(world, "apart") == 1
     assert visits(of(world, "anon:v1")) == 2
     assert roots(lived(told.merged("c1", "v1"), seed)) == ["c1"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_has_had_an_address_asks_for_it_again_at_once(seed: int) -> None:
+    """c0 was refused c1's address, had it by a merge, and both were split off: an event of an earlier day gives it to c0."""
+    told = Told().visit("c1 @1").later(5).visit("c0 @1").merged("c0", "c1", into="c0").split("c1").split("@1")
+    told.later(-4).visit("c0 @1").mail("@1")
+    world = lived(told, seed)
+    assert roots(world) == ["c0", "c1"]
+    assert counted(world, "email_conflict") == 1
+    assert len(of(world, "c0").marks["email_clicks"].kept) == 1
