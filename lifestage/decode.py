@@ -50,10 +50,12 @@ _read_names: dict[type[wire.Event], Callable[[wire.Event], tuple[object, ...]]] 
 _MAY_BE_NOBODYS = frozenset({"anybody", "company", "thing", "ids"})
 _SOMEBODY = "a customer_id, an email or an anonymous_id that names somebody"
 _SOMEBODY_UNLINKED = _SOMEBODY + ": with identity.link = false nobody is found by an order or ticket"
-_QUOTES = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
-"""An address, anywhere in a text."""
+_QUOTES = re.compile(r"[^\s@](?:@|%40)[^\s@]+\.[^\s@]")
+"""An address, anywhere in a text, also as it stands in a URL."""
 _EMAIL_KEY = re.compile(r"email:[0-9a-f]{32}")
 _CONTEXT_FIELDS = len(facts.Context.__struct_fields__)
+_CAME_BY = 5
+"""The first fields of a context: source, medium, campaign, term and content."""
 _WRONG = (InvalidError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -193,7 +195,7 @@ class Decoder:
             "account_id": account,
         }
         if event.bot or event.context is not None or event.consent is not None or event.experiment is not None:
-            _say_further(event, common)
+            _say_further(event, common, self._secret)
         return common
 
     def _address(self, given: str) -> str | None:
@@ -219,7 +221,7 @@ class Decoder:
     def _name_traits(self, event: events.ProfileUpdated) -> None:
         """A text with an address in it stands for its keyed hash: traits are kept and shown as they were said."""
         for name, given in event.traits.items():
-            if isinstance(given, str) and "@" in given and len(given) <= TRAIT_TEXT_MAX and _QUOTES.search(given):
+            if isinstance(given, str) and len(given) <= TRAIT_TEXT_MAX and _quotes_address(given):
                 event.traits[name] = email_key(given, self._secret)
 
     def _name_ids(self, event: wire.Event) -> None:
@@ -279,13 +281,25 @@ class Decoder:
             raise InvalidError("too_deep", "$", f"at most {self._max_depth} levels of nesting")
 
 
-def _say_further(event: wire.Event, common: dict[str, Any]) -> None:
-    """Add what most events do not say; without a word a fact has its defaults."""
+def _quotes_address(text: str) -> bool:
+    """Whether there is an address in a text."""
+    return ("@" in text or "%40" in text) and _QUOTES.search(text) is not None
+
+
+def _say_further(event: wire.Event, common: dict[str, Any], secret: bytes) -> None:
+    """Add what most events do not say; without a word a fact has its defaults.
+
+    By what somebody came is told in changes and labels: a text with an address in it stands for its keyed hash.
+    """
     context, consent, experiment = event.context, event.consent, event.experiment
     if event.bot:
         common["bot"] = True
     if context is not None:
-        common["context"] = facts.Context(*msgspec.structs.astuple(context)[:_CONTEXT_FIELDS])
+        said = msgspec.structs.astuple(context)[:_CONTEXT_FIELDS]
+        came_by = [
+            email_key(text, secret) if text is not None and _quotes_address(text) else text for text in said[:_CAME_BY]
+        ]
+        common["context"] = facts.Context(*came_by, *said[_CAME_BY:])
     if consent is not None:
         common["consent"] = facts.Consent(consent.marketing, consent.analytics)
     if experiment is not None:

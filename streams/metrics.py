@@ -139,7 +139,8 @@ class ReadModelState(Protocol):
 class Labels:
     """Bounded label values: the first `limit` distinct ones stand for themselves, the rest is `other`.
 
-    A value loses what cannot be printed (control characters, U+2028, half surrogates) and all beyond 60 characters.
+    A value loses what cannot be printed (control characters, U+2028, half surrogates) and all beyond 60 characters. One that
+    may hold an address is `other`.
     """
 
     def __init__(self, limit: int = 50) -> None:
@@ -155,6 +156,9 @@ class Labels:
         if clean not in self._known:
             if clean in (OTHER, UNKNOWN):
                 return clean
+            if "@" in value or "%40" in value:
+                # perhaps an address, of which what is kept may be the mailbox
+                return OTHER
             if len(self._known) >= self._limit:
                 return OTHER
             self._known.add(clean)

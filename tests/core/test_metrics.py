@@ -393,3 +393,13 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
         assert re.fullmatch(r"lifestage_[a-z_]+", metric.name)
         assert metric.name.endswith("_total") == (metric.type == "counter"), metric.name
         assert ("second" in metric.unit) == metric.name.endswith("_seconds"), metric.name
+
+
+@pytest.mark.parametrize(
+    "source", ["ann@example.com", "Ann <ann@example.com>", "ann%40example.com", "n" * 57 + "ann@example.com"]
+)
+def test_no_label_has_an_address(metrics: WorkerMetrics, source: str) -> None:
+    """A source that may hold one is `other`, also where no more than the mailbox would be kept of it."""
+    metrics.view = Worker(accounts={(source, "web.visit", "late"): 1})
+    metrics.counts.add(source, "web.visit", "accepted")
+    assert {dict(pairs)["source"] for _, pairs in scrape(metrics) if "source" in dict(pairs)} == {"other"}

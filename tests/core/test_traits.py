@@ -1,4 +1,4 @@
-"""What is said of a person is kept as it was said, but for addresses."""
+"""What is said of a person, and by what they came, is kept as it was said, but for addresses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from msgspec.json import encode
 
 from lifestage.decode import Decoder, Refusal
-from lifestage.facts import ProfileUpdated
+from lifestage.facts import Context, ProfileUpdated, WebVisit
 from lifestage.keys import email_key
 from tests.core.samples import event
 
@@ -46,3 +46,16 @@ def test_a_text_that_is_too_long_is_refused_all_the_same() -> None:
     assert isinstance(found, Refusal)
     assert found.reason == "out_of_range"
     assert "ann@" not in found.message
+
+
+@pytest.mark.parametrize("name", ["source", "medium", "campaign", "term", "content"])
+@pytest.mark.parametrize(
+    "given", ["ann@example.com", "to ann@example.com", "ann%40example.com", "spring", "50% off", "@x"]
+)
+def test_by_what_somebody_came_no_address_is_told(name: str, given: str) -> None:
+    """The first touch stands in changes, and in labels: with an address in it a text stands for its keyed hash."""
+    said = {"url": "/", "context": {"locale": "de", name: given}}
+    found = Decoder(SECRET).decode(encode(event("web.visit", customer_id="ann", **said)), None)
+    assert isinstance(found, WebVisit), found
+    kept = email_key(given, SECRET) if "example" in given else given
+    assert found.context == Context(locale="de", **{name: kept})
