@@ -32,12 +32,12 @@ SHARE = 60_000 // 8
 Given = tuple[int, bytes, bytes]
 
 
-def visit(offset: int, time: int, **who: Any) -> Given:
-    """A log record of a visit."""
+def visit(offset: int, time: int, arrived: int = 0, **who: Any) -> Given:
+    """A log record of a visit, and in which second it came (`log.arrival`)."""
     fact = WebVisit(time=time, source="site", id=f"v{offset}", url="https://shop.example/", **who)
     key = key_of(fact)
     assert key is not None
-    return offset, key.encode(), log.pack(log.FACT, facts.encode(fact))
+    return offset, key.encode(), log.pack(log.FACT, facts.encode(fact), flags=arrived)
 
 
 def known(offset: int, time: int) -> Iterator[Given]:
