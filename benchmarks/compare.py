@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -83,7 +84,12 @@ def _path(customer: str, by_seq: Mapping[int, tuple[str, Told]]) -> Moves:
             standing[id] = [(step.entered_at, step.stage) for step in change.path]
         else:
             standing[id] = [(change.entered_at, change.stage)]
-    return tuple(sorted((move for moves in standing.values() for move in moves), key=lambda move: move[0]))
+    # as instants: of texts, one of a whole second stands behind those of its second, for "Z" comes after "."
+    return tuple(
+        sorted(
+            (move for moves in standing.values() for move in moves), key=lambda move: datetime.fromisoformat(move[0])
+        )
+    )
 
 
 def transitions(paths: Mapping[str, Moves]) -> dict[tuple[str, str], int]:

@@ -42,7 +42,14 @@ LADDERS: dict[str, tuple[float, ...]] = {
 """By the name of a spread its bounds: ms, minor units, orders."""
 _COARSE = {"time_in_stage": 0, "response_time": 0, "resolution_time": 0, "clv_orders": 10}
 """Spreads of which from a value on every second bound is shown, so that there are not too many series."""
-_WRITTEN = {name: (*map(str, bounds), OVER) for name, bounds in LADDERS.items()}
+
+
+def _written(bound: float) -> str:
+    """A bound as text: a whole one without a fraction, also where the compiled core holds it as a float (1, not 1.0)."""
+    return str(int(bound)) if bound == int(bound) else str(bound)
+
+
+_WRITTEN = {name: (*map(_written, bounds), OVER) for name, bounds in LADDERS.items()}
 
 
 def bound_of(name: str, value: int) -> str:
