@@ -7,8 +7,6 @@ A 24-byte header, big endian, then the payload::
 *origin* names the source record that caused this one (`topic_code` of its topic, 0 = none) and `n` which of its
 several records this is: within a log partition, records of one origin partition come in rising (offset, n), so
 that a re-read after a crash is recognised and dropped without looking at ids.
-*flags* of a fact is the second in which Kafka took in its source record (`arrival`), 0 where that is not known, as in
-logs from before it was noted; of other kinds it is 0.
 *key id* is 0 for plain payloads and names the customer's encryption key later.
 """
 
@@ -23,8 +21,6 @@ import msgspec
 VERSION = 1
 FACT, TICK, MESSAGE, REFUSED = 1, 2, 3, 4
 NO_TOPIC = 0
-ARRIVALS = 65_535
-"""Seconds, 18 hours, after which arrivals are numbered anew."""
 
 _header = struct.Struct(">BBHIQHHI")
 HEADER_SIZE = _header.size
@@ -78,16 +74,9 @@ def topic_code(name: str, id: str = "") -> int:
     return zlib.crc32(f"{name}{id}".encode()) % 65_535 + 1
 
 
-def arrival(appended: int) -> int:
-    """The second, 1 to `ARRIVALS`, of an instant (ms) at which Kafka took in a record; 0 for none, which is below 0."""
-    return appended // 1000 % ARRIVALS + 1 if appended >= 0 else 0
-
-
-def pack(
-    kind: int, payload: bytes, topic: int = NO_TOPIC, partition: int = 0, offset: int = 0, n: int = 0, flags: int = 0
-) -> bytes:
+def pack(kind: int, payload: bytes, topic: int = NO_TOPIC, partition: int = 0, offset: int = 0, n: int = 0) -> bytes:
     """One log record's value."""
-    return _header.pack(VERSION, kind, topic, partition, offset, n, flags, 0) + payload
+    return _header.pack(VERSION, kind, topic, partition, offset, n, 0, 0) + payload
 
 
 def pack_tick(tick: Tick) -> bytes:

@@ -76,8 +76,6 @@ class Marker(msgspec.Struct, array_like=True):
     """source → [minute since 1970, anonymous profiles that were new in it, …]: its newest minutes, in order."""
     kpis: KpiMark | None = None
     """None: no KPIs are kept of this partition."""
-    paced: dict[str, list[int]] = {}
-    """source → [second in which its newest new visitor arrived (`log.arrival`), what may come in then, in sixtieths of one]."""
 
     def count(self, source: str, type: str, outcome: str) -> None:
         """One more event of a source and type ended like this."""

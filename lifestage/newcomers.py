@@ -1,57 +1,26 @@
 """New visitors without a name, counted by source and minute of event time: a flood of ids makes no more than a bound of them.
 
-They are also let in at a pace, by when Kafka took in their events: a tenth of a minute's number at once, and then a
-sixtieth more each second. Taken in all at once they would hold up everybody else for as long as that takes.
+Within a minute they are let in at a pace, by event time as well, so that the log alone says who is: taken in all at once,
+they would hold up everybody else for as long as that takes.
 """
 
 from __future__ import annotations
 
-from lifestage.log import ARRIVALS
-from lifestage.marker import SOURCES_MAX, Marker
+from lifestage.marker import SOURCES_MAX
 
-MINUTE, MINUTE_S = 60_000, 60
+MINUTE = 60_000
 MINUTES = 7
 """Of a source the newest minutes are counted apart: clocks may be up to 5 minutes ahead, and one that is does not cut short the others."""
 AT_ONCE = 10
-"""Such a part of a minute's number comes in at once: of 60,000 what is 0.4 s of work for a worker."""
+"""Such a part of a minute's number may come in its first instant: of 60,000 what is 0.1 s of work for a worker."""
 ALWAYS_AT_ONCE = 500
 """Where a minute's number is small there is nothing to spread: so many never hold up anybody for longer than 10 ms."""
-EARLIER_S = 60
-"""Source partitions are not read in step: what arrived up to so long before the newest makes no time pass."""
 
 
-def admit(marker: Marker, source: str, time: int, arrived: int, most: int, *, again: bool = False) -> bool:
-    """Count one more new visitor of a source, whose event is of an instant (ms) and arrived in a second (`log.arrival`).
-
-    False, and not counted, where it is one too many. `again`: it was let in before, and is counted in any case.
-    """
-    fresh, at = minute_of(marker.fresh, source, time)
-    paced = marker.paced
-    if source not in paced and len(paced) >= SOURCES_MAX:
-        source = "other"
-    newest, level = arrived, MINUTE_S * at_once(most)
-    if source in paced:
-        newest, level = _refilled(paced[source], arrived, most, level)
-    if not again and (fresh[at] >= most or (arrived and level < MINUTE_S)):
-        return False
-    fresh[at] += 1
-    if arrived:
-        paced[source] = [newest, max(0, level - MINUTE_S)]
-    return True
-
-
-def at_once(most: int) -> int:
-    """How many of a minute's number may come in at once."""
-    return max(most // AT_ONCE, min(most, ALWAYS_AT_ONCE))
-
-
-def _refilled(bucket: list[int], arrived: int, most: int, full: int) -> tuple[int, int]:
-    """The newest arrival, and what may come in by then, in sixtieths of a visitor: `most` more each second until it is full."""
-    newest, level = bucket
-    since = (arrived - newest) % ARRIVALS
-    if since > ARRIVALS - EARLIER_S:
-        return newest, min(full, level)
-    return arrived, min(full, level + since * most)
+def has_room(count: int, time: int, most: int) -> bool:
+    """Whether one more new visitor, whose event is of an instant (ms), may come in beside so many of the same minute: up to a
+    tenth of `most` at its beginning, and `most` in even steps by its end."""
+    return count < most and count < max(most // AT_ONCE, ALWAYS_AT_ONCE) + most * (time % MINUTE) // MINUTE
 
 
 def minute_of(known: dict[str, list[int]], source: str, time: int) -> tuple[list[int], int]:

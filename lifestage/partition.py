@@ -24,7 +24,7 @@ from lifestage.kpi_pages import OWNER
 from lifestage.kpi_sets import are_noted
 from lifestage.marker import PREPARED_KEY, KpiMark, encode_marker
 from lifestage.messages import Forwarded, Link, decode_message
-from lifestage.newcomers import admit
+from lifestage.newcomers import has_room, minute_of
 from lifestage.pages import join
 from lifestage.profile import COUNTED, UNITED, Profile
 from lifestage.reported import Reported
@@ -90,7 +90,7 @@ class Partition(Reported):
     def _record(self, offset: int, key: bytes | None, value: bytes) -> log.Tick | None:
         if len(value) < log.HEADER_SIZE or value[0] != log.VERSION:
             log.header(value)
-        _, kind, topic, partition, at, n, flags, _ = log.unpack_header(value)
+        _, kind, topic, partition, at, n, _, _ = log.unpack_header(value)
         if topic:
             origins = self.marker.origins.get(topic)
             if origins is None:
@@ -102,7 +102,7 @@ class Partition(Reported):
             origins[partition] = position
         self._at, self._n = offset, 0
         if kind == log.FACT:
-            self._fact(offset, key, value, flags)
+            self._fact(offset, key, value)
         elif kind == log.MESSAGE:
             self._message(offset, key, value)
         elif kind == log.TICK:
@@ -116,7 +116,7 @@ class Partition(Reported):
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: record of unknown kind {kind}")
         return None
 
-    def _fact(self, offset: int, key: bytes | None, value: bytes, arrived: int) -> None:
+    def _fact(self, offset: int, key: bytes | None, value: bytes) -> None:
         if key is None:
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a fact without a key")
         fact = decode(value[log.HEADER_SIZE :])
@@ -127,7 +127,8 @@ class Partition(Reported):
             # Kept by a flush that was cut off; what it counted comes back with the prepared marker. Who comes after must
             # find as many new ones as the first time.
             if offset == profile.born:
-                admit(self.marker, fact.source, fact.time, arrived, self.rules.new_anonymous, again=True)
+                fresh, at = minute_of(self.marker.fresh, fact.source, fact.time)
+                fresh[at] += 1
             return
         due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
         if kin is not None and kin.alias is not None:
@@ -140,7 +141,7 @@ class Partition(Reported):
             outcome = identity.hold(profile, name, fact, self.rules)
             if outcome != "held":
                 self._count(fact, outcome)
-        elif profile.newest is None and self._sheds(profile, name, fact, offset, arrived):
+        elif profile.newest is None and self._sheds(profile, name, fact, offset):
             self._count(fact, "suppressed")
             return
         elif not self._take(profile, name, fact, offset):
@@ -225,14 +226,16 @@ class Partition(Reported):
     def _knows(self, key: bytes) -> bool:
         return key in self.stored or key in self.dirty or key in self.heard or key in self.gone
 
-    def _sheds(self, profile: Profile, name: str, fact: Fact, offset: int, arrived: int) -> bool:
-        """Whether an anonymous visitor who is new is one too many of the source, for this minute or at once."""
+    def _sheds(self, profile: Profile, name: str, fact: Fact, offset: int) -> bool:
+        """Whether an anonymous visitor who is new is one too many of the source by this instant of its minute."""
         most = self.rules.new_anonymous
         if not most or not name.startswith(ANONYMOUS):
             return False
-        if not admit(self.marker, fact.source, fact.time, arrived, most):
+        fresh, at = minute_of(self.marker.fresh, fact.source, fact.time)
+        if not has_room(fresh[at], fact.time, most):
             self.count("shed")
             return True
+        fresh[at] += 1
         profile.born = offset
         return False
 

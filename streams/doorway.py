@@ -91,8 +91,8 @@ class Doorway:
                 key = key_of(decided)
                 assert key is not None
                 route = routes.get(key) or self._route(key)
-                value = log.pack(log.FACT, facts.encode(decided), code, partition, offset, 0, log.arrival(appended))
-                second = self._second(decided, code, partition, record) if type(decided) in of_two else None
+                value = log.pack(log.FACT, facts.encode(decided), code, partition, offset)
+                second = self._second(decided, code, partition, offset) if type(decided) in of_two else None
                 entries.append(Entry(decided.time, route.partition, route.raw, value, None, second))
             else:
                 entries.append(self._refused(record, decided, topic, partition))
@@ -110,15 +110,14 @@ class Doorway:
             _dead_letter(record, why) if refusal.outcome == "rejected" else None,
         )
 
-    def _second(self, fact: Fact, code: int, partition: int, record: Any) -> Entry | None:
+    def _second(self, fact: Fact, code: int, partition: int, offset: int) -> Entry | None:
         """The record about the person who was referred: the second of its source record, so both are taken in once."""
         other = referred(fact)
         key = None if other is None else key_of(other)
         if other is None or key is None:
             return None
         route = self._routes.get(key) or self._route(key)
-        arrived = log.arrival(record.timestamp)
-        value = log.pack(log.FACT, facts.encode(other), code, partition, record.offset, 1, arrived)
+        value = log.pack(log.FACT, facts.encode(other), code, partition, offset, 1)
         return Entry(other.time, route.partition, route.raw, value)
 
     def _route(self, key: str) -> Route:

@@ -32,19 +32,20 @@ SHARE = 60_000 // 8
 Given = tuple[int, bytes, bytes]
 
 
-def visit(offset: int, time: int, arrived: int = 0, **who: Any) -> Given:
-    """A log record of a visit, and in which second it came (`log.arrival`)."""
+def visit(offset: int, time: int, **who: Any) -> Given:
+    """A log record of a visit."""
     fact = WebVisit(time=time, source="site", id=f"v{offset}", url="https://shop.example/", **who)
     key = key_of(fact)
     assert key is not None
-    return offset, key.encode(), log.pack(log.FACT, facts.encode(fact), flags=arrived)
+    return offset, key.encode(), log.pack(log.FACT, facts.encode(fact))
 
 
 def known(offset: int, time: int) -> Iterator[Given]:
-    """A visit of each who is known."""
+    """A visit of each who is known, over the minute from an instant on."""
     for number in range(KNOWN):
-        yield visit(offset + 2 * number, time, customer_id=f"c{number}")
-        yield visit(offset + 2 * number + 1, time, anonymous_id=f"known{number}")
+        at = time + number * MINUTE // KNOWN
+        yield visit(offset + 2 * number, at, customer_id=f"c{number}")
+        yield visit(offset + 2 * number + 1, at, anonymous_id=f"known{number}")
 
 
 def flood(fresh: int, began: int) -> Iterator[Given]:

@@ -6,20 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from config.settings import Settings, load
-from lifestage import facts, log
-from lifestage.facts import WebVisit
-from lifestage.log import ARRIVALS
-from lifestage.marker import PREPARED_KEY, Marker, decode_marker, encode_marker
-from lifestage.newcomers import ALWAYS_AT_ONCE, MINUTE, MINUTES, admit, at_once
+from lifestage.marker import PREPARED_KEY
+from lifestage.newcomers import ALWAYS_AT_ONCE, MINUTE, MINUTES, has_room
 from lifestage.partition import Partition
-from streams.doorway import doorway_of
 from streams.rules import rules_of
 from tests.chaos.flood import KNOWN, SHARE, visit
 from tests.load import BEGIN_MS
@@ -28,16 +22,6 @@ from tests.workers import CHECKOUT
 FRESH = 1_000_000
 GROWN_MB = 30
 """7,500 visitors take 5 MB; the rest is what a collector of memory leaves. Without the bound there would be a hundred times as many."""
-
-
-class Source(NamedTuple):
-    """A record of a source as it is parsed."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes
-    headers: tuple[()]
 
 
 @pytest.fixture(scope="module")
@@ -117,89 +101,46 @@ def test_clocks_that_are_ahead_shed_nobody_else() -> None:
     assert full < partition.marker.identity["shed"] <= full + 2 * most
 
 
-class Pace:
-    """Visitors who are new, by when they came; their clocks tell a minute of their own, so that no minute is full."""
-
-    def __init__(self, most: int) -> None:
-        self.marker, self.most, self.minute = Marker(), most, 0
-
-    def taken(self, arrived: int, count: int) -> int:
-        """How many of so many who came in one second are let in."""
-        self.minute += 1
-        return sum(admit(self.marker, "site", self.minute * MINUTE, arrived, self.most) for _ in range(count))
-
-
-def test_a_flood_is_let_in_at_a_pace() -> None:
-    """A tenth of a minute's number comes in at once, a sixtieth more each second, and after seconds of rest a tenth again."""
-    pace = Pace(6_000)
-    assert [pace.taken(second, 2_000) for second in (1, 1, 2, 3, 7)] == [600, 0, 100, 100, 400]
-    assert [pace.taken(second, 2_000) for second in (20, 21)] == [600, 100]
-    even = Pace(6_000)
-    assert [even.taken(second, 100) for second in range(1, 200)] == [100] * 199
-
-
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3_000)), min_size=1, max_size=40), st.integers(1, 9_000))
-def test_no_time_lets_in_more_than_its_share_and_what_comes_at_once(runs: list[tuple[int, int]], most: int) -> None:
-    """Whatever comes when: within any seconds no more than a sixtieth for each of them beside what may come at once."""
-    pace, second, taken = Pace(most), ARRIVALS - 30, []
-    for pause, count in runs:
-        second += pause
-        taken.append((second, pace.taken(second % ARRIVALS + 1, count)))
-    for first, (begin, _) in enumerate(taken):
-        within = 0
-        for end, count in taken[first:]:
-            within += count
-            assert within <= at_once(most) + (end - begin) * most / 60
-
-
-def test_seconds_in_disorder_let_in_no_more_and_a_long_rest_fills_up() -> None:
-    """Source partitions that are some seconds apart make no time pass; who comes after a day or at the turn of the numbers is let in."""
-    pace = Pace(6_000)
-    assert pace.taken(100, 1_000) == 600
-    assert [pace.taken(second, 1_000) for second in (95, 100, 41, 100)] == [0, 0, 0, 0]
-    assert pace.taken(101, 1_000) == 100
-    for rest in (3_600, 30_000, 60_000, ARRIVALS + 7):
-        full = Pace(6_000)
-        assert [full.taken((second % ARRIVALS) + 1, 1_000) for second in (9, 9 + rest)] == [600, 600]
-
-
-def test_a_small_number_is_not_spread() -> None:
-    """Where a minute may bring few, they may come at once; and a log that does not say when facts came is counted by minute alone."""
-    assert at_once(ALWAYS_AT_ONCE // 2) == ALWAYS_AT_ONCE // 2
-    assert Pace(ALWAYS_AT_ONCE // 2).taken(1, 1_000) == ALWAYS_AT_ONCE // 2
-    assert Pace(6_000).taken(0, 5_000) == 5_000
-
-
-def test_who_was_let_in_at_a_pace_is_let_in_again() -> None:
-    """A flush that was cut off in a flood is folded again: the same are taken, and what may come in then is the same."""
+def taken(times: list[int], most: int) -> list[int]:
+    """When those came who are taken, of new visitors with these times in a minute, ms."""
     settings = load(environment={"LIFESTAGE_IDENTITY_SECRET": "a secret of the tests"})
-    rules = rules_of(settings)._replace(new_anonymous=6_000)
-    records = [visit(n, BEGIN_MS + n, 1 + n // 700, anonymous_id=f"a{n}") for n in range(2_100)]
-    whole = Partition(rules, "log", 0)
-    whole.fold(records)
-    flush = whole.checkpoint()
-    assert len(whole.stored) == 800
-    assert whole.marker.paced == {"site": [3, 0]}
-    again = Partition(rules, "log", 0)
-    again.restore(PREPARED_KEY, flush.marker)
-    for key in [*flush.profiles][::3]:
-        again.restore(key, flush.profiles[key])
-    again.recovered()
-    again.fold(records)
-    again.checkpoint()
-    assert again.stored == whole.stored
-    assert again.marker == whole.marker == decode_marker(encode_marker(whole.marker))
+    partition = Partition(rules_of(settings)._replace(new_anonymous=most), "log", 0)
+    begin = BEGIN_MS // MINUTE * MINUTE
+    partition.fold([visit(n, begin + time, anonymous_id=f"a{n}") for n, time in enumerate(times)])
+    partition.checkpoint()
+    there = {int(key.removeprefix(b"anon:a")) for key in partition.stored}
+    assert partition.marker.identity.get("shed", 0) == len(times) - len(there)
+    return [time for n, time in enumerate(times) if n in there]
 
 
-def test_a_fact_says_in_the_log_when_it_came() -> None:
-    """It is when Kafka took in the source's record, whatever the sender's clock says; nothing where Kafka does not say it."""
-    settings = load(environment={"LIFESTAGE_IDENTITY_SECRET": "a secret of the tests"})
-    door = doorway_of(settings, ("visits",), 8)
-    for appended, said in ((BEGIN_MS + 1_999, BEGIN_MS // 1000 % ARRIVALS + 2), (-1, 0)):
-        value = b'{"id":"v","source":"site","type":"web.visit","time":%d,"url":"u","anonymous_id":"a"}' % BEGIN_MS
-        entry = door.enter_run([Source(7, appended, None, value, ())], "visits", 0)[0]
-        assert log.header(entry.value).flags == said
-        assert isinstance(facts.decode(entry.value[log.HEADER_SIZE :]), WebVisit)
+def test_a_flood_comes_in_at_a_pace() -> None:
+    """Of ten times too many in a minute as many as may come do, in no second more than twice its even part after the first few."""
+    most = 7_500
+    came = taken([n * MINUTE // (10 * most) for n in range(10 * most)], most)
+    assert len(came) == most
+    by_second = [sum(second * 1_000 <= time < (second + 1) * 1_000 for time in came) for second in range(60)]
+    assert most // 10 <= by_second[0] <= most // 10 + most // 60 + 1
+    assert max(by_second[1:]) <= 2 * most // 60
+    assert min(by_second[:50]) >= most // 60 - 1
+
+
+def test_visitors_who_come_evenly_are_all_taken() -> None:
+    """As many as a minute may bring, and nobody is shed; nor are 500, however they come."""
+    most = 7_500
+    assert len(taken([n * MINUTE // most for n in range(most)], most)) == most
+    assert len(taken([0] * ALWAYS_AT_ONCE, most)) == ALWAYS_AT_ONCE
+    assert len(taken([n % 7 * 8_000 for n in range(ALWAYS_AT_ONCE)], ALWAYS_AT_ONCE)) == ALWAYS_AT_ONCE
+
+
+@pytest.mark.parametrize("most", [1, 20, 499, 501, 7_500, 60_000])
+def test_the_pace_never_gives_more_than_the_bound(most: int) -> None:
+    """By its last instant a minute has brought what it may, not one more; and there is never less room later in it."""
+    assert has_room(most - 1, BEGIN_MS // MINUTE * MINUTE + MINUTE - 1, most)
+    for time in (0, 1, 30_000, MINUTE - 1):
+        assert not has_room(most, time, most)
+        assert has_room(0, time, most)
+    rooms = [sum(has_room(count, time, most) for count in range(0, most, 7)) for time in range(0, MINUTE, 6_000)]
+    assert rooms == sorted(rooms)
 
 
 @pytest.mark.parametrize(
