@@ -45,12 +45,9 @@ class Worker:
         self.settings, self._bootstrap = settings, bootstrap
         self.topics: Topics = topics_of(settings)
         rules = rules_of(settings)
-        self.metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
-        self.metrics.targets = targets_of(settings)
-        self.metrics.log_partitions = self.topics.log.partitions
         self.app = faust_app(settings, bootstrap, data)
         self.fence = Fence(settings.kafka.session_timeout_s)
-        self.metrics.holds = lambda: self.fence.holds
+        self.metrics = self._measured(rules, version)
         connection = connections.aiokafka(settings) | {"bootstrap_servers": bootstrap}
         self.outbox = Outbox(connection, settings.kafka.compression, settings.kafka.request_timeout_s, self.fence)
         self.profiles = self._table(rules)
@@ -92,6 +89,14 @@ class Worker:
             self.keeper,
             self.metrics.batch_events.observe,
         )
+
+    def _measured(self, rules: Rules, version: str) -> WorkerMetrics:
+        """What is told to Prometheus, but for the view of the state."""
+        metrics = WorkerMetrics(version, rules.plan.plan, rules.plan.hash, self.topics.log.name)
+        metrics.targets = targets_of(self.settings)
+        metrics.log_partitions = self.topics.log.partitions
+        metrics.holds = lambda: self.fence.holds
+        return metrics
 
     def _guard(self, connection: dict[str, Any]) -> None:
         """What looks after state that is lost, written over or stands still."""
