@@ -60,9 +60,7 @@ def run(
         typer.echo(_made(page), nl=False)
         return
     if not files or at is None:
-        hint = f"such as  lifestage kpis {files[0] if files else 'events.jsonl'} --at 2026-01-31"
-        missing = "name files, or - for stdin" if not files else "--at TIME says as of when"
-        raise typer.BadParameter(f"{missing}, {hint} (what workers count live is on /metrics and the dashboards)")
+        raise typer.BadParameter(_missing(files))
     if by not in (None, *BREAKDOWNS):
         raise OptionError(f"--by {by!r}: expected {', '.join(BREAKDOWNS[:-1])} or {BREAKDOWNS[-1]}")
     end = _at(at)
@@ -86,6 +84,12 @@ def _made(page: bool) -> str:
     from lifestage.kpi_rules import text
 
     return made() if page else text()
+
+
+def _missing(files: list[str] | None) -> str:
+    hint = f"such as  lifestage kpis {files[0] if files else 'events.jsonl'} --at 2026-01-31"
+    missing = "--at TIME says as of when" if files else "name files, or - for stdin"
+    return f"{missing}, {hint} (what workers count live is on /metrics and the dashboards)"
 
 
 def _at(given: str) -> int:

@@ -38,7 +38,7 @@ FACTS: dict[str, Fact] = {
     "feature.used": facts.FeatureUsed(**ENVELOPE, feature="export", plan="team"),
     "cart.updated": facts.CartUpdated(**CART),
     "checkout.step": facts.CheckoutStep(**CART, step="2", name="payment"),
-    "email.event": facts.EmailEvent(**ENVELOPE, email=ANN, message_id="m1", event="delivered"),
+    "email.event": facts.EmailEvent(**ENVELOPE, email=ANN, message_id="m1", event="delivered", mailbox="other"),
     "order.completed": facts.OrderCompleted(
         **ORDER,
         total_minor=11900,
@@ -151,7 +151,7 @@ def test_an_event_with_its_required_fields_alone_is_enough(kind: str) -> None:
         ("email.event", {"event": "bounced", "channel": "sms", "campaign_id": "k", "list_id": "l", "reject_reason": "full",
                          "bounce_type": "soft", "click_url": "u", "machine": True},
          {"event": "bounced", "channel": "sms", "campaign_id": "k", "list_id": "l", "reject_reason": "full",
-          "bounce_type": "soft", "click_url": "u", "machine": True}),
+          "bounce_type": "soft", "click_url": "u", "machine": True, "mailbox": None}),
         ("order.completed", {"status": "paid", "shipping": 5, "discount": "3.00", "cost_of_goods": 40.5, "coupon": "X",
                              "channel": "web", "referral_code": "R"},
          {"shipping_minor": 500, "discount_minor": 300, "cost_of_goods_minor": 4050, "net_minor": 9500, "coupon": "X",

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from lifestage.cause import Rules
 from lifestage.decode import Decoder
+from lifestage.facts import EmailEvent
 from lifestage.language import checked
 from lifestage.plan import Compiled
 from lifestage.stories import differences, end_of, facts_of, moves_of, run
@@ -175,4 +176,6 @@ def test_a_fact_of_a_story_is_an_event_that_the_door_takes() -> None:
             taken = decoder.decode(encode(event(fact)), None)
             assert isinstance(taken, type(fact)), taken
             assert (taken.email is None) == (fact.email is None)
+            if isinstance(taken, EmailEvent):  # the door says of the address whose mailbox it is
+                taken = replace(taken, mailbox=None)
             assert replace(taken, email=None) == replace(fact, email=None)
