@@ -74,8 +74,8 @@ def merge(
 ) -> None:
     """Join customers who are one person: their facts are united, each counted once, and judged again.
 
-    An id stands for the customer whose it is. --dry-run shows facts, stages, changes and revenue before and after, by
-    carrying it out on a copy. `lifestage identity split` takes it back.
+    An id stands for the customer whose it is. --dry-run shows facts, stages, changes, revenue and KPIs before and
+    after, by carrying it out on a copy. `lifestage identity split` takes it back.
     """
     settings = settings_of(config)
     given = [*ids, *([] if into is None else [into])]
@@ -233,7 +233,7 @@ def _preview(reader: KeptReader, settings: Settings, fact: IdentityMerged | Iden
     reader.want([MERGES, *keys])
     kept = [record for key in sorted({MERGES, *keys}) for record in reader.records(key)]
     newest = max(reader.markers(), key=lambda marker: marker.clock)
-    return preview(rules_of(settings), kept, fact, Clock(newest.clock, newest.live))
+    return preview(rules_of(settings), kept, fact, Clock(newest.clock, newest.live), settings.kpis.window)
 
 
 def _show(found: Preview, as_json: bool) -> None:

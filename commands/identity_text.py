@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from commands.identity_kpis import kpi_lines
 from commands.offline import counted
 from lifestage.money import DIGITS, major
 
@@ -106,6 +107,7 @@ def preview_lines(found: Preview) -> Iterator[str]:
     yield f"  customers by stage  {_differences(found.population) or 'unchanged'}"
     yield f"  customers           {found.customers:+,}" if found.customers else "  customers           unchanged"
     yield f"  revenue             {_revenue(found.revenue)}"
+    yield from kpi_lines(found.kpis)
     for outcome in found.outcomes.keys() & OUTCOMES.keys():
         yield OUTCOMES[outcome]
 

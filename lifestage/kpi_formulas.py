@@ -50,7 +50,7 @@ class Count(NamedTuple):
 
     def rows(self, found: Found, unit: Unit) -> list[Row]:
         """One for each label value; none where nothing was counted."""
-        return [Row(labels, _value(Fraction(n), unit, labels), n) for labels, n in _sums(found, self.of).items()]
+        return [Row(labels, as_shown(Fraction(n), unit, labels), n) for labels, n in _sums(found, self.of).items()]
 
 
 class Ratio(NamedTuple):
@@ -67,7 +67,7 @@ class Ratio(NamedTuple):
         """One for each label value with a bottom."""
         top, minus, bottom = _sums(found, self.top), _sums(found, self.minus), _sums(found, self.bottom)
         return [
-            Row(labels, _value((top.get(labels, 0) - minus.get(labels, 0)) * self.scale / n, unit, labels), n)
+            Row(labels, as_shown((top.get(labels, 0) - minus.get(labels, 0)) * self.scale / n, unit, labels), n)
             for labels, n in bottom.items() if n > 0 and (not self.as_far_as_top or labels in top)
         ]  # fmt: skip
 
@@ -87,7 +87,7 @@ class PerCost(NamedTuple):
             totals[labels] = totals.get(labels, Fraction(0)) + minor
         bottom = _sums(found, self.bottom)
         counts = {labels: bottom.get(labels[1:], 0) for labels in totals}
-        return [Row(labels, _value(minor / counts[labels], unit, labels), counts[labels])
+        return [Row(labels, as_shown(minor / counts[labels], unit, labels), counts[labels])
                 for labels, minor in sorted(totals.items()) if counts[labels] > 0]  # fmt: skip
 
 
@@ -103,7 +103,7 @@ class Spread(NamedTuple):
             if name == self.of:
                 for what in ("mean", "median", "p90"):
                     labels = (*((label,) if label else ()), what)
-                    rows.append(Row(labels, _value(getattr(summary, what), unit, labels), summary.n))
+                    rows.append(Row(labels, as_shown(getattr(summary, what), unit, labels), summary.n))
         return rows
 
 
@@ -114,7 +114,7 @@ def _sums(found: Found, name: str) -> dict[Labels, int]:
     return {key[1:]: n for key, n in sorted(found.sums.items()) if key[0] == name}
 
 
-def _value(exact: Fraction, unit: Unit, labels: Labels) -> float:
+def as_shown(exact: Fraction, unit: Unit, labels: Labels) -> float:
     """A value as it is shown: money in major units, rounded half to even to the minor unit; ms as seconds."""
     if unit == "money":
         return round(exact) / 10.0 ** DIGITS.get(labels[0], 2)

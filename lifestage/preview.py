@@ -6,26 +6,32 @@ So the answer has no rules of its own: what it shows is what the workers would d
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from lifestage import log
 from lifestage import profile as profiles
-from lifestage.cause import Clock, Rules
+from lifestage.cause import LONG_AGO, Clock, Rules
 from lifestage.change import Announced
 from lifestage.explain import verdicts
 from lifestage.explain_text import because
 from lifestage.facts import IdentityMerged, IdentitySplit
 from lifestage.facts import encode as encode_fact
 from lifestage.keys import MERGES, class_of
+from lifestage.kpi_days import Days, day_of
+from lifestage.kpi_live import Now
+from lifestage.kpi_live_path import is_past
+from lifestage.kpi_pages import KeptDays
+from lifestage.kpi_step import Counting
 from lifestage.moments import iso
 from lifestage.pages import is_page
 from lifestage.partition import Partition
+from lifestage.preview_kpis import Kpis, kpis_of
 from lifestage.profile import Profile
 from lifestage.seen import ENTRY, united_ids
 from lifestage.stays import id_of
-from lifestage.union import sums
+from lifestage.union import is_empty, sums
 
 STEPS_MAX = 100_000
 """Messages that one merge may bring about."""
@@ -69,6 +75,7 @@ class Preview(msgspec.Struct, frozen=True):
     """How many more or fewer customers there are in all."""
     revenue: dict[str, Sums]
     """By currency: how much more or less there is."""
+    kpis: Kpis
     changes: tuple[Announced, ...]
     """What would be announced."""
     outcomes: dict[str, int]
@@ -118,25 +125,37 @@ def _named(given: Mapping[str, Sequence[int]]) -> dict[str, Sums]:
 
 
 def preview(
-    rules: Rules, kept: Iterable[tuple[bytes, bytes]], fact: IdentityMerged | IdentitySplit, clock: Clock
+    rules: Rules,
+    kept: Iterable[tuple[bytes, bytes]],
+    fact: IdentityMerged | IdentitySplit,
+    clock: Clock,
+    window: int = 90,
 ) -> Preview:
     """Carry `fact` out at the clock's time on the records that are `kept` of the ids, of all that they belong to and of `MERGES`.
 
-    Pages come before the record that names them. Nothing outside is touched.
+    Pages come before the record that names them. Nothing outside is touched. `window`: that of the KPIs, in days.
     """
     partition = _restored(rules, [*kept], clock)
-    before = _sides(partition)
+    now = Now(day_of(clock.time if clock.time > LONG_AGO else fact.time), rules.window or window, rules)
+    before = dict(_persons(partition))
+    noted = _are_noted(before, rules)
+    if noted:
+        # or the fold would let go of what KPIs need
+        partition.rules, partition.kpis = rules, Counting(KeptDays(Days(now.window, now.day, is_past)), rules)
+    sides = _sides(before, partition)
     changes = _carried_out(partition, fact)
-    after = _sides(partition)
+    after = dict(_persons(partition))
+    sides_after = _sides(after, partition)
     population = {stage: count for stage, count in sorted(partition.marker.population.items()) if count}
     return Preview(
         as_of=iso(fact.time),
-        before=before,
-        after=after,
-        counted_once=_fewer(before, after),
+        before=sides,
+        after=sides_after,
+        counted_once=_fewer(sides, sides_after),
         population=population,
         customers=sum(population.values()),
         revenue=_named(partition.marker.sums),
+        kpis=kpis_of(before, after, now, noted=noted and partition.kpis is not None),
         changes=tuple(changes),
         outcomes=dict(sorted(partition.marker.identity.items())),
     )
@@ -156,15 +175,25 @@ def _restored(rules: Rules, kept: list[tuple[bytes, bytes]], clock: Clock) -> Pa
     return partition
 
 
-def _sides(partition: Partition) -> tuple[Side, ...]:
-    found = []
+def _are_noted(persons: Mapping[str, Profile], rules: Rules) -> bool:
+    """Whether of all facts of some persons was kept what KPIs of the window need."""
+    return rules.window > 0 and all(
+        is_empty(one) if one.kpi is None else one.kpi.window == rules.window for one in persons.values()
+    )
+
+
+def _persons(partition: Partition) -> Iterator[tuple[str, Profile]]:
+    """All profiles that belong to nobody else, by key."""
     for key in sorted(partition.keys()):
         profile = partition.profile(key)
         if profile is None or class_of(key.decode()) < 1:
             continue
         if profile.kin is None or profile.kin.alias is None:
-            found.append(side_of(key.decode(), profile, partition.clock, partition.rules))
-    return tuple(found)
+            yield key.decode(), profile
+
+
+def _sides(persons: Mapping[str, Profile], partition: Partition) -> tuple[Side, ...]:
+    return tuple(side_of(key, profile, partition.clock, partition.rules) for key, profile in persons.items())
 
 
 def _carried_out(partition: Partition, fact: IdentityMerged | IdentitySplit) -> list[Announced]:

@@ -147,17 +147,22 @@ def test_what_is_so_already_changes_nothing() -> None:
     again = IdentityMerged(time=NOW, source="shell", id="m2", ids=("ann", "bob"))
     found = world.preview(again)
     assert (found.changes, found.population, found.revenue, found.outcomes) == ((), {}, {}, {"void": 1})
-    assert [*preview_lines(found)][-4:] == [
+    assert found.kpis.changed == ()
+    lines = [*preview_lines(found)]
+    assert [*lines[-7:-2], lines[-1]] == [
         "  customers by stage  unchanged",
         "  customers           unchanged",
         "  revenue             unchanged",
+        "kpis of theirs over the 90 days up to 2024-02-13, before -> after",
+        "  unchanged",
         "nothing is to be done: they are as is asked for already",
     ]
 
 
 def test_a_preview_reads_as_a_person_asks() -> None:
     """Before and after with why, what counts once, what is announced, and what it comes to for the company."""
-    assert "\n".join(preview_lines(shop().preview(merged("ann", "bob")))) == (
+    lines = [*preview_lines(shop().preview(merged("ann", "bob")))]
+    assert "\n".join(lines[: lines.index("kpis of theirs over the 90 days up to 2024-02-13, before -> after")]) == (
         "as of 2024-02-13T00:00:00Z; nothing is changed\n"
         "before  ann: retention since 2024-02-06T00:00:00Z, and 1 id of theirs\n"
         "          because order_days >= 2: 2\n"
