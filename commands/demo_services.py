@@ -119,7 +119,7 @@ def _start(given: Settings, config: Path | None, home: Path, say: Callable[[str]
 
 
 def environment_of(given: Settings, names: dict[str, str]) -> dict[str, str]:
-    """The environment of the demo's worker: ours, the demo's clock, and `names` (section and name as in variables).
+    """The environment of the demo's worker: ours, the demo's clock, KPIs counted, and `names` (section and name as in variables).
 
     On services that are not its own the demo takes names of its own, where the settings leave them at their defaults.
     """
@@ -130,6 +130,7 @@ def environment_of(given: Settings, names: dict[str, str]) -> dict[str, str]:
         "CLOCK_OUT_OF_ORDERNESS_S": str(OUT_OF_ORDER_S),
         # What is announced happened in 1997-98: longer ago than any retention in days.
         "TOPICS_CHANGES_RETENTION_DAYS": "-1",
+        "KPIS_LIVE": "true",
     }
     if given.kafka.bootstrap:
         if given.kafka.group == default.kafka.group:

@@ -159,8 +159,8 @@ def test_what_it_says_to_try_works_while_it_is_kept(demo: Callable[..., Demo]) -
     running.until("It goes on running until Ctrl-C")
     running.until("lifestage send")
     tries = [shlex.split(line)[1:] for line in running.text().splitlines() if line.startswith("  lifestage ")]
-    customer, tail, send = tries
-    assert [tried[0] for tried in tries] == ["customer", "tail", "send"]
+    customer, tail, send, reconcile = tries
+    assert [tried[0] for tried in tries] == ["customer", "tail", "send", "reconcile"]
     told = running.run(*customer).stdout
     assert "stage      churned since 1998-06-10T00:00:00Z, before that at_risk\n" in told
     assert "orders     4 on 2 days of the last 365, 100.50 USD net\n" in told
@@ -172,6 +172,7 @@ def test_what_it_says_to_try_works_while_it_is_kept(demo: Callable[..., Demo]) -
     assert re.search(r"^  customer-events +0 waiting$", status, re.MULTILINE)
     assert re.search(r"^  churned +1,842 customers$", status, re.MULTILINE)
     assert "newest changes\n    1998-07-02T12:00:00Z  00004         churned -> loyalty\n" in status
+    assert re.search(r"^all [\d,]+ sums agree: \d+ partitions, [\d,]+ records, 2,357 persons", running.run(*reconcile).stdout)
     code, seconds = running.interrupt(signal.SIGTERM)
     assert (code, running.left(), read(running.home)) == (128 + signal.SIGTERM, [], {})
     assert seconds < 15
