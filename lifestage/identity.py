@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from lifestage import announce
 from lifestage.cause import Rules
 from lifestage.fact import Fact
-from lifestage.facts import decode, encode
+from lifestage.facts import decode
 from lifestage.keys import ANONYMOUS, MERGES, ORDER, TICKET, claims, class_of, lower_ids
 from lifestage.loads import end_stay, homeward
 from lifestage.members import (
@@ -164,15 +164,16 @@ def _refused(profile: Profile, message: Refused, parent: str, at: At, desk: Desk
         _refuse(kin, alias, message.occasion.time // DAY)
 
 
-def hold(profile: Profile, key: str, fact: Fact, rules: Rules) -> str:
-    """Keep a fact of an order or ticket until it is known whose that is: `held`, or the outcome of one that is not kept."""
+def hold(profile: Profile, key: str, fact: Fact, told: bytes, rules: Rules) -> str:
+    """Keep a fact of an order or ticket, `told` in the log, until it is known whose that is: `held`, or the outcome of one that
+    is not kept."""
     hashed = id_hash(fact.source, fact.id, rules.id_key)
     if has_seen(profile, hashed, 0):
         return "duplicate"
     if len(kin_of(profile).held) >= HELD_MAX:
         return "suppressed"
     remember(profile, hashed, fact.time, 0)
-    kin_of(profile).held.append(encode(fact))
+    kin_of(profile).held.append(told)
     if profile.newest is None or fact.time > profile.newest:
         profile.newest = fact.time
     profile.due = announce.forget_at(profile, key, rules)

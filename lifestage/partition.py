@@ -17,7 +17,6 @@ from lifestage.change import Announced
 from lifestage.due import entry, from_, parts
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, decode
-from lifestage.facts import encode as encode_fact
 from lifestage.keys import ANONYMOUS
 from lifestage.kpi_note import brings
 from lifestage.kpi_pages import OWNER
@@ -119,7 +118,8 @@ class Partition(Reported):
     def _fact(self, offset: int, key: bytes | None, value: bytes) -> None:
         if key is None:
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a fact without a key")
-        fact = decode(value[log.HEADER_SIZE :])
+        told = value[log.HEADER_SIZE :]
+        fact = decode(told)
         profile = self.dirty.get(key) or self._load(key)
         if fact.time > self.marker.newest:
             self.marker.newest = fact.time
@@ -133,12 +133,13 @@ class Partition(Reported):
         due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
         if kin is not None and kin.alias is not None:
             via, since = (kin.alias, -1) if name.startswith(identity.HOLDING) else (name, kin.since)
-            self.post(Forwarded(kin.alias, via, encode_fact(fact), since))
+            # as it stands here: encoded anew, a fact that an older release wrote would be another message each time it is read
+            self.post(Forwarded(kin.alias, via, told, since))
             self.count("forwarded")
         elif type(fact) in _OF_IDS:
             self._count(fact, merges.decide(profile, fact, offset, self.clock, self.rules, self))
         elif name.startswith(identity.HOLDING):
-            outcome = identity.hold(profile, name, fact, self.rules)
+            outcome = identity.hold(profile, name, fact, told, self.rules)
             if outcome != "held":
                 self._count(fact, outcome)
         elif profile.newest is None and self._sheds(profile, name, fact, offset):
