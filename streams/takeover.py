@@ -136,8 +136,11 @@ class Watched:
             stored = partition.stored.get(key)
             if stored is not None and applied < profiles.decode_head(stored).applied:
                 named[key] = key, stored, NO_HEADERS
-            elif stored is None and not gone and applied <= partition.marker.offset:
-                found.append((key, None, [(APPLIED, b"%d" % partition.marker.offset)]))
+            elif stored is None and not gone:
+                # whom a flush that was cut off forgot, behind its marker, stays forgotten until the log has been folded to there
+                furthest = max(partition.marker.offset, partition.gone.get(key, -1))
+                if applied <= furthest:
+                    found.append((key, None, [(APPLIED, b"%d" % furthest)]))
         return [*found, *named.values()]
 
 

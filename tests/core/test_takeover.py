@@ -18,11 +18,12 @@ from agents.app import Worker
 from config.settings import load
 from lifestage import log
 from lifestage import profile as profiles
+from lifestage.marker import MARKER_KEY, PREPARED_KEY, encode_marker
 from lifestage.messages import Link, Occasion, encode_message
 from lifestage.pages import is_page, owner
 from streams.profiles import applied_of
 from streams.takeover import Takeovers, Watched
-from tests.core.histories import Record, at_day, order, records, thorough, visit
+from tests.core.histories import Record, at_day, order, partition, records, thorough, visit
 from tests.core.test_keeper import NUMBER, TOPICS, Desk
 from tests.core.test_pages import grown, shrink
 from tests.core.test_restore import Kept, flushes, histories, read
@@ -318,6 +319,31 @@ def test_a_page_that_is_written_again_stands_before_its_record(monkeypatch: pyte
         left = compacted([*changelog, *late, *again])
         assert [one.key for one in left if one.key == named or is_page(one.key)][-1] == named
         assert dict(read(left).whole()) == dict(found.whole())
+
+
+@pytest.mark.parametrize("late", [30, 50, 60, 70])
+def test_whom_a_cut_flush_forgot_stays_forgotten(late: int) -> None:
+    """A tombstone that is kept behind the marker counts: what a former owner writes of the visitor late is taken away again, unless
+    it comes from further in the log."""
+    before, behind = partition(), partition()
+    before.marker.offset, behind.marker.offset = 40, 60
+    visitor = b"anon:v"
+
+    def profile(applied: int) -> Kept:
+        return Kept(visitor, profiles.encode(profiles.Profile(newest=1, applied=applied)))
+
+    changelog = [
+        Kept(MARKER_KEY, encode_marker(before.marker)),
+        Kept(PREPARED_KEY, encode_marker(behind.marker)),
+        profile(20),
+        Kept(visitor, None, 60),
+    ]
+    found, watched = read(changelog), Watched(0.0)
+    assert (found.applied, found.gone) == (40, {visitor: 60})
+    watched.kept(found, taken(visitor, profile(late).value))
+    again = [Kept(key or b"", value, applied_of(headers)) for key, value, headers in watched.lacking(found)]
+    assert again == ([Kept(visitor, None, 60)] if late <= 60 else [])
+    assert (visitor in read(compacted([*changelog, profile(late), *again])).stored) == (late > 60)
 
 
 async def test_what_is_late_of_an_id_that_is_anothers_by_now_is_mended() -> None:
