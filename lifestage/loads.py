@@ -12,7 +12,7 @@ from lifestage.kpi_kept import Kept
 from lifestage.messages import Member, Switched
 from lifestage.profile import Belongs, Kin, Profile
 from lifestage.signals import Keeping
-from lifestage.stays import Names, buried, ended, id_of, is_gone, name_of, past_stays, stay, stop
+from lifestage.stays import Names, buried, ended, id_of, is_gone, name_of, past_stays, since_of, stay, stop
 from lifestage.union import is_empty, united
 
 MESSAGE_BYTES = 300_000
@@ -110,6 +110,9 @@ def homeward(members: Iterable[Member], id: str, now: Mapping[str, Belongs] | No
         over = one.past and not (now and one.key in now and now[one.key].at == one.at)
         home = one if (parent, over) == (one.parent, one.past) else replace(one, parent=parent, past=over)
         renamed[name_of(one)] = name_of(home)
+        if one.past:
+            # what an older release calls it, in whose messages all that came through it follow it
+            renamed.setdefault(ended(one.key, one.at), name_of(home))
         found.append(home)
     return found
 
@@ -117,9 +120,7 @@ def homeward(members: Iterable[Member], id: str, now: Mapping[str, Belongs] | No
 def told_gone(kin: Kin, names: Iterable[str]) -> list[Member]:
     """What is known of ids that were split off from these, taken out."""
     found = buried(kin, names)
-    for id, since, parent in found:
-        del kin.gone[ended(id, since, parent)]
-    return [Member(id, parent, at=since, gone=True) for id, since, parent in found]
+    return [Member(id_of(name), kin.gone.pop(name), at=since_of(name), gone=True) for name in found]
 
 
 def sorted_out(

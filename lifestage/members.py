@@ -17,7 +17,7 @@ from lifestage.fact import Fact
 from lifestage.facts import TYPES
 from lifestage.loads import decode_part, encode_part, homeward, loads, pieces, sorted_out, taken, told_gone
 from lifestage.messages import Forwarded, Hop, Link, Member, Message, Occasion, Restore, Unite
-from lifestage.profile import Belongs, Kin, Profile, Ties
+from lifestage.profile import COUNTED, NAMED, UNITED, Belongs, Kin, Profile, Ties
 from lifestage.standing import ATTRIBUTE
 from lifestage.stays import (
     Names,
@@ -27,6 +27,7 @@ from lifestage.stays import (
     follow,
     inward,
     is_settled,
+    names_by_visitors,
     next_stay,
     stay,
     suppose,
@@ -349,6 +350,11 @@ def settle(profile: Profile) -> None:
     if kin is not None and kin.ties is not None:
         close(profile)
         kin.shorten()
+    # by what it says now alone: it is the same whenever it is kept
+    if kin is not None and kin.ties is not None and names_by_visitors(kin):
+        profile.format = NAMED
+    elif profile.format == NAMED:
+        profile.format = UNITED if profile.kpi is None else COUNTED
 
 
 def _unite(profile: Profile, brought: list[tuple[str, Profile]], at: At, desk: Desk) -> None:

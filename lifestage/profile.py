@@ -21,6 +21,8 @@ UNITED = 4
 """The same of a profile that knows of several ids. (3 stands for one that is kept in pages.)"""
 COUNTED = 5
 """The same of a profile that is counted in KPIs."""
+NAMED = 6
+"""The same of a profile with a stay that goes by a visitor's stay, too (`lifestage.stays.ended`)."""
 
 
 class Refund(msgspec.Struct, array_like=True, gc=False):

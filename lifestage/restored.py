@@ -19,6 +19,7 @@ from lifestage.pages import PAGED, is_page, owner
 from lifestage.profile import Profile
 from lifestage.shelf import Shelf
 from lifestage.state import StateError, corrupt, read_marker, read_page, read_profile
+from lifestage.stays import name_anew
 
 
 def _fingerprint(rules: Rules) -> str:
@@ -66,7 +67,10 @@ class Restored:
     def _load(self, key: bytes) -> Profile:
         stored = self.stored.get(key)
         if stored is not None:
-            return self.shelf.load(key, stored) if key in self.shelf.named else profiles.decode(stored)
+            found = self.shelf.load(key, stored) if key in self.shelf.named else profiles.decode(stored)
+            if found.kin is not None and found.kin.ties is not None:
+                name_anew(found.kin)
+            return found
         if key in self.heard:
             return profiles.decode(self.heard[key])
         return Profile(applied=self.gone.get(key, -1)) if self.gone else Profile()

@@ -26,11 +26,9 @@ def read_profile(key: bytes, value: bytes, topic: str, number: int) -> Profile |
         named = _format(value, 2)
         if named == PAGED:
             return _read_paged(key, value, topic, number)
-        raise _refused(_profile_of(key, topic, number), named, profiles.COUNTED, str(error)) from error
-    if found.format > profiles.COUNTED or found.newest is None:
-        raise _refused(
-            _profile_of(key, topic, number), found.format, profiles.COUNTED, "it says of no fact when it was"
-        )
+        raise _refused(_profile_of(key, topic, number), named, profiles.NAMED, str(error)) from error
+    if found.format > profiles.NAMED or found.newest is None:
+        raise _refused(_profile_of(key, topic, number), found.format, profiles.NAMED, "it says of no fact when it was")
     return found
 
 
@@ -53,7 +51,7 @@ def read_page(key: bytes, value: bytes, topic: str, number: int) -> bytes:
 
 def corrupt(key: bytes, topic: str, number: int, why: str) -> StateError:
     """What to say of a customer whose profile cannot be had."""
-    return _refused(_profile_of(key, topic, number), 0, profiles.COUNTED, why)
+    return _refused(_profile_of(key, topic, number), 0, profiles.NAMED, why)
 
 
 def _profile_of(key: bytes, topic: str, number: int) -> str:

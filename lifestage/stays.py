@@ -197,6 +197,30 @@ def _rename(kin: Kin, name: str, over: str) -> None:
             _rename(kin, one, ended(id_of(one), since, over))
 
 
+def names_by_visitors(kin: Kin) -> bool:
+    """Whether a profile knows of a stay by a name that an older release cannot read: one that goes by a visitor's, too."""
+    return any(name.count(_END) > 1 for name in (*kin.gone, *kin.members))
+
+
+def name_anew(kin: Kin) -> None:
+    """Let each stay that is over go by its name of today, where an older release has kept it by one that does not tell it from
+    others, or for one that is not over. Whatever is looked up, noted or told from now on goes by that name."""
+    if kin.ties is None or not (kin.gone or any(map(_is_over, kin.members.values()))):
+        return
+    for name in [name for name, belongs in kin.members.items() if _is_over(belongs)]:
+        # it may have gone by another name with whom it came through
+        known = kin.members.get(name)
+        if known is not None and (over := ended(id_of(name), known.at, known.parent)) not in kin.members:
+            _rename(kin, name, over)
+    if any(ended(id_of(name), since_of(name), to) != name for name, to in kin.gone.items()):
+        kin.ties.gone = {ended(id_of(name), since_of(name), to): to for name, to in kin.gone.items()}
+
+
+def _is_over(belongs: Belongs) -> bool:
+    """Whether an id has gone to another, by itself or with a visitor who it came through."""
+    return belongs.past or _is_left(belongs.parent)
+
+
 def through(members: dict[str, Belongs], id: str) -> list[str]:
     """A member, and all that were linked to it, to these, and so on: those before these."""
     found, rest = [id], sorted(members)
@@ -219,10 +243,10 @@ def is_gone(kin: Kin, id: str, since: int, parent: str = "") -> bool:
     return bool(kin.gone) and ended(id, since, parent) in kin.gone
 
 
-def buried(kin: Kin, parents: Iterable[str]) -> list[tuple[str, int, str]]:
-    """Of the stays that ended by a split those with one of these: id, since, and with whom."""
+def buried(kin: Kin, parents: Iterable[str]) -> list[str]:
+    """Of the stays that ended by a split the names of those with one of these."""
     among = {*parents}
-    return [(id_of(name), since_of(name), to) for name, to in kin.gone.items() if to in among]
+    return [name for name, to in kin.gone.items() if to in among]
 
 
 def inward(path: Sequence[Hop], key: str) -> tuple[Hop, ...]:
