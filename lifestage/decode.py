@@ -20,7 +20,7 @@ from lifestage.envelopes import Headers, Opened
 from lifestage.events_relations import TRAIT_TEXT_MAX
 from lifestage.facts import Fact
 from lifestage.invalid import InvalidError, shown
-from lifestage.keys import ANONYMOUS, EMAIL, RESERVED, email_key, is_blocked
+from lifestage.keys import ANONYMOUS, EMAIL, RESERVED, email_key, is_blocked, quotes_address, text_key
 from lifestage.refusal import REASONS, Refusal, refuse
 
 __all__ = ["REASONS", "Decoder", "Refusal"]
@@ -50,8 +50,6 @@ _read_names: dict[type[wire.Event], Callable[[wire.Event], tuple[object, ...]]] 
 _MAY_BE_NOBODYS = frozenset({"anybody", "company", "thing", "ids"})
 _SOMEBODY = "a customer_id, an email or an anonymous_id that names somebody"
 _SOMEBODY_UNLINKED = _SOMEBODY + ": with identity.link = false nobody is found by an order or ticket"
-_QUOTES = re.compile(r"[^\s@](?:@|%40)[^\s@]+\.[^\s@]")
-"""An address, anywhere in a text, also as it stands in a URL."""
 _EMAIL_KEY = re.compile(r"email:[0-9a-f]{32}")
 _CONTEXT_FIELDS = len(facts.Context.__struct_fields__)
 _CAME_BY = 5
@@ -116,7 +114,7 @@ class Decoder:
             if not ascii_only or _ESCAPE in value or _DELETE in value:
                 _check_names(event)
             if event.test:
-                return Refusal("suppressed", "test", "$.test: a test event", event.source, _type_of(event))
+                return Refusal("suppressed", "test", "$.test: a test event", self._name(event.source), _type_of(event))
             return event.fact(self._common(event, appended_ms))
         except _WRONG as error:
             if isinstance(error, msgspec.ValidationError):
@@ -185,10 +183,13 @@ class Decoder:
             email = named
         if customer is None and email is None and anonymous is None and owner not in self._may_be_nobodys:
             raise InvalidError("no_identity", "$", _SOMEBODY if owner != "thing" else _SOMEBODY_UNLINKED)
+        source, id = event.source, event.id
+        if "@" in id or "@" in source or "%" in id or "%" in source:
+            source, id = self._name(source), self._name(id)
         common: dict[str, Any] = {
             "time": time,
-            "source": event.source,
-            "id": event.id,
+            "source": source,
+            "id": id,
             "customer_id": customer,
             "email": email,
             "anonymous_id": anonymous,
@@ -204,6 +205,10 @@ class Decoder:
             self._addresses.clear()
         key = self._addresses[given] = None if is_blocked(given, self._blocked) else email_key(given, self._secret)
         return key
+
+    def _name(self, given: str) -> str:
+        """The name of an event or a source, which changes and state tell: one with an address in it stands for its keyed hash."""
+        return text_key(given, self._secret) if quotes_address(given) else given
 
     def _name_referrer(self, event: wire.Event) -> None:
         """The referrer is the customer, and no other address is theirs than the one that names them."""
@@ -221,7 +226,7 @@ class Decoder:
     def _name_traits(self, event: events.ProfileUpdated) -> None:
         """A text with an address in it stands for its keyed hash: traits are kept and shown as they were said."""
         for name, given in event.traits.items():
-            if isinstance(given, str) and len(given) <= TRAIT_TEXT_MAX and _quotes_address(given):
+            if isinstance(given, str) and len(given) <= TRAIT_TEXT_MAX and quotes_address(given):
                 event.traits[name] = email_key(given, self._secret)
 
     def _name_ids(self, event: wire.Event) -> None:
@@ -269,6 +274,9 @@ class Decoder:
         if len(name) > wire.NAME_MAX:
             what = "characters" if isinstance(given, str) else "digits"
             raise InvalidError("out_of_range", place, f"at most {wire.NAME_MAX} {what}", f"{len(name)}")
+        if "%" in name:
+            address = name.replace("%40", "@")
+            name = address if _is_address(address) else name
         if is_blocked(name, self._blocked):
             return None
         # Some companies name customers by their address. No address is ever a key, so it stands for its keyed hash.
@@ -279,11 +287,6 @@ class Decoder:
             raise InvalidError("too_large", "$", f"at most {self._max_bytes} bytes", f"{len(value)}")
         if not value.startswith(b"\0") and _depth(value) > self._max_depth:
             raise InvalidError("too_deep", "$", f"at most {self._max_depth} levels of nesting")
-
-
-def _quotes_address(text: str) -> bool:
-    """Whether there is an address in a text."""
-    return ("@" in text or "%40" in text) and _QUOTES.search(text) is not None
 
 
 def _say_further(event: wire.Event, common: dict[str, Any], secret: bytes) -> None:
@@ -297,7 +300,7 @@ def _say_further(event: wire.Event, common: dict[str, Any], secret: bytes) -> No
     if context is not None:
         said = msgspec.structs.astuple(context)[:_CONTEXT_FIELDS]
         came_by = [
-            email_key(text, secret) if text is not None and _quotes_address(text) else text for text in said[:_CAME_BY]
+            email_key(text, secret) if text is not None and quotes_address(text) else text for text in said[:_CAME_BY]
         ]
         common["context"] = facts.Context(*came_by, *said[_CAME_BY:])
     if consent is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import unicodedata
 from hashlib import blake2b
 from struct import Struct
@@ -44,6 +45,8 @@ _OF_ORDER = (OrderRefunded, OrderCancelled)
 _ON_ORDERS = (OrderCompleted, OrderUpdated, *_OF_ORDER)
 _ON_TICKETS = (TicketCreated, TicketReplied, TicketSolved, TicketReopened)
 _CLAIMING = frozenset({OrderCompleted, OrderUpdated, *_ON_TICKETS})
+
+_QUOTES = re.compile(r"[^\s@](?:@|%40)[^\s@]+\.[^\s@]")
 
 _BLOCKED = frozenset(
     {"-1", "null", "none", "nan", "undefined", "anonymous", "guest", "true", "false", "[object object]"}
@@ -90,7 +93,7 @@ def claims(fact: Fact) -> str | None:
 def _key_of_thing(prefix: str, source: str, name: str) -> str:
     """Plain where it can be: an id that holds an address, or is long, or could be read in two ways, stands as a hash."""
     key = f"{prefix}{source} {name}"
-    if "@" in key or " " in source or (len(key) > KEY_MAX // 4 and len(key.encode()) > KEY_MAX):
+    if "@" in key or "%40" in key or " " in source or (len(key) > KEY_MAX // 4 and len(key.encode()) > KEY_MAX):
         return prefix + blake2b(f"{source}\0{name}".encode(), digest_size=16).hexdigest()
     return key
 
@@ -123,8 +126,17 @@ def email_key(address: str, secret: bytes) -> str:
 
     A keyed hash: without the secret nobody can tell an address from its key, nor try addresses against it.
     """
-    spelling = unicodedata.normalize("NFC", address.strip()).lower()
-    return EMAIL + hmac.digest(secret, spelling.encode(), "sha256").hex()[:32]
+    return text_key(unicodedata.normalize("NFC", address.strip()).lower(), secret)
+
+
+def text_key(text: str, secret: bytes) -> str:
+    """The same for a text in exactly this spelling."""
+    return EMAIL + hmac.digest(secret, text.encode(), "sha256").hex()[:32]
+
+
+def quotes_address(text: str) -> bool:
+    """Whether there is an address in a text, also as it stands in a URL."""
+    return ("@" in text or "%40" in text) and _QUOTES.search(text) is not None
 
 
 _HIGH: Final = 0x5BD1

@@ -12,6 +12,7 @@ import msgspec
 
 from lifestage import events, wire
 from lifestage.invalid import InvalidError, shown
+from lifestage.keys import quotes_address
 
 REASONS: Final = frozenset({
     "unparsable", "registry_encoded", "wrong_type", "missing_field", "out_of_range", "bad_id", "bad_money", "no_identity",
@@ -55,7 +56,7 @@ _SOME_TYPE = f"a type of the contract, such as {_FIRST_TYPES}"
 
 
 class Refusal(NamedTuple):
-    """A source record that became no fact. `source` and `type` are `unknown` where they could not be read."""
+    """A source record that became no fact. `source` and `type` are `unknown` where they could not be read, or may not be told."""
 
     outcome: str
     """`rejected`, or `suppressed` when nothing is wrong with it."""
@@ -100,6 +101,7 @@ def _head(value: bytes) -> tuple[str, str]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return UNKNOWN, UNKNOWN
     named = isinstance(head.source, str) and 0 < len(head.source) <= wire.NAME_MAX and head.source.isprintable()
+    named = named and not quotes_address(head.source)
     typed = isinstance(head.type, str) and (head.type in events.KINDS or head.type in events.UNSUPPORTED)
     return head.source if named else UNKNOWN, head.type if typed else UNKNOWN
 

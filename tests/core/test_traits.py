@@ -6,8 +6,8 @@ import pytest
 from msgspec.json import encode
 
 from lifestage.decode import Decoder, Refusal
-from lifestage.facts import Context, ProfileUpdated, WebVisit
-from lifestage.keys import email_key
+from lifestage.facts import Context, OrderCompleted, ProfileUpdated, WebVisit
+from lifestage.keys import email_key, order_key, text_key
 from tests.core.samples import event
 
 SECRET = b"a secret of the tests"
@@ -59,3 +59,47 @@ def test_by_what_somebody_came_no_address_is_told(name: str, given: str) -> None
     assert isinstance(found, WebVisit), found
     kept = email_key(given, SECRET) if "example" in given else given
     assert found.context == Context(locale="de", **{name: kept})
+
+
+@pytest.mark.parametrize("name", ["id", "source"])
+@pytest.mark.parametrize(
+    "given", ["ann@example.com", "Ann@example.com-17", "mailto:ann%40example.com", "e-17", "a@b", "100%"]
+)
+def test_what_an_event_and_its_source_are_called_is_told_without_an_address(name: str, given: str) -> None:
+    """Changes and state have both: with an address in it each stands for its keyed hash, in exactly its spelling."""
+    found = Decoder(SECRET).decode(encode(event("web.visit", customer_id="ann", **{name: given})), None)
+    assert isinstance(found, WebVisit), found
+    assert getattr(found, name) == (text_key(given, SECRET) if "example" in given else given)
+
+
+def test_names_that_differ_in_case_are_two() -> None:
+    """An event is known again by its id as it was sent, so what stands for it differs as it does."""
+    ids = {Decoder(SECRET).decode(encode(event(id=one)), None).id for one in ("a@b.co", "A@b.co")}  # type: ignore[union-attr]
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("wrong", [{"total": "x"}, {"test": True}, {"time": "x"}])
+def test_a_refusal_names_no_source_that_may_be_an_address(wrong: dict[str, object]) -> None:
+    """Refused events are counted by source, in the log and in the state."""
+    given = event("order.completed", source="ann@example.com", **wrong)
+    found = Decoder(SECRET).decode(encode(given), None)
+    assert isinstance(found, Refusal)
+    assert found.source in ("unknown", text_key("ann@example.com", SECRET))
+
+
+@pytest.mark.parametrize("name", ["customer_id", "anonymous_id"])
+@pytest.mark.parametrize("given", ["ann%40example.com", "Ann%40Example.com"])
+def test_an_address_as_it_stands_in_a_link_is_that_address(name: str, given: str) -> None:
+    """As an id it stands for its keyed hash, so that it is whoever has the address."""
+    found = Decoder(SECRET).decode(encode(event("web.visit", **{"customer_id": None, name: given})), None)
+    assert isinstance(found, WebVisit), found
+    assert KEY in (found.email, found.anonymous_id)
+
+
+@pytest.mark.parametrize("order", ["ann@example.com", "of ann%40example.com"])
+def test_an_order_that_is_named_by_an_address_has_a_key_without_it(order: str) -> None:
+    """Its name stays in the log, and its key is a hash."""
+    found = Decoder(SECRET).decode(encode(event("order.completed", order_id=order)), None)
+    assert isinstance(found, OrderCompleted), found
+    assert found.order_id == order
+    assert "example" not in str(order_key(found))
