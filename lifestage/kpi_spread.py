@@ -42,6 +42,8 @@ LADDERS: dict[str, tuple[float, ...]] = {
 """By the name of a spread its bounds: ms, minor units, orders."""
 _COARSE = {"time_in_stage": 0, "response_time": 0, "resolution_time": 0, "clv_orders": 10}
 """Spreads of which from a value on every second bound is shown, so that there are not too many series."""
+_LEAST = {"time_in_stage": 10**5, "clv_1": 10**2}
+"""The least bound that is shown of those of which there are many, one for each stage or currency."""
 
 
 def _written(bound: float) -> str:
@@ -64,8 +66,12 @@ def bounds_of(name: str) -> tuple[str, ...]:
 
 def is_shown(name: str, bound: float | None) -> bool:
     """Whether a spread is shown up to a bound; None is that of what is above all others."""
-    least = _COARSE.get(name)
-    if bound is None or least is None or bound < least:
+    if bound is None:
+        return True
+    if bound < _LEAST.get(name, 0):
+        return False
+    coarse = _COARSE.get(name)
+    if coarse is None or bound < coarse:
         return True
     ladder = LADDERS[name]
     return bound == ladder[-1] or bisect_left(ladder, bound) % 2 == 0

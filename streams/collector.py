@@ -19,13 +19,16 @@ from lifestage.money import DIGITS
 from lifestage.plan import Plan
 from lifestage.refusal import REASONS
 from streams import metrics as names
-from streams.kpi_families import families, hidden_of, shown, told_of
-from streams.metrics import Counts, Histogram, Metric, ReadModelState, View, ordinary_moves, with_all_outcomes
+from streams.kpi_families import PartitionSums, families, fitting, hidden_of, told_of
+from streams.metrics import Counts, Histogram, Metric, ReadModelState, View, added_up, ordinary_moves, with_all_outcomes
 
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 DAY_S: Final = 86_400
+OF_PROCESS: Final = 10
+"""Series that the client library tells of the process."""
+STEP: Final = 50
 ATTEMPTS: Final = 20
 """Walking a dictionary while the event loop adds to it fails by `RuntimeError`; the next attempt is 1 ms later."""
 
@@ -61,14 +64,27 @@ class WorkerMetrics(Collector):
         return registry
 
     def collect(self) -> Iterator[Family]:
-        """All metrics as they are now."""
-        yield from self._counted()
-        if self.view is not None:
-            yield from self._company(self.view)
-            yield from self._progress(self.view)
-            yield from self._kpis(self.view)
+        """All metrics as they are now, in `SERIES_MAX` series: of KPIs as many as the others leave room for."""
+        made = [*self._counted()]
         if self.read_model is not None:
-            yield from self._reading(self.read_model)
+            made += self._reading(self.read_model)
+        counted: list[PartitionSums] = []
+        if self.view is not None:
+            made += self._company(self.view)
+            made += self._progress(self.view)
+            counted = self._kpis(self.view, made)
+        yield from made
+        if counted:
+            told = fitting(counted, self.room(made))
+            yield from families(told)
+            yield _family(names.KPI_HIDDEN, hidden_of(told))
+            yield _family(names.KPI_TOLD, told_of(told))
+
+    def room(self, others: Iterable[Family]) -> int:
+        """In steps, so that a label value does not come and go with every partition that holds the clock."""
+        beside = sum("partition" not in sample.labels for family in others for sample in family.samples)
+        more = names.PER_STAGE * max(0, len(self._stages) - names.STAGES_OF_IT)
+        return names.SERIES_MAX - names.OF_PARTITIONS + more - -(-(beside + OF_PROCESS) // STEP) * STEP
 
     def describe(self) -> Iterator[Family]:
         """Names only, for the registry to see that no two collectors share one."""
@@ -80,7 +96,7 @@ class WorkerMetrics(Collector):
         worker.add_metric((), self._info)
         yield worker
         yield _family(names.STAGE_CHANGES, (self._moves | self.counts.changes.copy()).items())
-        yield _family(names.EVENTS, with_all_outcomes(self.counts.events.copy().items()).items())
+        yield _family(names.EVENTS, with_all_outcomes(self.counts.events.copy()).items())
         yield _family(names.IDENTITY, (((name,), count) for name, count in self.counts.identity.copy().items()))
         # Reason `test` is that of a suppressed event, which goes to no topic.
         reasons = dict.fromkeys(sorted(REASONS - {"test"}), 0) | self.counts.dead_letters.copy()
@@ -97,9 +113,10 @@ class WorkerMetrics(Collector):
             customers = dict.fromkeys(self._stages, 0) | customers
         yield _family(names.CUSTOMERS, (((stage,), count) for stage, count in customers.items()))
         accounted = ((self.counts.labels(*key), count) for key, count in _copied(view.accounted).items())
-        yield _family(names.ACCOUNTED, with_all_outcomes(accounted).items())
+        yield _family(names.ACCOUNTED, added_up(accounted).items())
         # A currency that is none of ISO 4217's was refused at intake; it could not be scaled either.
-        money = {code: sums for code, sums in _copied(view.money).items() if code in DIGITS}
+        known = ((code, sums) for code, sums in _copied(view.money).items() if code in DIGITS)
+        money = dict(sorted(known, key=lambda one: (-one[1][0], one[0]))[: names.MONEY_MAX])
         yield _family(names.ORDERS, (((code,), sums[0]) for code, sums in money.items()))
         yield _family(names.REVENUE_GROSS, (((code,), _major(sums[1], code)) for code, sums in money.items()))
         yield _family(names.REVENUE_NET, (((code,), _major(sums[2], code)) for code, sums in money.items()))
@@ -123,29 +140,30 @@ class WorkerMetrics(Collector):
         yield _family(names.RECOVERY_RECORDS, [((), records)])
         yield _family(names.PARTITIONS, (((topic,), count) for topic, count in _copied(view.owned).items()))
 
-    def _kpis(self, view: View) -> Iterator[Family]:
+    def _kpis(self, view: View, made: list[Family]) -> list[PartitionSums]:
+        """The sums of the partitions that are counted, if any day has come; what is told beside them is put to what was made."""
         expected = view.kpi_partitions()
         if not expected:
-            return
+            return []
         recovering = view.recovery()[0]
         partitions = _tried(view.kpis)
         counted = [one for one in partitions.values() if one is not None]
         if partitions or recovering:
             complete = not recovering and len(counted) == len(partitions)
-            yield _family(names.KPI_COMPLETE, [((), int(complete))])
-            yield _family(names.KPI_TARGET, (((kpi,), target) for kpi, target in self.targets.items()))
-        yield _family(names.KPI_PARTITIONS, [((), len(counted))])
-        yield _family(names.KPI_EXPECTED, [((), expected)])
-        yield _family(names.KPI_COUNTED, (((str(number),), int(one is not None)) for number, one in partitions.items()))
+            made.append(_family(names.KPI_COMPLETE, [((), int(complete))]))
+            made.append(_family(names.KPI_TARGET, (((kpi,), target) for kpi, target in self.targets.items())))
+        by_number = (((str(number),), int(one is not None)) for number, one in partitions.items())
+        made += [
+            _family(names.KPI_PARTITIONS, [((), len(counted))]),
+            _family(names.KPI_EXPECTED, [((), expected)]),
+            _family(names.KPI_COUNTED, by_number),
+        ]
         days = [one.day for one in counted if one.day > 0]
         if not days:
-            return
-        yield _family(names.KPI_WINDOW, [((), counted[0].window * DAY_S)])
-        yield _family(names.KPI_DAY, [((), (min(days) + 1) * DAY_S)])
-        given = shown(counted)
-        yield from families(given)
-        yield _family(names.KPI_HIDDEN, hidden_of(given))
-        yield _family(names.KPI_TOLD, told_of(given))
+            return []
+        made.append(_family(names.KPI_WINDOW, [((), counted[0].window * DAY_S)]))
+        made.append(_family(names.KPI_DAY, [((), (min(days) + 1) * DAY_S)]))
+        return counted
 
     def _reading(self, state: ReadModelState) -> Iterator[Family]:
         yield _family(names.READ_PENDING, [((), state.pending)])

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from config.errors import SettingsError
+from streams.exposition import Pages
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Endpoint:
         alive_within_s: float = ALIVE_WITHIN_S,
     ) -> None:
         self.registry, self.ready = registry, ready
+        self._pages = Pages(registry)
         self.host = host
         self._alive_within_s = alive_within_s
         self._beaten = time.monotonic()
@@ -79,8 +80,7 @@ class Endpoint:
         """Status, content type and body for a path."""
         match path:
             case "/metrics":
-                encode, content_type = choose_encoder(accept)
-                return 200, content_type, encode(self.registry)
+                return 200, *self._pages.page(accept)
             case "/livez":
                 still = time.monotonic() - self._beaten
                 if still > self._alive_within_s:

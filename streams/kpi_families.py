@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -23,10 +24,8 @@ from lifestage.kpi_parts import COST, COST_LABELS, MONEY, PARTS, Part
 from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, OVER, SUM, bounds_of, is_shown
 from lifestage.moments import DAY_MS
 from lifestage.money import DIGITS
-from streams.kpi_values import Told, chosen, currencies
+from streams.kpi_values import LIMITS, Limits, Told, chosen, currencies
 
-CURRENCIES_MAX: Final = 4
-"""Currencies that are told apart by a worker: those with the most orders. Others are left out, as they cannot be added up."""
 TOLD_LABELS: Final = ("label", "currency", "channel", "source", "medium", "kind", "campaign")
 """Of what says which values are told apart: the label, and its value or values under their own names."""
 COHORTS_MAX: Final = 12
@@ -35,6 +34,12 @@ _MS: Final = frozenset({"time_in_stage", "response_time", "resolution_time"})
 """Spreads of milliseconds; they are exposed in seconds."""
 _OF_MONEY: Final = frozenset({"orders", "clv_orders" + COUNT, *MONEY})
 """Sums by currency."""
+_SHOWN_BOUNDS: Final = {of: sum(is_shown(of, bound) for bound in (*bounds, None)) for of, bounds in LADDERS.items()}
+_CURRENCY_AT: Final = {
+    part.of + more: 1 + part.labels.index("currency") if "currency" in part.labels else 0
+    for part in PARTS.values() for more in ((BUCKET, SUM, COUNT) if part.is_spread else ("",))
+}  # fmt: skip
+"""By the names of the sums that are shown: which of the name is its currency, 0 of those without."""
 Samples = list[tuple[tuple[str, ...], float]]
 
 
@@ -56,10 +61,17 @@ class Shown(NamedTuple):
     told: Mapping[str, Told]
 
 
-def shown(partitions: Iterable[PartitionSums]) -> Shown:
+class Summed(NamedTuple):
+    """All sums and costs of a worker, whatever their labels, and what each partition tells apart."""
+
+    sums: Sums
+    costs: Mapping[tuple[str, str, str], Fraction]
+    places: Sequence[Collection[Name]]
+
+
+def summed(partitions: Iterable[PartitionSums]) -> Summed:
     """All partitions together."""
     given = [*partitions]
-    places = [one.places for one in given]
     sums: Sums = Counter()
     costs: defaultdict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
     for one in _by_day(given):
@@ -68,10 +80,37 @@ def shown(partitions: Iterable[PartitionSums]) -> Shown:
                 costs[key] += minor
         for found in (one.sums, _cohorts(one)):
             _add(sums, found)
-    money = currencies(_weights(sums, costs), CURRENCIES_MAX)
-    sums = Counter({name: n for name, n in sums.items() if _is_shown(name, money)})
-    costs = defaultdict(Fraction, {key: minor for key, minor in costs.items() if key[1:2] in money.values})
-    told = chosen(sums, costs, places)
+    return Summed(sums, costs, [one.places for one in given])
+
+
+def fitting(partitions: Iterable[PartitionSums], room: int) -> Shown:
+    """What a worker shows in at most so many series: with the widest of `LIMITS` with which it fits, or the last."""
+    given = summed(partitions)
+    widest = limited(given, LIMITS[0])
+    if series_of(widest) <= room:
+        return widest
+    narrower = LIMITS[1:-1]
+    tried: dict[Limits, Shown] = {}
+
+    def fits(limits: Limits) -> bool:
+        tried[limits] = limited(given, limits)
+        return series_of(tried[limits]) <= room
+
+    limits = LIMITS[1 + bisect_left(narrower, True, key=fits)]
+    return tried.get(limits) or limited(given, limits)
+
+
+def shown(partitions: Iterable[PartitionSums]) -> Shown:
+    """What a worker shows where there is room for all that it may tell apart."""
+    return limited(summed(partitions), LIMITS[0])
+
+
+def limited(given: Summed, limits: Limits) -> Shown:
+    """The sums with bounded labels. Of currencies those with the most orders; others are left out, as they cannot be added up."""
+    money = currencies(_weights(given.sums, given.costs), limits.currencies)
+    sums = Counter({name: n for name, n in given.sums.items() if _is_shown(name, money)})
+    costs = {key: minor for key, minor in given.costs.items() if key[1:2] in money.values}
+    told = chosen(sums, costs, given.places, limits)
     return Shown(_bounded(sums, told), _bounded_costs(costs, told), told | {CURRENCY.label: money})
 
 
@@ -114,11 +153,8 @@ def _weights(sums: Mapping[Name, int], costs: Iterable[tuple[str, str, str]]) ->
 
 
 def _is_shown(name: Name, money: Told) -> bool:
-    of = name[0].removesuffix(BUCKET).removesuffix(SUM).removesuffix(COUNT)
-    part = PARTS.get(name[0]) or PARTS.get(of)
-    if part is None:
-        return False
-    return "currency" not in part.labels or (name[1 + part.labels.index("currency")],) in money.values
+    at = _CURRENCY_AT.get(name[0], -1)
+    return at >= 0 and (not at or (name[at],) in money.values)
 
 
 def _bounded(sums: Mapping[Name, int], told: Mapping[str, Told]) -> Sums:
@@ -156,6 +192,24 @@ def families(given: Shown) -> Iterator[Family]:
         yield _family(part.metric, part, (), [(labels, _value(part, labels, n)) for labels, n in samples])
     costs = [(key, _major(minor, key[1])) for key, minor in given.costs.items()]
     yield _gauge(COST, "What was spent in the window.", COST_LABELS, costs)
+
+
+def series_of(given: Shown) -> int:
+    """How many series they are, with those that say what is told apart."""
+    count = Counter(name[0] for name in given.sums)
+    spreads = {(name[0], name[1:-1]) for name in given.sums if name[0].endswith(BUCKET)}
+    found = len(given.costs) + len(hidden_of(given)) + len(told_of(given))
+    for part in PARTS.values():
+        if part.is_spread:
+            of = part.of
+            found += (
+                _SHOWN_BOUNDS[of] * sum(name == of + BUCKET for name, _ in spreads)
+                + count[of + SUM]
+                + count[of + COUNT]
+            )
+        else:
+            found += count[part.of] or not part.labels
+    return found
 
 
 def hidden_of(given: Shown) -> Samples:

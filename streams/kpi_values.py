@@ -16,12 +16,32 @@ from typing import Final, NamedTuple
 from lifestage.kpi_contribute import BY_CAMPAIGN, BY_CHANNEL
 from lifestage.kpi_days import SHUT, Name, places_max
 from lifestage.kpi_gather import DIRECT, NONE, OTHER
-from lifestage.kpi_labels import KINDS, place_of, weight_of
+from lifestage.kpi_labels import KINDS, VALUES_MAX, place_of, weight_of
 
 USUAL: Final = frozenset({DIRECT, NONE, OTHER})
 """Values that are told apart always."""
 Cost = tuple[str, str, str]
 """Category, currency and channel."""
+
+
+class Limits(NamedTuple):
+    """How many currencies, channels and campaigns are told apart at most."""
+
+    currencies: int
+    values: int = VALUES_MAX
+
+    def of(self, kind: str) -> int:
+        """Values of a label by what it is counted; those of a label that one sum has alone cost little, and stay as many."""
+        most = KINDS[kind].most
+        return min(most, self.values) if KINDS[kind].by else most
+
+
+LIMITS: Final = (
+    *(Limits(4, values) for values in (VALUES_MAX, 16, 12, 9, 6, 4, 2)),
+    Limits(3, 4), Limits(3, 2), Limits(2, 6), Limits(2, 4), Limits(2, 2), Limits(1, 2), Limits(1, 0),
+)  # fmt: skip
+"""From the most on: of a page that would be too long the next is taken. A channel has two series, and four more of each currency; a
+currency has 130 of its own."""
 
 
 class Told(NamedTuple):
@@ -32,7 +52,7 @@ class Told(NamedTuple):
 
 
 def chosen(
-    sums: Mapping[Name, int], costs: Mapping[Cost, Fraction], places: Collection[Collection[Name]]
+    sums: Mapping[Name, int], costs: Mapping[Cost, Fraction], places: Collection[Collection[Name]], limits: Limits
 ) -> dict[str, Told]:
     """Of each label by what it is counted (`kpi_labels.KINDS`): the most frequent values of those that no partition has in
     `other`. `places`: what each partition tells apart.
@@ -56,16 +76,21 @@ def chosen(
             named[kind].append(of[kind])
             if len(of[kind]) >= places_max(kind) or (kind == BY_CAMPAIGN and of[SHUT]):
                 full[kind].append(of[kind])
-    return {kind: _told(kind, weights[kind], dear, named[kind], full[kind]) for kind in KINDS}
+    return {kind: _told(kind, limits.of(kind), weights[kind], dear, named[kind], full[kind]) for kind in KINDS}
 
 
 def _told(
-    kind: str, weights: Counter[Name], dear: Counter[Name], named: Collection[set[Name]], full: Collection[set[Name]]
+    kind: str,
+    most: int,
+    weights: Counter[Name],
+    dear: Counter[Name],
+    named: Collection[set[Name]],
+    full: Collection[set[Name]],
 ) -> Told:
     """`full`: of the partitions that may have values in `other` what they tell apart."""
     seen = {place for place in weights if not USUAL.issuperset(place[1:])}
     whole = {place for place in seen.union(*named) if all(place in known for known in full)}
-    best = sorted(whole, key=lambda place: (-weights[place], -dear[place], place))[: KINDS[kind].most]
+    best = sorted(whole, key=lambda place: (-weights[place], -dear[place], place))[:most]
     hidden = len(seen.difference(best)) + len(full)
     usual = product(USUAL, repeat=len(KINDS[kind].labels))
     return Told(frozenset({place[1:] for place in best}.union(usual)), hidden)

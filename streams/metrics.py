@@ -136,6 +136,19 @@ class ReadModelState(Protocol):
         """Customers who wait to be written."""
 
 
+PAIRS_MAX: Final = 40
+"""Pairs of source and type that stand for themselves, each with up to ten series: first come; all others are `other` of both."""
+MONEY_MAX: Final = 24
+"""Currencies of which orders and revenue are told, three series each: those with the most orders."""
+SERIES_MAX: Final = 2_000
+"""Series on the page of a worker whose plan has `STAGES_OF_IT` stages at most, and with `PER_STAGE` more for each further one."""
+STAGES_OF_IT: Final = 8
+PER_STAGE: Final = 100
+"""How long stays in it were takes 46, and moves between all two times two more for each other."""
+OF_PARTITIONS: Final = 100
+"""Of these for what is told of each partition, which no event can multiply: eight partitions of four topics."""
+
+
 class Labels:
     """Bounded label values: the first `limit` distinct ones stand for themselves, the rest is `other`.
 
@@ -170,6 +183,8 @@ class Counts:
 
     def __init__(self) -> None:
         self.sources = Labels()
+        self._pairs: set[tuple[str, str]] = {(OTHER, OTHER), (UNKNOWN, UNKNOWN)}
+        self._pairs_max = PAIRS_MAX + len(self._pairs)
         self.events: dict[tuple[str, str, str], int] = {}
         self.changes: dict[tuple[str, str, str], int] = {}
         self.dead_letters: dict[str, int] = {}
@@ -212,7 +227,12 @@ class Counts:
 
     def labels(self, source: str, type_: str, outcome: str) -> tuple[str, str, str]:
         """The three as bounded label values: a type that is no fact's is `unknown`."""
-        return self.sources.of(source), type_ if type_ in KNOWN_TYPES else UNKNOWN, outcome
+        pair = self.sources.of(source), type_ if type_ in KNOWN_TYPES else UNKNOWN
+        if pair not in self._pairs:
+            if len(self._pairs) >= self._pairs_max:
+                return OTHER, OTHER, outcome
+            self._pairs.add(pair)
+        return *pair, outcome
 
 
 KNOWN_TYPES: Final = frozenset(TYPES.values())
@@ -259,13 +279,14 @@ def ordinary_moves(plan: Plan) -> Iterator[tuple[str, str, str]]:
                 yield before.name, stage.name, kind
 
 
-def with_all_outcomes(
-    counted: Iterable[tuple[tuple[str, str, str], int]],
-) -> dict[tuple[str, str, str], int]:
-    """The counts summed by label values, with 0 for the outcomes that a seen source and type has not had yet."""
+def added_up(counted: Iterable[tuple[tuple[str, str, str], int]]) -> dict[tuple[str, str, str], int]:
+    """The counts summed by label values."""
     total: dict[tuple[str, str, str], int] = {}
-    for (source, type_, outcome), count in counted:
-        if (source, type_, OUTCOMES[0]) not in total:
-            total |= dict.fromkeys(((source, type_, each) for each in OUTCOMES), 0)
-        total[source, type_, outcome] = total.get((source, type_, outcome), 0) + count
+    for key, count in counted:
+        total[key] = total.get(key, 0) + count
     return total
+
+
+def with_all_outcomes(counted: Mapping[tuple[str, str, str], int]) -> dict[tuple[str, str, str], int]:
+    """The counts, with 0 for the outcomes that a seen source and type has not had yet: the rate of a counter misses its first value."""
+    return {(source, type_, each): 0 for source, type_, _ in counted for each in OUTCOMES} | dict(counted)

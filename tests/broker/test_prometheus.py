@@ -35,7 +35,7 @@ QUERIES: dict[str, float | None] = {
     'sum(lifestage_revenue_net{currency="USD"})': 1500,
     'sum(lifestage_accounted_events{source="shop",outcome="accepted"})': 120,
     'sum(lifestage_accounted_events{source="shop",outcome="duplicate"})': 60,
-    'sum(lifestage_accounted_events{outcome="rejected"})': 0,
+    'sum(lifestage_accounted_events{outcome="rejected"})': None,
     "sum(lifestage_accounted_events)": 180,
     'sum(lifestage_stage_changes_total{to_stage="loyalty",kind="advance"})': 20,
     'sum(lifestage_stage_changes_total{from_stage="none"})': 60,

@@ -8,7 +8,6 @@ from collections import Counter
 from itertools import product
 from random import Random
 
-import pytest
 from msgspec import structs
 
 from lifestage import facts as f
@@ -23,7 +22,8 @@ from lifestage.kpi_parts import PARTS
 from lifestage.kpi_spread import bounds_of, spread
 from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.moments import DAY_MS
-from streams.kpi_families import CURRENCIES_MAX, PartitionSums, families, hidden_of, shown, told_of
+from streams.kpi_families import PartitionSums, families, shown
+from streams.kpi_values import LIMITS
 
 DAY = 20_000
 STAGES = tuple(f"stage{n}" for n in range(8))
@@ -135,19 +135,6 @@ def rich() -> Sums:
     return found
 
 
-@pytest.mark.parametrize("kind", ["hostile", "rich", "both"])
-def test_a_page_is_bounded(kind: str) -> None:
-    """Fewer than 2,000 series of whatever there is of values, what says which are told apart included."""
-    bad = hostile()
-    given = [PartitionSums(DAY, 90, bad.totals(), bad.places)] if kind != "rich" else []
-    given += [PartitionSums(DAY, 90, rich())] if kind != "hostile" else []
-    told = shown(given)
-    series = sum(len(family.samples) for family in families(told)) + len(hidden_of(told)) + len(told_of(told))
-    assert series < 2_000
-    if kind == "rich":
-        assert series > 1_600, "this is no rich deployment any more"
-
-
 def test_of_hostile_values_no_event_is_lost() -> None:
     """What is not told apart is in `other`; of currencies the four with the most orders are shown."""
     sums = hostile().totals()
@@ -159,7 +146,7 @@ def test_of_hostile_values_no_event_is_lost() -> None:
     currencies = {
         dict(labels)["currency"] for (name, labels), _ in found.items() if name == "lifestage_kpi_part_orders"
     }
-    assert len(currencies) == CURRENCIES_MAX
+    assert len(currencies) == LIMITS[0].currencies
 
 
 def test_a_cohort_says_once_of_how_many_it_is() -> None:

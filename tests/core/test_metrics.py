@@ -18,7 +18,7 @@ from lifestage.kpi_parts import PREFIX
 from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
 from streams.kpi_families import PartitionSums
-from streams.metrics import METRICS, OUTCOMES, Labels, ordinary_moves
+from streams.metrics import METRICS, OUTCOMES, PAIRS_MAX, Labels, ordinary_moves
 from tests.core.crowded import CROWDED
 from tests.core.histories import CLM5
 from tests.http import ask
@@ -292,11 +292,15 @@ def test_hostile_labels_stay_few_short_and_printable(metrics: WorkerMetrics) -> 
     assert "other" in sources
     assert all(len(source) <= 60 and source.isprintable() for source in sources)
     types = {dict(pairs).get("type") for name, pairs in found if name == "lifestage_events_total"}
-    assert types == {"unknown"}
+    assert types == {"unknown", "other"}
     counted = [count for (name, _), count in found.items() if name == "lifestage_events_total"]
     assert sum(counted) == len(hostile) + 10_000
     kept = [count for (name, _), count in found.items() if name == "lifestage_accounted_events"]
     assert sum(kept) == 10_000
+    pairs = {
+        (one["source"], one["type"]) for one in (dict(labels) for _, labels in found) if {"source", "type"} <= {*one}
+    }
+    assert len(pairs) <= PAIRS_MAX + 2
     assert value(found, "lifestage_dead_letters_total", reason="other") == len(hostile) + 10_000
 
 
