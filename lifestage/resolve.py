@@ -166,6 +166,9 @@ class Resolver:
         self._asked.pop(id, None)
         self._count(target, 1 + self._below[id], self._left_below[id])
         root = self.root(target)
+        if self._asked.get(root):
+            # whoever has an id now was refused it in another time
+            self._asked[root] = {one: day for one, day in self._asked[root].items() if self.root(one) != root}
         if id in self._parted or (merge and root in self._parted):
             parted = self._parted.get(root, set()) | self._parted.get(id, set())
             self._parted[root] = {one for one in parted if not merge or self.root(one) != root}

@@ -62,6 +62,7 @@ def stay(kin: Kin, id: str, since: int, parent: str, *, past: bool = False) -> s
     if now is not None and (now.at == since or now.at < 0 or since < 0):
         if now.at < since:
             # supposed so far
+            kin.asked.pop(id, None)
             kin.members[id] = Belongs(parent, at=since)
         if not past:
             return id
@@ -113,6 +114,8 @@ def ids_beside(kin: Kin, id: str) -> set[str]:
 def suppose(kin: Kin, id: str, parent: str) -> None:
     """Take an id for a member until its owner says otherwise; not where its stay with `parent` is known to be over."""
     if id not in kin.members and id_of(parent) not in _before(kin, id) and not is_gone(kin, id, -1):
+        # whoever has it now was refused it in another time
+        kin.asked.pop(id, None)
         kin.members[id] = Belongs(parent)
 
 

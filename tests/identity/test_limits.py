@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from lifestage import identity, members, resolve
 from lifestage.partition import Partition
+from tests.identity import decided
 from tests.identity.judge import wrong
 from tests.identity.lives import END, RULES
 from tests.identity.told import Told, lived, of
@@ -51,6 +52,28 @@ def test_merges_know_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [kin.alias if kin else None for kin in kins] == ["c0"] * 6 + [None]
     assert [resolver.root(id) for id in ids] == ["c0"] * 6 + ["anon:v1"]
     assert counted(world, "alias_limit") == 1
+
+
+@pytest.mark.parametrize("days", [0, -4])
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+def test_who_has_come_by_another_way_is_asked_for_again_at_once(
+    partitions: int, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that was one too many came with somebody who was merged into the customer, and has gone since: an event of the
+    day of the refusal, or of an earlier one, asks for it."""
+    for module, name in ((identity, "ALIASES_MAX"), (resolve, "ALIASES_MAX"), (decided, "MOST")):
+        monkeypatch.setattr(module, name, 2)
+    told = Told().visit("c0 v8").visit("c0 v9").later(5).visit("c0 v1").lead("c1 v1").merged("c0", "c1", into="c0")
+    told.split("v8", "v9").lead("c2 v1").later(days).visit("c0 v1")
+    world = World(RULES, told.facts, Random(1), Shape(partitions, 1, crashes=False, ticks=False, orderly=True))
+    world.end(END)
+    assert wrong(world, END) == []
+    assert (counted(world, "alias_limit"), counted(world, "switched")) == (1, 2)
+    kin = of(world, "anon:v1").kin
+    assert kin is not None
+    assert kin.alias == "c0"
+    # from files alone, where time goes on
+    assert days < 0 or resolve.persons(told.facts)[1].root("anon:v1") == "c0"
 
 
 def test_an_id_that_has_not_answered_is_asked_once() -> None:
