@@ -7,14 +7,13 @@ The lifecycle agent, log replay and the tests' oracle all run this one class. It
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 from lifestage import identity, log, members, merges
 from lifestage import profile as profiles
 from lifestage.cause import Cause, Clock
 from lifestage.change import Announced
-from lifestage.due import entry, from_, parts
+from lifestage.due import from_, parts
 from lifestage.fact import Fact
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit, Referred, decode
 from lifestage.keys import ANONYMOUS
@@ -189,8 +188,9 @@ class Partition(Reported):
             if profile.kin is not None:
                 profile.format = max(profile.format, UNITED)
         self.dirty[key] = profile
-        if profile.due is not None and profile.due != due:
-            heappush(self.due, entry(profile.due, key))
+        # one that is due later now is found when the earlier entry comes up
+        if profile.due is not None and (due is None or profile.due < due):
+            self.due.push(profile.due, key)
             if len(self.due) > 3 * (len(self.stored) + len(self.dirty)) + 10_000:
                 self._index_due()
 
@@ -248,15 +248,18 @@ class Partition(Reported):
             self.kpis.turn(self.clock.time)
         cause = Cause(None, self.topic, self.number, offset)
         until = from_(self.clock.time - self.rules.plan.plan.grace)
-        left, ahead = SLICE, dict[bytes, int]()
-        while self.due and self.due[0] < until:
-            due, key = parts(heappop(self.due))
-            if key not in self.dirty and key not in self.stored:
+        left, ahead, last = SLICE, dict[bytes, int](), b""
+        while (found := self.due.pop(until)) is not None:
+            if found == last:
+                continue
+            last = found
+            due, key = parts(found)
+            kept = self._due_of(key)
+            if kept is None or kept != due:
+                if kept is not None and kept > due:
+                    self.due.push(kept, key)
                 continue
             profile = self.dirty.get(key) or self._load(key)
-            kept: int | None = profile.due
-            if kept != due:
-                continue
             if offset > profile.applied:
                 self._hand, name = profile, key.decode()
                 for fact in identity.unclaimed(profile, name):
@@ -266,7 +269,7 @@ class Partition(Reported):
                     self.kpis.ended(key, profile)
                 profile.applied = offset
                 if profile.due is not None:
-                    heappush(self.due, entry(profile.due, key))
+                    self.due.push(profile.due, key)
             else:
                 # kept by a flush that was cut off, this tick included: what fell due after it waits for the next
                 ahead[key] = due
@@ -276,7 +279,7 @@ class Partition(Reported):
                 left = SLICE
                 yield
         for key, due in ahead.items():
-            heappush(self.due, entry(due, key))
+            self.due.push(due, key)
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -361,12 +364,11 @@ class Partition(Reported):
 
     def bounded(self, time: int, most: int) -> int:
         """A tick at or before `time` (ms) that fires about `most` timers at the most: an earlier tick is always true."""
-        until = time - self.rules.plan.plan.grace
-        before = from_(until)
-        due = sorted(one for one in self.due if one < before)
-        return time if len(due) <= most else parts(due[most - 1])[0] + 1 + self.rules.plan.plan.grace
+        grace = self.rules.plan.plan.grace
+        beyond = self.due.beyond(most, time - grace)
+        return time if beyond is None else beyond + 1 + grace
 
     @property
     def next_due(self) -> int | None:
         """No later than the next instant at which a timer could fire."""
-        return parts(self.due[0])[0] if self.due else None
+        return self.due.first

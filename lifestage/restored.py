@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from heapq import heapify, heappush
 
 import msgspec
 
 from lifestage import profile as profiles
 from lifestage.cause import Clock, Rules
-from lifestage.due import entry
+from lifestage.due import Due
 from lifestage.kpi_days import Days, day_of
 from lifestage.kpi_live_path import is_past
 from lifestage.kpi_pages import OWNER, KeptDays, named
@@ -43,8 +42,8 @@ class Restored:
         self.outdone: dict[bytes, tuple[int, bool]] = {}
         """Of what `restore` refused although it is the newest record of its key: what it has applied, and whether it is a
         tombstone. Compaction would in the end keep it alone, so it is to be written over."""
-        self.due: list[bytes] = []
-        """A heap of `lifestage.due.entry`: of each customer the newest, and some that are outdated."""
+        self.due = Due()
+        """Of each customer whom time will move an entry no later than that, and some that are outdated."""
         self.applied = -1
         self.clock = Clock()
         self.kpis: Counting | None = None
@@ -59,10 +58,23 @@ class Restored:
 
     def _index_due(self) -> None:
         """Build the due index anew, without entries that a later fact has outdated."""
-        found = {key: profiles.decode_head(value).due for key, value in self.stored.items() if key not in self.dirty}
-        found.update((key, profile.due) for key, profile in self.dirty.items())
-        self.due = [entry(due, key) for key, due in found.items() if due is not None]
-        heapify(self.due)
+        made = Due()
+        for key, value in self.stored.items():
+            due = None if key in self.dirty else profiles.decode_head(value).due
+            if due is not None:
+                made.push(due, key)
+        for key, profile in self.dirty.items():
+            if profile.due is not None:
+                made.push(profile.due, key)
+        self.due = made
+
+    def _due_of(self, key: bytes) -> int | None:
+        """When a customer is due, if at all."""
+        live = self.dirty.get(key)
+        if live is not None:
+            return live.due
+        stored = self.stored.get(key)
+        return None if stored is None else profiles.decode_head(stored).due
 
     def _load(self, key: bytes) -> Profile:
         stored = self.stored.get(key)
@@ -133,7 +145,7 @@ class Restored:
         self.outdone.pop(key, None)
         # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
         if found.due is not None:
-            heappush(self.due, entry(found.due, key))
+            self.due.push(found.due, key)
             if len(self.due) > 3 * len(self.stored) + 10_000:
                 self._index_due()
 

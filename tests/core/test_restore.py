@@ -75,9 +75,12 @@ def read(kept: list[Kept], kind: Callable[[], Partition] = partition) -> Partiti
 
 
 def due(made: Partition) -> list[tuple[int, bytes]]:
-    """When time will move whom; the index may hold older instants of a customer, too, which fire nothing."""
-    index = map(parts, sorted(set(made.due)))
-    return [one for one in index if profiles.decode_head(made.stored.get(one[1], b"\x90")).due == one[0]]
+    """When time will move whom; each of them is found in the index by then."""
+    found = ((profiles.decode_head(value).due, key) for key, value in made.stored.items())
+    kept = sorted((due, key) for due, key in found if due is not None)
+    index = [parts(one) for one in made.due]
+    assert all(any(at <= due for at, whose in index if whose == key) for due, key in kept)
+    return kept
 
 
 @st.composite
@@ -132,6 +135,9 @@ def test_the_furthest_writer_counts(case: tuple[list[Record], list[Kept], list[K
     assert found.stored == whole.stored
     assert found.marker == whole.marker
     assert due(found) == due(whole)
+    late = records([at_day(2_000)])[0]
+    fired = [[change.data for change in made.fold([(made.applied + 1, *late[1:])])] for made in (found, whole)]
+    assert fired[0] == fired[1]
 
 
 COMES_AGAIN = records([
