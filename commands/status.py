@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,13 +13,13 @@ from commands.options import ConfigFile, settings_of
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from streams.overview import Clock, Overview, Waiting, Worker
+    from streams.overview import Clock, Kpis, Overview, Waiting, Worker
     from streams.survey import Survey
 
 CLEAR = "\x1b[H\x1b[J"
 """The cursor to the upper left, and what is below it away."""
 PARTITIONS = 16
-"""Partitions of a worker that are told one by one."""
+"""Partitions that are told one by one."""
 
 
 def run(
@@ -121,6 +121,7 @@ def told(seen: Overview, before: Overview | None = None) -> Iterator[str]:
         yield f"  {stage:<24}{count:>10,} customers"
     if seen.problem:
         yield f"  not all are counted: {seen.problem}"
+    yield from _kpis(seen.kpis, seen.partitions)
     if seen.redis != "connected":
         yield f"Redis     {seen.redis or 'off (redis.enabled = false)'}: no customer can be looked up"
     rate = "" if before is None else f", {_per_second(seen.announced - before.announced, seen, before)}"
@@ -129,6 +130,26 @@ def told(seen: Overview, before: Overview | None = None) -> Iterator[str]:
         move = f"{change.previous_stage or '-'} -> {change.stage or '-'}"
         corrected = "  correction" if change.kind == "correction" else ""
         yield f"    {change.entered_at}  {change.customer_id:<12}  {move}{corrected}"
+
+
+def _kpis(kpis: Kpis, partitions: int) -> Iterator[str]:
+    if not kpis.live:
+        yield "KPIs      off (kpis.live = false)"
+        return
+    whose = f"all {partitions}" if len(kpis.counted) == partitions else f"{len(kpis.counted)} of {partitions}"
+    up_to = f" up to {kpis.as_of}" if kpis.as_of else ""
+    yet = partitions - len(kpis.counted) - len(kpis.uncounted)
+    new = f"; of {yet} nothing is kept yet" if yet else ""
+    yield f"KPIs      counted in {whose} partitions, over {kpis.window} days{up_to}{new}"
+    if kpis.uncounted:
+        yield "  none has a value: one of some partitions would be of some customers"
+    for why in dict.fromkeys(kpis.uncounted.values()):
+        numbers = [number for number, theirs in kpis.uncounted.items() if theirs == why]
+        yield f"  not counted in {_listed(numbers)}: {why}"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:PARTITIONS])) + (", …" if len(numbers) > PARTITIONS else "")
 
 
 def _crew(seen: Overview) -> str:
@@ -140,12 +161,9 @@ def _crew(seen: Overview) -> str:
 
 
 def _worker(worker: Worker) -> str:
-    listed = ", ".join(map(str, worker.partitions[:PARTITIONS])) + (
-        ", …" if len(worker.partitions) > PARTITIONS else ""
-    )
     memory = f"  {worker.memory_mb:,} MB" if worker.memory_mb is not None else ""
     place = worker.metrics.removeprefix("http://") or worker.host
-    return f"  {place:<24}{worker.state:<22}  owns {listed or 'nothing'}{memory}"
+    return f"  {place:<24}{worker.state:<22}  owns {_listed(worker.partitions) or 'nothing'}{memory}"
 
 
 def _waiting(topic: Waiting) -> str:

@@ -26,9 +26,6 @@ Encode = Callable[[Collector], bytes]
 Key = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 
-_text: Callable[[float], str] = floatToGoString
-
-
 class _Single(Collector):
     def __init__(self, family: Family) -> None:
         self._family = family
@@ -58,9 +55,7 @@ class _Format:
                 if before is None:
                     before = self._learn(key, family, sample)
                 value = float(sample.value)
-                found.append(
-                    f"{before}{value!r}\n" if -AS_IS < value < AS_IS else f"{before}{floatToGoString(value)}\n"
-                )
+                found.append(f"{before}{value!r}\n" if -AS_IS < value < AS_IS else f"{before}{_text(value)}\n")
         found.append(self._end)
         return "".join(found).encode()
 
@@ -81,6 +76,11 @@ class _Format:
         alone = Family(family.name, family.documentation, family.type, family.unit)
         alone.samples = [sample._replace(value=0.0) for sample in samples]
         return self._encode(_Single(alone)).decode().removesuffix(self._end)
+
+
+def _text(value: float) -> str:
+    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
+    return text
 
 
 class Pages:

@@ -20,7 +20,7 @@ import msgspec
 from config.settings import Settings
 from lifestage.cause import LONG_AGO
 from lifestage.clock import Source, read_clock
-from lifestage.marker import Marker
+from lifestage.marker import KPI_SUMS, Marker
 from lifestage.moments import iso
 from streams.connections import UnreachableError, check_redis
 from streams.survey import Member, Survey
@@ -77,6 +77,21 @@ class Change(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
+class Kpis(msgspec.Struct, frozen=True):
+    """Whether KPIs are counted, by what is kept with the state. They have a value while all partitions are."""
+
+    live: bool
+    """Whether `kpis.live` is on here."""
+    window: int = 0
+    """Days."""
+    counted: tuple[int, ...] = ()
+    """Partitions of the log whose KPIs are kept as they are to be counted here."""
+    uncounted: dict[int, str] = {}
+    """By partition why they are not. A partition of which nothing is kept yet is in neither."""
+    as_of: str | None = None
+    """The day that they are counted up to, of all counted partitions the earliest."""
+
+
 class Overview(msgspec.Struct, frozen=True):
     """Everything that `lifestage status` shows."""
 
@@ -99,6 +114,7 @@ class Overview(msgspec.Struct, frozen=True):
     """Empty when it is off; `connected`, or why it is not."""
     problem: str = ""
     """What of the state could not be read."""
+    kpis: Kpis = Kpis(live=False)
 
 
 def look(asked: Survey, settings: Settings, redis_url: str, now: float) -> Overview:
@@ -128,6 +144,7 @@ def look(asked: Survey, settings: Settings, redis_url: str, now: float) -> Overv
         sum(one.end for one in known if one.topic == topics.changes.name),
         _redis(settings, redis_url),
         next((tail.problem for tail in tails if tail.problem), ""),
+        _kpis(settings, markers),
     )
 
 
@@ -189,6 +206,35 @@ def _stages(markers: Iterable[Marker]) -> dict[str, int]:
         for stage, count in marker.population.items():
             counted[stage] = counted.get(stage, 0) + count
     return {stage: count for stage, count in sorted(counted.items(), key=lambda one: (-one[1], one[0])) if count}
+
+
+def _kpis(settings: Settings, markers: Mapping[int, Marker]) -> Kpis:
+    if not settings.kpis.live:
+        return Kpis(live=False)
+    reasons = {number: _uncounted(settings, marker) for number, marker in sorted(markers.items()) if marker.offset >= 0}
+    counted = tuple(number for number, why in reasons.items() if not why)
+    clocks = [markers[number].clock for number in counted if markers[number].clock > LONG_AGO]
+    return Kpis(
+        True,
+        settings.kpis.window,
+        counted,
+        {number: why for number, why in reasons.items() if why},
+        iso(min(clocks))[:10] if clocks else None,
+    )
+
+
+def _uncounted(settings: Settings, marker: Marker) -> str:
+    """Why a worker with these settings does not count on; empty where it does."""
+    mark, anonymous = marker.kpis, settings.lifecycle.announce_anonymous
+    if mark is None:
+        return "their state was kept without KPIs"
+    if mark.window != settings.kpis.window:
+        return f"they are counted over {mark.window} days, not {settings.kpis.window} (kpis.window)"
+    if mark.sums != KPI_SUMS:
+        return "they were counted by a release that counts other ones"
+    if mark.anonymous not in (None, anonymous):
+        return f"they were counted with lifecycle.announce_anonymous = {str(mark.anonymous).lower()}"
+    return ""
 
 
 def _changes(values: Iterable[bytes]) -> Iterator[Change]:

@@ -62,6 +62,16 @@ def deploy(kafka: KafkaServer, topic_prefix: str, tmp_path: Path) -> Iterator[Ca
         yield make
 
 
+def of_kpis(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """What is said of KPIs."""
+    lines = done.stdout.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("KPIs "))
+    return [
+        lines[first],
+        *(line for line in lines[first + 1 : first + 4] if "none has a value" in line or "not counted in" in line),
+    ]
+
+
 def orders(made: Deployment, first: int, last: int) -> None:
     """Send an order of each of so many customers."""
     now = int(time.time() * 1000)
@@ -95,6 +105,7 @@ def test_a_deployment_on_one_screen(deploy: Callable[..., Deployment], redis_ser
         assert [line.split() for line in lines if line.endswith(" customers")] == [["conversion", "20", "customers"]]
         assert sum(line.endswith("  - -> conversion") for line in lines) == 10
         assert not any(line.startswith("Redis") for line in lines)
+        assert "KPIs      off (kpis.live = false)" in lines
         seen = json.loads(status(made, "--json").stdout)
         assert seen["workers"][0] | {"memory_mb": 0} == {
             "host": "127.0.0.1",
@@ -252,3 +263,38 @@ def test_of_an_in_memory_broker_there_is_nothing_to_see(tmp_path: Path, monkeypa
     assert str(told.exception).startswith(f"the broker at {broker.bootstrap} is a demo's, in memory")
     assert [one.level for one in checked] == ["ok"] * 11
     assert [one.found for one in checked[2:10]] == ["the broker is a demo's, in memory: nothing to check"] * 8
+
+
+def test_whether_kpis_are_counted(deploy: Callable[..., Deployment]) -> None:
+    """Off; of what is not there yet; counted up to a day; and where that is not so, of which partitions and why, with no worker too."""
+    made = deploy(clock__mode="wall", kpis__live="true", kpis__window="30")
+    assert of_kpis(status(made)) == ["KPIs      counted in 0 of 4 partitions, over 30 days; of 4 nothing is kept yet"]
+    with made.worker() as worker:
+        worker.wait_ready()
+        orders(made, 0, 20)
+        made.wait_done(alive=[worker])
+        line, deadline = "", time.monotonic() + 60
+        while " up to " not in line and time.monotonic() < deadline:  # there is no day before the first tick
+            (line,) = of_kpis(status(made))
+    assert line.startswith("KPIs      counted in all 4 partitions, over 30 days up to 20")
+    assert of_kpis(status(made, kpis__live="false")) == ["KPIs      off (kpis.live = false)"]
+    first, *more = of_kpis(status(made, kpis__window="90"))
+    assert first == "KPIs      counted in 0 of 4 partitions, over 90 days"
+    assert more == [
+        "  none has a value: one of some partitions would be of some customers",
+        "  not counted in 0, 1, 2, 3: they are counted over 30 days, not 90 (kpis.window)",
+    ]
+    seen = json.loads(status(made, "--json", lifecycle__announce_anonymous="true").stdout)["kpis"]
+    assert seen["uncounted"]["3"] == "they were counted with lifecycle.announce_anonymous = false"
+
+
+def test_kpis_of_state_that_was_kept_without_them(deploy: Callable[..., Deployment]) -> None:
+    """Turned on beside state that has none they are counted nowhere, and it is said."""
+    made = deploy(clock__mode="wall")
+    with made.worker() as worker:
+        worker.wait_ready()
+        orders(made, 0, 20)
+        made.wait_done(alive=[worker])
+    assert (
+        of_kpis(status(made, kpis__live="true"))[-1] == "  not counted in 0, 1, 2, 3: their state was kept without KPIs"
+    )
