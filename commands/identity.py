@@ -170,9 +170,18 @@ def _chain(reader: KeptReader, settings: Settings, given: str) -> tuple[str, ...
     if not chain:
         raise UserFacingError(
             f"nothing is known of {shown_id(settings, given)} in {reader.topic}: no event of it has come in yet, "
-            f"or it was anonymous and is forgotten; {names_ids(settings, given)}"
+            f"or it was anonymous and is forgotten; {_meant(reader, settings, given)}"
         )
     return chain
+
+
+def _meant(reader: KeptReader, settings: Settings, given: str) -> str:
+    """What to name in place of an id that is not known: an anonymous id is often given as devices have it."""
+    from lifestage.keys import ANONYMOUS
+
+    if "@" not in given and ":" not in given and reader.chain(ANONYMOUS + given):
+        return f"{ANONYMOUS}{given} is known, if that is who you mean"
+    return names_ids(settings, given)
 
 
 def _is_root(reader: KeptReader, key: str) -> str:

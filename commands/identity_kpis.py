@@ -27,7 +27,10 @@ def kpi_lines(found: Kpis) -> Iterator[str]:
     if not table:
         yield "  unchanged"
     if found.unknown:
-        yield f"  not told, as what they are made of is kept with kpis.live alone: {', '.join(found.unknown)}"
+        yield (
+            f"  not told are {counted(len(found.unknown), 'KPI')}, such as {', '.join(found.unknown[:3])}: what they are made of is "
+            "kept with kpis.live alone; --json names them"
+        )
 
 
 def _told(changed: tuple[Changed, ...]) -> Iterator[tuple[Changed, str]]:

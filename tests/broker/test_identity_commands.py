@@ -182,6 +182,7 @@ def test_the_read_model_answers_by_any_known_id(run: Run, id: str) -> None:
     ("words", "said"),
     [
         (("show", "nobody"), "nothing is known of 'nobody' in"),
+        (("show", "tab"), "anon:tab is known, if that is who you mean"),
         (("show", "nobody@example.com"), "nothing is known of 'email:"),
         (("merge", "ann", "nobody"), "nothing is known of 'nobody' in"),
         (("merge", "ann"), "name two customers or more"),
