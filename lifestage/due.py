@@ -39,7 +39,7 @@ def parts(entry: bytes) -> tuple[int, bytes]:
 
 
 class Due:
-    """Entries, taken in any order and given in theirs. The same one may be in here twice."""
+    """Entries, taken in any order and given in theirs. The same one may be in here twice, and is given once."""
 
     def __init__(self, pairs: Iterable[tuple[int, bytes]] = ()) -> None:
         self._soon: list[bytes] = []
@@ -80,10 +80,15 @@ class Due:
         self._later += 1
 
     def pop(self, until: bytes) -> bytes | None:
-        """The first entry, which goes, if it is before `until` (see `from_`)."""
+        """The first entry, which goes with all that are the same, if it is before `until` (see `from_`)."""
         if not self._soon:
             self._uncover()
-        return heappop(self._soon) if self._soon and self._soon[0] < until else None
+        if not self._soon or self._soon[0] >= until:
+            return None
+        found = heappop(self._soon)
+        while self._soon and self._soon[0] == found:
+            heappop(self._soon)
+        return found
 
     @property
     def first(self) -> int | None:

@@ -248,11 +248,8 @@ class Partition(Reported):
             self.kpis.turn(self.clock.time)
         cause = Cause(None, self.topic, self.number, offset)
         until = from_(self.clock.time - self.rules.plan.plan.grace)
-        left, ahead, last = SLICE, dict[bytes, int](), b""
+        left, ahead = SLICE, dict[bytes, int]()
         while (found := self.due.pop(until)) is not None:
-            if found == last:
-                continue
-            last = found
             due, key = parts(found)
             kept = self._due_of(key)
             if kept is None or kept != due:
@@ -280,6 +277,7 @@ class Partition(Reported):
                 yield
         for key, due in ahead.items():
             self.due.push(due, key)
+        self.stored.pack()
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -299,6 +297,7 @@ class Partition(Reported):
                 members.settle(profile)
                 kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
+        self.stored.pack()
         self.shelf.again(kept, self.stored)
         pages: dict[bytes, bytes | None] = {}
         if self.prepared is None:

@@ -14,6 +14,7 @@ from lifestage.kpi_live_path import is_past
 from lifestage.kpi_pages import OWNER, KeptDays, named
 from lifestage.kpi_step import Counting
 from lifestage.marker import KPI_SUMS, MARKER_KEY, PREPARED_KEY, KpiMark, Marker
+from lifestage.packed import Packed
 from lifestage.pages import PAGED, is_page, owner
 from lifestage.profile import Profile
 from lifestage.shelf import Shelf
@@ -31,7 +32,7 @@ class Restored:
     def __init__(self, rules: Rules, topic: str, number: int) -> None:
         self.rules, self.topic, self.number = rules, topic, number
         self.marker = Marker(plan=rules.plan.hash, ids=_fingerprint(rules))
-        self.stored: dict[bytes, bytes] = {}
+        self.stored = Packed()
         self.shelf = Shelf()
         self.dirty: dict[bytes, Profile] = {}
         self.heard: dict[bytes, bytes] = {}
@@ -141,7 +142,7 @@ class Restored:
             main = value if found.format == PAGED else None
             if not self.shelf.name(key, main, found.applied, self.marker.offset):
                 return
-        self.stored[key] = value
+        self.stored.wait(key, value)
         self.outdone.pop(key, None)
         # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
         if found.due is not None:

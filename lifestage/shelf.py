@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from lifestage import pages as paging
+from lifestage.packed import Packed
 from lifestage.profile import Profile, decode, encode
 
 WARM_BYTES = 16_000_000
@@ -106,7 +107,7 @@ class Shelf:
         gone, self._unnamed = self._unnamed, set()
         return gone
 
-    def again(self, kept: dict[bytes, bytes | None], stored: Mapping[bytes, bytes]) -> None:
+    def again(self, kept: dict[bytes, bytes | None], stored: Packed) -> None:
         """Let a flush that writes a page again keep its customer's record, too, so that this stands behind it."""
         for key in sorted(self._again & stored.keys()):
             kept.setdefault(key, stored[key])

@@ -190,7 +190,7 @@ def plain(history: list[Record], every: int) -> tuple[dict[bytes, bytes], list[b
     for at in range(0, len(history), every):
         told += [encode_value(change.data) for change in oracle.fold(history[at : at + every])]
         oracle.checkpoint()
-    return oracle.stored, told, oracle.marker
+    return dict(oracle.stored.items()), told, oracle.marker
 
 
 def compacted(changelog: list[Kept], tombstones: bool = False) -> list[Kept]:
