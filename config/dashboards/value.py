@@ -43,7 +43,7 @@ VALUE = Dashboard(
             "Net revenue ever",
             "Orders without tax and shipping and less refunds, since the first event, each counted once.",
             "locale",
-            Ask(f"sum by (currency) (lifestage_revenue_net{{{CURRENCY}}})", "{{currency}}"),
+            Ask(f"job_currency:lifestage_revenue_net:sum{{{CURRENCY}}}", "{{currency}}"),
         ),
         Row("Lifetime value"),
         grid(
