@@ -25,6 +25,7 @@ from lifestage.kpi_kept import (
 from lifestage.kpi_runs import SPARE_DAYS
 from lifestage.kpi_unite import cut
 from lifestage.mailboxes import GROUPS, UNKNOWN
+from lifestage.moments import DAY_MS
 
 SESSION_SIZE, MESSAGE_SIZE = SESSION.size, MESSAGE.size
 _message = MESSAGE.pack
@@ -49,7 +50,18 @@ def look_over(kept: Kept, horizon: int, window: int) -> None:
         count = len(kept.begun) // SESSION_SIZE + len(kept.posted) // MESSAGE_SIZE
         if count < CUT_NEW + 2 * kept.left:
             return
+    elif kept.looked < 0 and _is_of_late(kept, horizon - window):
+        kept.looked = horizon
+        return
     cut(kept, horizon)
+
+
+def _is_of_late(kept: Kept, oldest: int) -> bool:
+    """Whether what was noted before there was a clock to say the horizon is of later days than one, as far as visits and the first
+    message say: there is nothing to let go, and to look through all of it takes longer than ten visits do."""
+    if kept.visits and kept.visits[0] <= oldest:
+        return False
+    return not kept.posted or instant_of(kept.posted, 0) // DAY_MS > oldest
 
 
 def begin_session(kept: Kept, name: bytes, fact: WebVisit, time: int, pages: int, event: bytes) -> str | None:

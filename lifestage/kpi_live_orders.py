@@ -158,11 +158,7 @@ def _plain_customers(profile: Profile, times: list[int], now: Now) -> Entries:
     found: Entries = [(_CUSTOMERS, today, 1)]
     if first > gone:
         found.append((("new_customers",), first, 1))
-        touch = profile.kpi.touch if profile.kpi is not None else None
-        if touch is not None and touch[0] // DAY_MS > today:
-            _by_channel(found, profile, [(first, first + window)])
-        else:
-            found.append((("new_customers" + BY_CHANNEL, DIRECT if touch is None else touch[3]), first, 1))
+        _plain_by_channel(found, profile, times, now)
     if last > gone:
         found.append((("buyers",), last, 1))
         if last > first:
@@ -175,6 +171,17 @@ def _plain_customers(profile: Profile, times: list[int], now: Now) -> Entries:
     if last + ACTIVE_DAYS > gone:
         _plain_active(found, times, first, last + ACTIVE_DAYS, today, window)
     return found
+
+
+def _plain_by_channel(found: Entries, profile: Profile, times: list[int], now: Now) -> None:
+    """A new customer by channel."""
+    first, today = times[0] // DAY_MS, max(now.day, times[-1] // DAY_MS)
+    if first > today - now.window:
+        touch = profile.kpi.touch if profile.kpi is not None else None
+        if touch is not None and touch[0] // DAY_MS > today:
+            _by_channel(found, profile, [(first, first + now.window)])
+        else:
+            found.append((("new_customers" + BY_CHANNEL, DIRECT if touch is None else touch[3]), first, 1))
 
 
 def _repeat(found: Entries, times: list[int], zone: int, gone: int) -> None:
@@ -274,6 +281,17 @@ def _twice(some: Iterable[tuple[int, int]]) -> Intervals:
             found.append((begin, min(end, last)))
         last = max(last, end)
     return union(found)
+
+
+def by_channel(key: str, profile: Profile, now: Now) -> Entries:
+    """What orders and customers add by the channel that the person first came by."""
+    found = orders_by_channel(key, profile, now)
+    times = _plain_times(profile, now)
+    if times is None:
+        _by_channel(found, profile, _new(profile, now.rules.plan.terms, now.window))
+    elif times:
+        _plain_by_channel(found, profile, times, now)
+    return found
 
 
 def _by_channel(found: Entries, profile: Profile, is_new: Intervals) -> None:

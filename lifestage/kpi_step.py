@@ -26,7 +26,14 @@ from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Group, Hot, Now
 from lifestage.kpi_live_another import another
 from lifestage.kpi_live_company import company
-from lifestage.kpi_live_orders import customers, order_by_channel, order_money, orders_by_channel, orders_money
+from lifestage.kpi_live_orders import (
+    by_channel,
+    customers,
+    order_by_channel,
+    order_money,
+    orders_by_channel,
+    orders_money,
+)
 from lifestage.kpi_live_path import Walked, path, path_after, path_before, path_goes_on
 from lifestage.kpi_live_placed import Placed, before_another, forget_placed
 from lifestage.kpi_live_visits import leads
@@ -146,8 +153,11 @@ class Counting:
             self._differ(before or [], self._of(self._groups, key, profile))
             return
         hot = HOT.get(kind)
-        if hot is not None and hot(key, profile, fact, self.at, self.days):
-            return
+        if hot is not None:
+            if hot(key, profile, fact, self.at, self.days):
+                return
+            if self._comes_by(key, profile, fact) and hot(key, profile, fact, self.at, self.days):
+                return
         groups = _touched(profile, fact)
         before = self._of(groups, key, profile)
         note(profile, fact, self.at)
@@ -160,6 +170,16 @@ class Counting:
         before = self._of(BY_CHANNEL, key, profile)
         note_touch(profile, fact, self.at)
         self._differ(before, self._of(BY_CHANNEL, key, profile))
+        return True
+
+    def _comes_by(self, key: str, profile: Profile, fact: Fact) -> bool:
+        """Note only the channel that a fact tells; False where it tells none, or what is told by it are not orders alone."""
+        kept = profile.kpi
+        if kept is None or (kept.rest is not None and kept.rest.leads) or not brings(profile, fact):
+            return False
+        before = by_channel(key, profile, self.at)
+        note_touch(profile, fact, self.at)
+        self._differ(before, by_channel(key, profile, self.at))
         return True
 
     def _of_order(self, key: str, profile: Profile, fact: OrderFact) -> Entries:

@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from lifestage import facts as f
-from lifestage.cause import Rules
+from lifestage.cause import LONG_AGO, Rules
 from lifestage.fact import Context, Fact
+from lifestage.kpi_entries import look_over
 from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_persons import GROUPS
@@ -99,6 +100,19 @@ def test_a_campaign_is_named_once_and_a_mailbox_takes_nothing() -> None:
     assert kept_of(with_them).campaigns == "\ncampaign 1\n"
     cut(kept_of(with_them), START + 2 * WINDOW + SPARE_DAYS + 20)
     assert (kept_of(with_them).campaigns, kept_of(with_them).sent_in) == ("", b"")
+
+
+@pytest.mark.parametrize(("before", "goes"), [(0, False), (2 * WINDOW + SPARE_DAYS, True)])
+def test_what_was_noted_before_there_was_a_clock_is_gone_through_only_where_it_is_old(before: int, goes: bool) -> None:
+    """A backlog is folded before its first tick: of all that it has of late nothing can be let go, and of a visitor of long ago all."""
+    profile = noted(visit(-before, 1, 1), mail(-before, 2, 2, "sent"), day=LONG_AGO // DAY_MS)
+    first = Kept(**{name: getattr(kept_of(profile), name) for name in Kept.__struct_fields__})
+    assert first.looked < 0
+    kept = kept_of(profile)
+    look_over(kept, START + 10, WINDOW)
+    assert kept.looked == START + 10
+    assert (kept.begun, kept.posted) == ((b"", b"") if goes else (first.begun, first.posted))
+    assert (kept.begun_texts, kept.posted_texts) == ((b"", b"") if goes else (first.begun_texts, first.posted_texts))
 
 
 def test_what_was_kept_before_there_were_campaigns_is_read() -> None:
