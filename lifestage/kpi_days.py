@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from lifestage.kpi_contribute import BY_CAMPAIGN, BY_CHANNEL, Sums
 from lifestage.kpi_gather import DIRECT, NONE, OTHER, Span
@@ -23,10 +24,13 @@ Entry = tuple[Name, int, int]
 Entries = list[Entry]
 Section = tuple[int, int]
 """`BASE`, `FLOWS` or `LEVELS`, and the day."""
-BASE, FLOWS, LEVELS = 0, 1, 2
+BASE: Final = 0
+FLOWS: Final = 1
+LEVELS: Final = 2
 IsPast = Callable[[Name, int], bool]
 """Whether nobody will ask for a sum any more from a day on."""
-LEVEL, COST = "~", "cost"
+LEVEL: Final = "~"
+COST: Final = "cost"
 PLACES_MAX = 50
 """Values that are told apart in a partition of each label that events name freely: first come; the rest is `other` for good."""
 CAMPAIGNS_KNOWN = 200
@@ -97,28 +101,65 @@ class Total:
         self.amount = amount
 
 
-NEVER = -(1 << 60)
+NEVER: Final = -(1 << 60)
 """In place of a day: before all of them."""
+SLOTS: Final = 192
+"""Days around the one at hand of which amounts stand in a list: there an amount is added with a tenth of the instructions that it takes
+in a dict. 1.5 KB for each name that is counted on several days between two flushes."""
+HALF: Final = 96
 
 
 class Known:
     """A name, while the present day lasts: as it is kept, its sum and that sum's total, whether it is a level, and what was added to it
     lately: on one day, and by day on those before that came."""
 
-    __slots__ = ("amount", "day", "lasts", "late", "name", "plain", "total")
+    __slots__ = ("amount", "begin", "day", "far", "lasts", "marked", "name", "plain", "slots", "total")
 
     def __init__(self, name: Name, plain: Name, lasts: bool, total: Total) -> None:
         self.name, self.plain, self.lasts, self.total = name, plain, lasts, total
         self.day, self.amount = NEVER, 0
-        """One number for the day that comes again and again: to look it up among others takes four times as long."""
-        self.late: dict[int, int] = {}
+        """One number for the day that came first, which comes again and again."""
+        self.begin, self.slots, self.marked = 0, _NO_SLOTS, list[int]()
+        """Amounts of `SLOTS` days from one on, once there are any, and which of them are not empty."""
+        self.far: dict[int, int] = {}
+        """Of all other days."""
 
-    def by_day(self) -> dict[int, int]:
-        """What was added lately."""
-        if self.amount:
-            self.late[self.day] = self.late.get(self.day, 0) + self.amount
-            self.amount = 0
-        return self.late
+    def add(self, day: int, amount: int) -> None:
+        """Add an amount on another day than the first."""
+        if self.slots is _NO_SLOTS:
+            self.begin, self.slots = self.day - HALF, [0] * SLOTS
+        at = day - self.begin
+        if 0 <= at < SLOTS:
+            was = self.slots[at]
+            self.slots[at] = was + amount
+            if not was:
+                self.marked.append(at)
+        else:
+            self.far[day] = self.far.get(day, 0) + amount
+
+    def by_day(self) -> list[tuple[int, int]]:
+        """What was added lately, by day."""
+        found = [(self.day, self.amount)] if self.amount else []
+        slots = self.slots
+        if self.marked:
+            # one that came back to nothing may be there twice
+            found += [(self.begin + at, slots[at]) for at in dict.fromkeys(self.marked) if slots[at]]
+        if self.far:
+            found += [(day, amount) for day, amount in self.far.items() if amount]
+        return found
+
+    def clear(self) -> None:
+        """It is put elsewhere."""
+        self.day, self.amount = NEVER, 0
+        if self.marked:
+            for at in self.marked:
+                self.slots[at] = 0
+            self.slots, self.marked = _NO_SLOTS, []
+        if self.far:
+            self.far = {}
+
+
+_NO_SLOTS: Final[list[int]] = []
 
 
 class Days:
@@ -188,12 +229,11 @@ class Days:
             known.total.amount += amount
         if day == known.day:
             known.amount += amount
-        else:
-            if known.day == NEVER:
-                self._late.append(known)
-            else:
-                known.by_day()
+        elif known.day == NEVER:
+            self._late.append(known)
             known.day, known.amount = day, amount
+        else:
+            known.add(day, amount)
 
     def count_span(self, flow: Known, level: Known, begin: int, end: int, amount: int) -> None:
         """Count an amount for a name from a day until another: as a flow, where that is as long as the window, else as a level."""
@@ -243,27 +283,31 @@ class Days:
 
     def settle(self) -> None:
         """Put what was added where it belongs."""
-        for name, day, amount in self._pending():
-            known = self._names[name]
-            if not known.lasts:
-                if day <= self.day - self.window:
-                    continue
-                section, kept = (FLOWS, day), self.flows.setdefault(day, {})
-            elif day <= self.day:
-                section, kept = (BASE, 0), self.base
-            else:
-                section, kept = (LEVELS, day), self.levels.setdefault(day, {})
-            self.changed.add(section)
-            _add(kept, known.plain, amount)
-            self._settled.append((name, day, amount))
+        today, gone, settled = self.day, self.day - self.window, self._settled
         for known in self._late:
-            known.late, known.day, known.amount = {}, NEVER, 0
+            if known.plain:
+                for day, amount in known.by_day():
+                    if not known.lasts:
+                        if day <= gone:
+                            continue
+                        section, kept = (FLOWS, day), self.flows.get(day)
+                        if kept is None:
+                            kept = self.flows[day] = {}
+                    elif day <= today:
+                        section, kept = (BASE, 0), self.base
+                    else:
+                        section, kept = (LEVELS, day), self.levels.get(day)
+                        if kept is None:
+                            kept = self.levels[day] = {}
+                    self.changed.add(section)
+                    _add(kept, known.plain, amount)
+                    settled.append((known.name, day, amount))
+            known.clear()
         self._late = []
 
     def _pending(self) -> Entries:
         return [
-            (known.name, day, amount)
-            for known in self._late if known.plain for day, amount in known.by_day().items() if amount
+            (known.name, day, amount) for known in self._late if known.plain for day, amount in known.by_day()
         ]  # fmt: skip
 
     def unkept(self) -> Entries:

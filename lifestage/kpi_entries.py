@@ -17,21 +17,24 @@ from lifestage.kpi_kept import (
     MESSAGE,
     NO_CAMPAIGN,
     NONE,
+    SENT_IN,
     SESSION,
     SPOTS,
     Kept,
-    texts_of,
 )
 from lifestage.kpi_runs import SPARE_DAYS
 from lifestage.kpi_unite import cut
 from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.moments import DAY_MS
 
-SESSION_SIZE, MESSAGE_SIZE = SESSION.size, MESSAGE.size
-_message = MESSAGE.pack
-_session, _further = Struct(">8sQHI4s").pack, Struct(">IHI4s").pack
-"""Of `SESSION` and `FURTHER`: numbers as the bytes that they are made of, to go without two integers."""
-_number, _instant = Struct(">q").pack, Struct(">Q").unpack_from
+SESSION_SIZE: Final = SESSION.size
+MESSAGE_SIZE: Final = MESSAGE.size
+_session: Final = Struct(">8sQHI4s").pack
+_further: Final = Struct(">IHI4s").pack
+_message: Final = Struct(">8sQB").pack
+"""Of `SESSION`, `FURTHER` and of `MESSAGE` up to its days: numbers as the bytes that they are made of, to go without two integers."""
+_instant: Final = Struct(">Q").unpack_from
+_lengths: Final = LENGTHS.pack
 
 
 CUT_EVERY: Final = 7
@@ -69,15 +72,15 @@ def begin_session(kept: Kept, name: bytes, fact: WebVisit, time: int, pages: int
     origin, id = origin_text(fact), fact.id.encode()
     kept.begun += _session(name, time, 0, pages, event)
     if origin is None:
-        kept.begun_texts += (_BARE[len(id)] if len(id) < BARE_MAX else LENGTHS.pack(NONE, len(id))) + id
+        kept.begun_texts += (_BARE[len(id)] if len(id) < BARE_MAX else _lengths(NONE, len(id))) + id
     else:
         said = origin.encode()
-        kept.begun_texts += LENGTHS.pack(len(said), len(id)) + said + id
+        kept.begun_texts += _lengths(len(said), len(id)) + said + id
     return origin
 
 
 BARE_MAX: Final = 256
-_BARE: Final = [LENGTHS.pack(NONE, length) for length in range(BARE_MAX)]
+_BARE: Final = [_lengths(NONE, length) for length in range(BARE_MAX)]
 """What stands before an id of so many bytes where there is no origin."""
 
 
@@ -86,13 +89,11 @@ def go_on(kept: Kept, at: int, after: int, pages: int, event: bytes) -> None:
     kept.further += _further(at // SESSION_SIZE, after if after < DAYS_MAX else DAYS_MAX, pages, event)
 
 
-def entry_of(entries: bytes, id: int, size: int) -> int:
-    """Where the entry with a number begins; -1 where there is none."""
-    return find_entry(entries, _number(id), size)
-
-
 def find_entry(entries: bytes, name: bytes, size: int) -> int:
-    """The same of a number's 8 bytes."""
+    """Where the entry with a number begins, given as its 8 bytes; -1 where there is none."""
+    if name not in entries:
+        # most are not there, and this takes half of what `find` does
+        return -1
     at: int = entries.find(name)
     while at > 0 and at % size:
         at = entries.find(name, at + 1)
@@ -130,9 +131,10 @@ def origin_text(visit: WebVisit) -> str | None:
     return text
 
 
-SAID_MAX, ORIGINS_MAX = 100, 2_000
+SAID_MAX: Final = 100
+ORIGINS_MAX: Final = 2_000
 """Origins are worked out once for so many pairs of source and medium of so many letters: it takes as long as all else of a visit."""
-_ORIGINS: dict[tuple[str, str], str] = {}
+_ORIGINS: Final[dict[tuple[str, str], str]] = {}
 
 
 def channel_told(fact: Fact) -> str | None:
@@ -155,28 +157,39 @@ def channel_told(fact: Fact) -> str | None:
     return known
 
 
-_CAME_BY: dict[tuple[str | None, str | None], str] = {}
+_CAME_BY: Final[dict[tuple[str | None, str | None], str]] = {}
 """By medium and source: to read a label takes as long as all else of a visit."""
 
 
-def post_message(kept: Kept, id: int, fact: EmailEvent, place: int, spot: int, campaign: str) -> None:
+def post_message(kept: Kept, name: bytes, fact: EmailEvent, place: int, spot: int, campaign: str) -> None:
     """Note the first that happened to a message that is not known."""
+    posted = kept.posted
     if campaign != NO_CAMPAIGN:
-        kept.name_campaign(len(kept.posted) // MESSAGE_SIZE, campaign)
-    kept.posted += _message(id, fact.time, spot, *_FIRST[place])
-    kept.posted_texts += texts_of(fact.channel if spot == ELSEWHERE else None, fact.id)
+        if not posted and not kept.campaigns:
+            kept.campaigns, kept.sent_in = f"\n{campaign}\n", _FIRST_CAMPAIGN
+        else:
+            kept.name_campaign(len(posted) // MESSAGE_SIZE, campaign)
+    kept.posted = posted + (_message(name, fact.time, spot) + _FIRST[place])
+    id = fact.id.encode()
+    if spot == ELSEWHERE:
+        channel = fact.channel.encode()
+        kept.posted_texts += _lengths(len(channel), len(id)) + channel + id
+    else:
+        kept.posted_texts += (_BARE[len(id)] if len(id) < BARE_MAX else _lengths(NONE, len(id))) + id
 
 
 def spot_of(fact: EmailEvent) -> int:
     """The spot of a message's channel and mailbox."""
-    told = fact.channel, fact.mailbox
-    if told in _TOLD:
-        return _TOLD[told]
+    found = _TOLD.get((fact.channel, fact.mailbox))
+    if found is not None:
+        return found
     return SPOTS.get((fact.channel, mailbox_of(fact)), ELSEWHERE)
 
 
-_TOLD: dict[tuple[str, str | None], int] = {("email", group): SPOTS["email", group] for group in GROUPS}
-_TOLD |= {(channel, None): SPOTS[channel, UNKNOWN if channel == "email" else ""] for channel in CHANNELS}
+_TOLD: Final[dict[tuple[str, str | None], int]] = {
+    **{("email", group): SPOTS["email", group] for group in GROUPS},
+    **{(channel, None): SPOTS[channel, UNKNOWN if channel == "email" else ""] for channel in CHANNELS},
+}
 
 
 def campaign_told(fact: EmailEvent) -> str:
@@ -184,8 +197,9 @@ def campaign_told(fact: EmailEvent) -> str:
     said = fact.campaign_id
     if said is None:
         return NO_CAMPAIGN
-    if said in _CAMPAIGNS:
-        return _CAMPAIGNS[said]
+    known = _CAMPAIGNS.get(said)
+    if known is not None:
+        return known
     found = campaign_of(fact)
     if len(_CAMPAIGNS) >= ORIGINS_MAX:
         _CAMPAIGNS.clear()
@@ -194,8 +208,11 @@ def campaign_told(fact: EmailEvent) -> str:
     return found
 
 
-_CAMPAIGNS: dict[str, str] = {}
+_CAMPAIGNS: Final[dict[str, str]] = {}
 
 
-_FIRST = {place: (*(int(n == place) for n in range(len(HAPPENINGS))), 0) for place in range(-1, len(HAPPENINGS))}
-"""What stands in the entry of a message to which nothing happened but this."""
+_FIRST: Final = [
+    Struct(">8H").pack(*(int(n == place) for n in range(len(HAPPENINGS))), 0) for place in (*range(len(HAPPENINGS)), -1)
+]  # fmt: skip
+"""What stands behind the spot of a message to which nothing happened but this; of what is none of `HAPPENINGS` at -1."""
+_FIRST_CAMPAIGN: Final = SENT_IN.pack(1)

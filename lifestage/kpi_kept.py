@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from struct import Struct
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,11 +24,12 @@ Counts = tuple[int, ...]
 
 HAPPENINGS = ("sent", "delivered", "bounced", "opened", "clicked", "complained", "unsubscribed")
 """What is told of messages by KPIs."""
-SENT, DELIVERED = 0, 1
+SENT: Final = 0
+DELIVERED: Final = 1
 PLACES = {name: place for place, name in enumerate(HAPPENINGS)}
 CHANNELS = ("email", "sms", "push", "in_app", "chat", "phone")
 """Of messages; what is none of these stands with the texts of a message."""
-ELSEWHERE = 0xFF
+ELSEWHERE: Final = 0xFF
 """The spot of a channel that is none of these."""
 SPOTS = {(channel, ""): place for place, channel in enumerate(CHANNELS)} | {
     (CHANNELS[0], group): place << 3 for place, group in enumerate((UNKNOWN, *GROUPS))
@@ -47,10 +48,11 @@ LENGTHS = Struct(">HH")
 """Of two texts that follow."""
 SENT_IN = Struct(">I")
 """Where the name of a message's campaign begins in all of them; 0: it has none."""
-NO_CAMPAIGN, LINE = "none", "\n"
-NONE = 0xFFFF
+NO_CAMPAIGN: Final = "none"
+LINE = "\n"
+NONE: Final = 0xFFFF
 """In place of a length: there is no text."""
-DAYS_MAX = 0xFFFE
+DAYS_MAX: Final = 0xFFFE
 """179 years."""
 PAGES_MAX = 0xFFFF_FFFF
 

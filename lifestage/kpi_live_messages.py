@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import cast
+from typing import Final, cast
 
 from lifestage.facts import EmailEvent
 from lifestage.kpi_contribute import named_by
 from lifestage.kpi_days import LEVEL, Days, Entries, Known, Name
-from lifestage.kpi_entries import MESSAGE_SIZE, campaign_told, entry_of, instant_of, post_message, spot_of
+from lifestage.kpi_entries import MESSAGE_SIZE, campaign_told, find_entry, instant_of, post_message, spot_of
 from lifestage.kpi_intervals import stretch
 from lifestage.kpi_kept import DELIVERED, ELSEWHERE, PLACES, SENT, TOLD_AT, Kept, Message, days_after
 from lifestage.kpi_live import Now
 from lifestage.kpi_note import ACTS, count, event_of, kept_of, limit, touch_told
 from lifestage.kpi_spread import spread
 from lifestage.kpi_visit import count_acts
-from lifestage.ledger import number
 from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
+from lifestage.seen import id_hash
 
-_OF_SENT = ((DELIVERED, "messages_delivered_of_sent"), (PLACES["bounced"], "messages_bounced"))
-_OF_DELIVERED = tuple(
+_OF_SENT: Final = ((DELIVERED, "messages_delivered_of_sent"), (PLACES["bounced"], "messages_bounced"))
+_OF_DELIVERED: Final = tuple(
     (PLACES[event], f"messages_{event}") for event in ("opened", "clicked", "complained", "unsubscribed")
 )
-_BASES = ((SENT, "messages_sent", _OF_SENT), (DELIVERED, "messages_delivered", _OF_DELIVERED))
-_PART_OF = {place: (base, name) for base, _, parts in _BASES for place, name in parts}
+_BASES: Final = ((SENT, "messages_sent", _OF_SENT), (DELIVERED, "messages_delivered", _OF_DELIVERED))
+_PART_OF: Final = {place: (base, name) for base, _, parts in _BASES for place, name in parts}
 """Of each happening of which a share is told: of what, and the name of the sum."""
 
 
@@ -60,8 +60,8 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
     if fact.bot:
         return True
     event, time = fact.event, fact.time
-    id, day = number(fact.source, fact.message_id, now.rules.id_key), time // DAY_MS
-    at = entry_of(kept.posted, id, MESSAGE_SIZE)
+    name, day = id_hash(fact.source, fact.message_id, now.rules.id_key), time // DAY_MS
+    at = find_entry(kept.posted, name, MESSAGE_SIZE)
     if at >= 0:
         first = instant_of(kept.posted, at)
         if time <= first or day > first // DAY_MS + limit(kept):
@@ -77,7 +77,7 @@ def message(key: str, profile: Profile, fact: EmailEvent, now: Now, days: Days) 
     place = PLACES.get(event, -1)
     if at < 0:
         spot, campaign = spot_of(fact), campaign_told(fact)
-        post_message(kept, id, fact, place, spot, campaign)
+        post_message(kept, name, fact, place, spot, campaign)
         if 0 <= place <= DELIVERED:
             days.count(_sums(days, _BASES[place][1], fact.channel if spot == ELSEWHERE else spot, campaign), day, 1)
     else:
@@ -127,9 +127,12 @@ def _goes_on(kept: Kept, at: int, place: int, day: int, window: int, days: Days)
     kept.posted = posted[:here] + _number(late + 1) + posted[here + 2 : at + LAST] + end + posted[at + MESSAGE_SIZE :]
 
 
-AFTER, SPOT, LAST = MESSAGE_SIZE - 16, MESSAGE_SIZE - 17, MESSAGE_SIZE - 2
+AFTER: Final = MESSAGE_SIZE - 16
+SPOT: Final = MESSAGE_SIZE - 17
+LAST: Final = MESSAGE_SIZE - 2
 """Where in the entry of a message the days begin, where its spot is, and where its last day."""
-_after, _number = Struct(">8H").unpack_from, Struct(">H").pack
+_after: Final = Struct(">8H").unpack_from
+_number: Final = Struct(">H").pack
 
 
 def _happened(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from lifestage.fact import Fact
 from lifestage.facts import (
@@ -39,7 +39,6 @@ from lifestage.kpi_entries import (
     begin_session,
     campaign_told,
     channel_told,
-    entry_of,
     find_entry,
     go_on,
     instant_of,
@@ -75,7 +74,10 @@ from lifestage.profile import Profile
 from lifestage.seen import ENTRY, id_hash
 from lifestage.signals import SCORES
 
-ACTS, IMPRESSIONS, AD_CLICKS, SOCIAL = "acts", "impressions", "ad_clicks", "social/"
+ACTS: Final = "acts"
+IMPRESSIONS: Final = "impressions"
+AD_CLICKS: Final = "ad_clicks"
+SOCIAL: Final = "social/"
 """The names under which amounts are kept; social acts are by kind."""
 NOTHING = (-1,) * len(HAPPENINGS)
 """The days of a message to which nothing happened that counts."""
@@ -124,9 +126,13 @@ def event_of(profile: Profile) -> int:
 def event_bytes(profile: Profile) -> bytes:
     """The same as bytes."""
     seen = profile.seen
-    begin = len(seen) - ENTRY
+    begin = len(seen) - _ENTRY
     found = seen[begin : begin + 4]
-    return found if found != b"\0\0\0\0" else b"\0\0\0\1"
+    return found if found != _NO_EVENT else b"\0\0\0\1"
+
+
+_ENTRY: Final = ENTRY
+_NO_EVENT: Final = bytes(4)
 
 
 def brings(profile: Profile, fact: Fact) -> bool:
@@ -217,12 +223,12 @@ def _note_email(kept: Kept, fact: EmailEvent, event: int, key: bytes) -> None:
 
 def note_message(kept: Kept, fact: EmailEvent, key: bytes) -> None:
     """Note what happened to a message, neither a bot's nor a machine's doing."""
-    id = number(fact.source, fact.message_id, key)
-    if entry_of(kept.posted, id, MESSAGE_SIZE) < 0:
-        post_message(kept, id, fact, PLACES.get(fact.event, -1), spot_of(fact), campaign_told(fact))
+    name = id_hash(fact.source, fact.message_id, key)
+    if find_entry(kept.posted, name, MESSAGE_SIZE) < 0:
+        post_message(kept, name, fact, PLACES.get(fact.event, -1), spot_of(fact), campaign_told(fact))
         return
     messages, day = kept.messages, fact.time // DAY_MS
-    id = key_on(messages, id, day, limit(kept), MESSAGES)
+    id = key_on(messages, int.from_bytes(name, "big", signed=True), day, limit(kept), MESSAGES)
     message = messages.get(id)
     if message is None:
         messages[id] = message = Message(

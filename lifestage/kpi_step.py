@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from lifestage import kpi_live_persons
 from lifestage.cause import Rules
@@ -43,15 +43,15 @@ from lifestage.kpi_pages import KeptDays
 from lifestage.ledger import OrderFact, find_order, number
 from lifestage.profile import Profile
 
-ORDERS = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
-ACTS = frozenset({SubscriptionStarted, SubscriptionRenewed, SubscriptionChanged, SubscriptionCancelled})
+ORDERS: Final = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
+ACTS: Final = frozenset({SubscriptionStarted, SubscriptionRenewed, SubscriptionChanged, SubscriptionCancelled})
 GROUPS: tuple[Group, ...] = (orders_money, orders_by_channel, customers, worth, *kpi_live_persons.GROUPS)
 """All but the path, which is told by its moves."""
 TOUCHED: dict[type[Fact], tuple[Group, ...]] = {
     kind: (*groups, customers) if kind in ORDERS else groups for kind, groups in kpi_live_persons.TOUCHED.items()
 }
 """By the type of a fact the groups that it may change, but for orders' own money and the path."""
-HOT: dict[type[Fact], Hot] = {
+HOT: Final[dict[type[Fact], Hot]] = {
     **dict.fromkeys((AdClick, AdImpression, CostRecorded, SocialEngagement), company), **kpi_live_persons.HOT
 }  # fmt: skip
 """By the type of a fact a shorter way than to ask the groups."""
@@ -116,6 +116,8 @@ class Counting:
     def before(self, key: str, profile: Profile, fact: Fact) -> Entries | None:
         """What a fact may change that is about to be taken, as far as it cannot be asked after that; to be handed to `taken`."""
         kind = type(fact)
+        if kind in HOT:
+            return None
         self._kept = profile.kpi
         if kind in ORDERS:
             self._placed = before_another(profile, fact, self.at) if isinstance(fact, OrderCompleted) else None
@@ -132,6 +134,14 @@ class Counting:
     def taken(self, key: str, profile: Profile, fact: Fact, before: Entries | None) -> None:
         """A fact was accepted, or amends what there was."""
         kind = type(fact)
+        hot = HOT.get(kind)
+        if hot is not None:
+            if hot(key, profile, fact, self.at, self.days):
+                return
+            if self._comes_by(key, profile, fact) and hot(key, profile, fact, self.at, self.days):
+                return
+            self._note_between(key, profile, fact)
+            return
         if profile.kpi is not self._kept:
             # a visitor was forgotten by it, whom nothing is taken back of: who comes now is another
             before = []
@@ -152,12 +162,10 @@ class Counting:
             note(profile, fact, self.at)
             self._differ(before or [], self._of(self._groups, key, profile))
             return
-        hot = HOT.get(kind)
-        if hot is not None:
-            if hot(key, profile, fact, self.at, self.days):
-                return
-            if self._comes_by(key, profile, fact) and hot(key, profile, fact, self.at, self.days):
-                return
+        self._note_between(key, profile, fact)
+
+    def _note_between(self, key: str, profile: Profile, fact: Fact) -> None:
+        """Note a fact, and ask the groups before and after that."""
         groups = _touched(profile, fact)
         before = self._of(groups, key, profile)
         note(profile, fact, self.at)

@@ -14,8 +14,11 @@ from lifestage.moments import DAY_MS
 from tests.core.effort import effort
 
 NAMES: tuple[Name, ...] = (("a",), ("b", "EUR"), (LEVEL + "a",), (LEVEL + "c",))
-entries = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(-5, 30), st.integers(-3, 3)), max_size=30)
-acts = st.lists(st.one_of(entries, st.integers(-8, 40)), max_size=12)
+far = st.sampled_from((-200, -96, 95, 96, 191, 192, 400))
+entries = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.one_of(st.integers(-5, 30), far), st.integers(-3, 3)), max_size=30
+)
+acts = st.lists(st.one_of(entries, st.integers(-8, 40), far), max_size=12)
 
 
 def by_hand(added: list[Entry], window: int, day: int) -> Sums:
