@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import chain
 
 from lifestage.facts import (
@@ -62,7 +62,8 @@ def is_told_again(had: Fact, fact: Fact) -> bool:
 class Decided(Family):
     """All ids of a deployment, as each event in turn says whose they are."""
 
-    def __init__(self, facts: Iterable[Fact]) -> None:
+    def __init__(self, facts: Iterable[Fact], left_out: Container[str] = ()) -> None:
+        """`left_out`: ids of events that do not count, and ask for nobody."""
         super().__init__()
         self.merged: dict[str, str] = {}
         self.known: dict[str, dict[tuple[str, str], Fact]] = {}
@@ -72,7 +73,8 @@ class Decided(Family):
         """Who was split from whom; it is remembered of one who has joined another, too."""
         for fact in facts:
             for one in facts_from(fact):
-                self.happen(one)
+                if one.id not in left_out:
+                    self.happen(one)
 
     def same(self, one: str, other: str) -> bool:
         """Whether two ids are one person's now."""

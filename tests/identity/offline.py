@@ -7,7 +7,7 @@ it: by the order of what it is told there, between its own facts. Each fact is i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lifestage import log
@@ -116,7 +116,9 @@ class Family:
     hands_on = True
     """Whether what waited for a visitor is told again as that one's."""
 
-    def __init__(self, logs: Iterable[Iterable[Record]] = ()) -> None:
+    def __init__(self, logs: Iterable[Iterable[Record]] = (), left_out: Container[str] = ()) -> None:
+        """`left_out`: ids of events that do not count."""
+        self.left_out = left_out
         self.ids: dict[str, Id] = {}
         self.asked: list[IdentityMerged | IdentitySplit] = []
         for key, one in [one for records in logs for one in read(records)]:
@@ -127,7 +129,7 @@ class Family:
         if key == MERGES:
             assert isinstance(told, IdentityMerged | IdentitySplit)
             self.asked.append(told)
-        else:
+        elif isinstance(told, Link | Split) or told.id not in self.left_out:
             self.id(key).take(told)
 
     def id(self, key: str) -> Id:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from lifestage import loads, pages
 from lifestage.facts import IdentityLinked
+from lifestage.keys import lower_ids
 from tests.core.effort import effort
 from tests.identity.decided import Connected
 from tests.identity.judge import wrong, wrong_people
 from tests.identity.lives import END, QUIET, RULES, Lives, Mix, address
-from tests.identity.world import Shape, World
+from tests.identity.world import Ahead, Shape, World
 
 thorough = effort(150)
 
@@ -30,7 +31,9 @@ shapes = st.builds(
 seeds, counts = st.integers(0, 1 << 32), st.integers(1, 25)
 
 
-def lived(mix: Mix, shape: Shape, seed: int, count: int, quiet: bool, *, known: bool = False) -> World:
+def lived(
+    mix: Mix, shape: Shape, seed: int, count: int, quiet: bool, *, known: bool = False, kind: type[World] = World
+) -> World:
     """A world in which so many events have happened, and come to rest after a last tick.
 
     `known`: somewhere among them each customer is seen with their address.
@@ -41,7 +44,7 @@ def lived(mix: Mix, shape: Shape, seed: int, count: int, quiet: bool, *, known: 
     for n in range(mix.persons if known else 0):
         ids = {"customer_id": f"c{n}", "email": address(n)}
         facts.insert(chance.randrange(len(facts) + 1), IdentityLinked(**lives.common(named=False) | ids))
-    world = World(QUIET if quiet else RULES, facts, chance, shape)
+    world = kind(QUIET if quiet else RULES, facts, chance, shape)
     world.end(END)
     return world
 
@@ -114,3 +117,26 @@ def test_profiles_may_be_kept_in_pages(shape: Shape, seed: int, count: int, quie
         for name, size in (("ABOVE", 300), ("SMALLEST", 40), ("LARGEST", 120), ("NAMES_MAX", 6)):
             patched.setattr(pages, name, size)
         assert not wrong(lived(Mix(crossed=0.2, merges=0.15, splits=0.15, wide=0.3), shape, seed, count, quiet), END)
+
+
+@thorough
+@given(
+    shapes,
+    seeds,
+    counts,
+    st.sampled_from((Mix(), Mix(crossed=0.2), Mix(crossed=0.1, merges=0.15, splits=0.15, wide=0.3))),
+)
+def test_what_comes_too_late_is_left_out_and_links_nobody(shape: Shape, seed: int, count: int, mix: Mix) -> None:
+    """Clocks that run ahead, in each partition as they like: the ids and facts that are left are as if nothing else had come."""
+    # of an event that comes twice one may be in time
+    world = lived(mix._replace(repeats=0.0), shape._replace(ticks=True), seed, count, quiet=False, kind=Ahead)
+    assert not wrong(world, END)
+
+
+def test_much_comes_too_late() -> None:
+    """Of the events of such worlds some are left out in most, and some link ids that nothing else links."""
+    mix = Mix(crossed=0.2, repeats=0.0)
+    worlds = [lived(mix, Shape(), seed, 25, quiet=False, kind=Ahead) for seed in range(20)]
+    assert sum(bool(world.left_out) for world in worlds) > 12
+    linking = [fact for world in worlds for fact in world.facts if fact.id in world.left_out and lower_ids(fact)]
+    assert len(linking) > 12
