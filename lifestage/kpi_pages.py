@@ -167,14 +167,15 @@ class KeptDays:
 def _sums_of(days: Days, section: Section) -> list[tuple[Name, int]]:
     kind, day = section
     sums = days.base if kind == BASE else (days.flows if kind == FLOWS else days.levels).get(day, {})
-    return [
-        (name, amount) for name, _, amount in narrow([(name, day, amount) for name, amount in sorted(sums.items())])
-    ]
+    found = sorted(sums.items())
+    if _is_narrow([*sums.values()]):
+        return found
+    return [(name, amount) for name, _, amount in narrow([(name, day, amount) for name, amount in found])]
 
 
 def narrow(entries: Entries) -> Entries:
     """The same entries, of amounts of more than 62 bits several: an integer of msgpack has 64."""
-    if all(-LIMIT < amount < LIMIT for _, _, amount in entries):
+    if _is_narrow([amount for _, _, amount in entries]):
         return entries
     found: Entries = []
     for name, day, amount in entries:
@@ -184,6 +185,11 @@ def narrow(entries: Entries) -> Entries:
             amount -= part  # noqa: PLW2901
         found.append((name, day, amount))
     return found
+
+
+def _is_narrow(amounts: list[int]) -> bool:
+    """Whether each amount is one integer; to ask one by one took half of the time of writing all sums."""
+    return not amounts or (min(amounts) > -LIMIT and max(amounts) < LIMIT)
 
 
 def _add(sums: dict[Name, int], more: Iterable[tuple[Name, int]]) -> None:
