@@ -31,7 +31,7 @@ from aiokafka.structs import TopicPartition
 
 from benchmarks import state
 from benchmarks.broker import Watch, watching
-from benchmarks.contestants import CHECKOUT, peak_of
+from benchmarks.contestants import CHECKOUT, cpu_of, peak_of
 from benchmarks.table import machine
 from config.settings import Identity, Kafka, Settings, Topics
 from lifestage.moments import iso
@@ -140,17 +140,19 @@ class Worker:
             self.check()
             await asyncio.sleep(LOOK_S)
 
-    async def recovery_rate(self) -> float:
-        """Changelog records a second, from the first look that finds some read to the first that finds all."""
-        first = last = (0.0, 0.0)
+    async def recovery_rate(self) -> tuple[float, float]:
+        """Changelog records a second, and µs of CPU for each, from the first look that finds some read to the first that
+        finds all."""
+        first = last = (0.0, 0.0, 0.0)
         while True:
             self.check()
             done = await self.metric("lifestage_recovery_records_done")
-            now = time.monotonic()
+            now, cpu = time.monotonic(), cpu_of(self.child.pid)
             if done > last[1]:
-                first, last = (first if first[1] else (now, done)), (now, done)
+                first, last = (first if first[1] else (now, done, cpu)), (now, done, cpu)
             if done and not await self.metric("lifestage_recovery_active"):
-                return (last[1] - first[1]) / max(last[0] - first[0], 1e-3)
+                read = last[1] - first[1]
+                return read / max(last[0] - first[0], 1e-3), (last[2] - first[2]) / max(read, 1) * 1e6
             await asyncio.sleep(2 * LOOK_S)  # a look takes 2 ms of the worker
 
 
@@ -180,7 +182,9 @@ async def load(ground: Ground) -> None:
 async def alone(ground: Ground) -> None:
     """One worker reads the state of all partitions."""
     worker = ground.worker()
-    ground.note("recovery of all partitions, records/s", await worker.recovery_rate())
+    rate, cpu_us = await worker.recovery_rate()
+    ground.note("recovery of all partitions, records/s", rate)
+    ground.note("recovery of all partitions, µs of CPU a record", cpu_us)
     await worker.owns(1, 1_000)
     ground.note("start to owning all, s", time.monotonic() - worker.began)
     ground.note("peak memory, MB", peak_of(worker.child.pid))
