@@ -104,7 +104,7 @@ class Total:
 NEVER: Final = -(1 << 60)
 """In place of a day: before all of them."""
 SLOTS: Final = 192
-"""Days around the one at hand of which amounts stand in a list: there an amount is added with a tenth of the instructions that it takes
+"""Days around the one at hand of which amounts stand in a list: there an amount is added with a fifth of the instructions that it takes
 in a dict. 1.5 KB for each name that is counted on several days between two flushes."""
 HALF: Final = 96
 
