@@ -42,5 +42,5 @@ def test_it_is_nowhere() -> None:
 
 def test_without_the_door_it_would_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first touch stands in the change and in the state."""
-    monkeypatch.setattr(decode, "_quotes_address", lambda _: False)
+    monkeypatch.setattr(decode, "quotes_address", lambda _: False)
     assert {"changes", "state"} <= {*holding()}
