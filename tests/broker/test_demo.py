@@ -172,7 +172,9 @@ def test_what_it_says_to_try_works_while_it_is_kept(demo: Callable[..., Demo]) -
     assert re.search(r"^  customer-events +0 waiting$", status, re.MULTILINE)
     assert re.search(r"^  churned +1,842 customers$", status, re.MULTILINE)
     assert "newest changes\n    1998-07-02T12:00:00Z  00004         churned -> loyalty\n" in status
-    assert re.search(r"^all [\d,]+ sums agree: \d+ partitions, [\d,]+ records, 2,357 persons", running.run(*reconcile).stdout)
+    assert re.search(
+        r"^all [\d,]+ sums agree: \d+ partitions, [\d,]+ records, 2,357 persons", running.run(*reconcile).stdout
+    )
     code, seconds = running.interrupt(signal.SIGTERM)
     assert (code, running.left(), read(running.home)) == (128 + signal.SIGTERM, [], {})
     assert seconds < 15
