@@ -54,17 +54,17 @@ def run(
 
 
 def stored_key(settings: Settings, given: str) -> str:
-    """The key of what a person typed: an address becomes the hash that stands for it."""
+    """The key of what a person typed: an address, also as it stands in a link, becomes the hash that stands for it."""
     from lifestage.keys import ANONYMOUS, email_key
 
     before = ANONYMOUS if given.startswith(ANONYMOUS) else ""
-    name = given.removeprefix(before)
+    name = given.removeprefix(before).replace("%40", "@")
     return before + (email_key(name, settings.identity.secret.encode()) if "@" in name else name)
 
 
 def shown_id(settings: Settings, given: str) -> str:
     """What a person typed, to be repeated: in quotes, and an address by the hash that stands for it."""
-    return repr(stored_key(settings, given) if "@" in given else given)
+    return repr(stored_key(settings, given) if "@" in given or "%40" in given else given)
 
 
 def names_ids(settings: Settings, given: str) -> str:

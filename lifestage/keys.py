@@ -46,7 +46,8 @@ _ON_ORDERS = (OrderCompleted, OrderUpdated, *_OF_ORDER)
 _ON_TICKETS = (TicketCreated, TicketReplied, TicketSolved, TicketReopened)
 _CLAIMING = frozenset({OrderCompleted, OrderUpdated, *_ON_TICKETS})
 
-_QUOTES = re.compile(r"[^\s@](?:@|%40)[^\s@]+\.[^\s@]")
+_QUOTES = re.compile(r"[^\s@](?:@|%40)[^\s@.]{1,63}\.[^\s@]")
+"""A name of a domain has 63 octets at most; without a bound a text of nothing but signs would take the square of its length."""
 
 _BLOCKED = frozenset(
     {"-1", "null", "none", "nan", "undefined", "anonymous", "guest", "true", "false", "[object object]"}

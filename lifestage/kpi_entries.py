@@ -60,9 +60,9 @@ def look_over(kept: Kept, horizon: int, window: int) -> None:
 
 
 def _is_of_late(kept: Kept, oldest: int) -> bool:
-    """Whether what was noted before there was a clock to say the horizon is of later days than one, as far as visits and the first
-    message say: there is nothing to let go, and to look through all of it takes as long as five visits do."""
-    if kept.visits and kept.visits[0] <= oldest:
+    """Whether what was noted before there was a clock to say the horizon is of later days than one, where it is visits and messages
+    alone: there is nothing to let go, and to look through all of it takes as long as five visits do."""
+    if kept.rest is not None or (kept.visits and kept.visits[0] <= oldest):
         return False
     return not kept.posted or instant_of(kept.posted, 0) // DAY_MS > oldest
 

@@ -78,7 +78,8 @@ def _changing_money(order: Order, placed: int, now: Now) -> Entries:
     for turn in sorted({day_of(instant) for instant in order_instants(order)}):
         if placed < turn < end:
             sums = at(turn)
-            for name in before.keys() | sums.keys():
+            # in order: in the marker they stand as they come
+            for name in sorted(before.keys() | sums.keys()):
                 differs = sums[name] - before[name]
                 if differs:
                     found += [(level(name), turn, differs), (level(name), end, -differs)]

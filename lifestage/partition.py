@@ -199,7 +199,7 @@ class Partition(Reported):
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a message without a key")
         message = decode_message(value[log.HEADER_SIZE :])
         if isinstance(message, Link) and message.silent and not self._knows(key):
-            self.heard[key] = identity.hear(message, offset, self)
+            self.heard[key] = identity.hear(message, offset, self, counted=self.kpis is not None)
             return
         profile = self.dirty.get(key) or self._load(key)
         if offset <= profile.applied:
@@ -233,7 +233,7 @@ class Partition(Reported):
         if not most or not name.startswith(ANONYMOUS):
             return False
         fresh, at = minute_of(self.marker.fresh, fact.source, fact.time)
-        if not has_room(fresh[at], fact.time, most):
+        if not has_room(fresh, at, fact.time, most):
             self.count("shed")
             return True
         fresh[at] += 1

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from lifestage.facts import TYPES
 from lifestage.identity import OUTCOMES as OF_IDS
+from lifestage.keys import EMAIL
 from lifestage.plan import Plan
 from lifestage.refusal import REASONS, UNKNOWN
 from streams.kpi_families import TOLD_LABELS, PartitionSums
@@ -136,8 +137,8 @@ class ReadModelState(Protocol):
         """Customers who wait to be written."""
 
 
-PAIRS_MAX: Final = 40
-"""Pairs of source and type that stand for themselves, each with up to ten series: first come; all others are `other` of both."""
+PAIRS_MAX: Final = 30
+"""Pairs of source and type that stand for themselves, each with up to ten series: first come; further types are `other` of their source."""
 MONEY_MAX: Final = 24
 """Currencies of which orders and revenue are told, three series each: those with the most orders."""
 SERIES_MAX: Final = 2_000
@@ -145,7 +146,7 @@ SERIES_MAX: Final = 2_000
 STAGES_OF_IT: Final = 8
 PER_STAGE: Final = 100
 """How long stays in it were takes 46, and moves between all two times two more for each other."""
-OF_PARTITIONS: Final = 100
+OF_PARTITIONS: Final = 130
 """Of these for what is told of each partition, which no event can multiply: eight partitions of four topics."""
 
 
@@ -169,8 +170,8 @@ class Labels:
         if clean not in self._known:
             if clean in (OTHER, UNKNOWN):
                 return clean
-            if "@" in value or "%40" in value:
-                # perhaps an address, of which what is kept may be the mailbox
+            if "@" in value or "%40" in value or value.startswith(EMAIL):
+                # perhaps an address, of which what is kept may be the mailbox, or the hash that stands for one
                 return OTHER
             if len(self._known) >= self._limit:
                 return OTHER
@@ -230,7 +231,8 @@ class Counts:
         pair = self.sources.of(source), type_ if type_ in KNOWN_TYPES else UNKNOWN
         if pair not in self._pairs:
             if len(self._pairs) >= self._pairs_max:
-                return OTHER, OTHER, outcome
+                # of its source, whose sum stays exact: who asks whether a source still sends asks all of its types
+                return pair[0], OTHER, outcome
             self._pairs.add(pair)
         return *pair, outcome
 
@@ -288,5 +290,8 @@ def added_up(counted: Iterable[tuple[tuple[str, str, str], int]]) -> dict[tuple[
 
 
 def with_all_outcomes(counted: Mapping[tuple[str, str, str], int]) -> dict[tuple[str, str, str], int]:
-    """The counts, with 0 for the outcomes that a seen source and type has not had yet: the rate of a counter misses its first value."""
-    return {(source, type_, each): 0 for source, type_, _ in counted for each in OUTCOMES} | dict(counted)
+    """The counts, with 0 for the outcomes that a seen source and type has not had yet (not of `other`): the rate of a counter misses its
+    first value."""
+    return {(source, type_, each): 0 for source, type_, _ in counted if type_ != OTHER for each in OUTCOMES} | dict(
+        counted
+    )

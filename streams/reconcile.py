@@ -160,7 +160,7 @@ class Reconciliation:
         if number not in self._kept:
             return
         sums, span = self._sums[number], self._spans[number]
-        for raw in {**partition.stored, **partition.dirty}:
+        for raw in [*partition.keys()]:
             key, profile = raw.decode(), partition.profile(raw)
             if (
                 profile is None

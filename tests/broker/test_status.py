@@ -142,6 +142,7 @@ def test_before_anything_has_worked(deploy: Callable[..., Deployment]) -> None:
     assert lines[6:] == [
         "events    0",
         "customers 0 in stages",
+        "KPIs      off (kpis.live = false)",
         "Redis     off (redis.enabled = false): no customer can be looked up",
         "  newest changes: none",
     ]

@@ -135,12 +135,22 @@ def test_visitors_who_come_evenly_are_all_taken() -> None:
 @pytest.mark.parametrize("most", [1, 20, 499, 501, 7_500, 60_000])
 def test_the_pace_never_gives_more_than_the_bound(most: int) -> None:
     """By its last instant a minute has brought what it may, not one more; and there is never less room later in it."""
-    assert has_room(most - 1, BEGIN_MS // MINUTE * MINUTE + MINUTE - 1, most)
+    assert has_room([0, most - 1], 1, MINUTE - 1, most)
     for time in (0, 1, 30_000, MINUTE - 1):
-        assert not has_room(most, time, most)
-        assert has_room(0, time, most)
-    rooms = [sum(has_room(count, time, most) for count in range(0, most, 7)) for time in range(0, MINUTE, 6_000)]
+        assert not has_room([0, most], 1, time, most)
+        assert has_room([0, 0], 1, time, most)
+    rooms = [
+        sum(has_room([0, count], 1, time, most) for count in range(0, most, 7)) for time in range(0, MINUTE, 6_000)
+    ]
     assert rooms == sorted(rooms)
+
+
+def test_what_is_from_long_before_is_not_paced() -> None:
+    """Of minutes that are counted together so many as one may bring come in, in any order; of one that is new they are paced."""
+    most = 7_500
+    assert has_room([10, most - 1], 1, 9 * MINUTE, most)
+    assert not has_room([10, most], 1, 9 * MINUTE, most)
+    assert not has_room([10, most - 1], 1, 10 * MINUTE, most)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_page_is_bounded_whatever_events_name(bad: PartitionSums, richer: bool
     found = scrape(hated)
     assert len(found) <= SERIES_MAX
     assert value(found, "leads_by_channel", channel="other"), "nothing is lost"
-    for kind, most in (("source", 70), ("type", 40), ("channel", 40), ("campaign", 10), ("currency", MONEY_MAX + 6)):
+    for kind, most in (("source", 75), ("type", 40), ("channel", 40), ("campaign", 10), ("currency", MONEY_MAX + 6)):
         assert len(told(found, kind)) <= most, kind
 
 

@@ -20,7 +20,7 @@ from tests.core.histories import record
 from tests.core.histories_all import Log, cases, logs
 from tests.identity.kpi_judge import wrong_everything, wrong_kpis
 from tests.identity.lives import END, QUIET, RULES, Lives, Mix
-from tests.identity.world import Kept, Shape, World
+from tests.identity.world import CODE, TOPIC, Kept, Shape, World
 
 MIXES = (Mix(), Mix(crossed=0.2), Mix(crossed=0.1, merges=0.2, wide=0.3), Mix(merges=0.15, splits=0.15, crossed=0.1))
 shapes = st.builds(
@@ -45,6 +45,21 @@ def test_sums_are_those_of_the_persons(mix: Mix, shape: Shape, seed: int, count:
     """Added up over the partitions, at the end and on days after it; and of each partition those of its profiles."""
     rules = (QUIET if quiet else RULES)._replace(window=window)
     assert not wrong_kpis(lived(mix, shape, seed, count, rules), END)
+
+
+@effort(150)
+@given(st.sampled_from(MIXES), shapes, st.integers(0, 1 << 32), st.integers(1, 40), st.booleans(), st.booleans())
+def test_what_is_kept_is_what_the_log_gives(
+    mix: Mix, shape: Shape, seed: int, count: int, quiet: bool, counted: bool
+) -> None:
+    """To the byte, with KPIs or without, however often state was kept, cut off and read again: what one fold of each log keeps."""
+    rules = (QUIET if quiet else RULES)._replace(window=90 if counted else 0)
+    world = lived(mix, shape, seed, count, rules)
+    for number, fold in enumerate(world.folds):
+        once = Partition(rules, TOPIC, number, CODE)
+        once.fold(world.logs[number])
+        once.checkpoint()
+        assert dict(fold.stored.items()) == dict(once.stored.items())
 
 
 @effort(150)
