@@ -87,14 +87,14 @@ def use(environment: Mapping[str, str], root: Path = ROOT, home: Path | None = N
 def build(root: Path = ROOT, home: Path | None = None) -> Path:
     """Compile the core into its folder below `home` and return the folder; one that is there is left as it is.
 
-    About 15 s. Nothing is written beside the sources. Raises `CompileError`.
+    A minute or two. Nothing is written beside the sources. Raises `CompileError`.
     """
     home = home or HOME
     place = home / digest(root / PACKAGE)
     if place.is_dir():
         return place
     _check_tools()
-    print("compiling the core (about 15 s, once for each version of it)", flush=True)
+    print("compiling the core (a minute or two, once for each version of it)", flush=True)
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".") as folder:
         made = Path(folder) / "made"
