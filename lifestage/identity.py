@@ -47,7 +47,7 @@ from lifestage.messages import (
     Switched,
     Unite,
 )
-from lifestage.profile import COUNTED, DAY, UNITED, Kin, Profile
+from lifestage.profile import DAY, UNITED, Kin, Profile
 from lifestage.profile import encode as encode_profile
 from lifestage.seen import has_seen, id_hash, remember
 from lifestage.stays import (
@@ -186,20 +186,23 @@ def unclaimed(profile: Profile, key: str) -> list[Fact]:
     return [decode(held) for held in kin.held] if kin is not None and key.startswith(HOLDING) else []
 
 
-_heard = Profile(format=UNITED, newest=0, kin=Kin(alias=""))
+def template() -> Profile:
+    """What `hear` is to fill in, for one fold: folds of several partitions may run beside each other."""
+    return Profile(format=UNITED, newest=0, kin=Kin(alias=""))
 
 
-def hear(message: Link, offset: int, desk: Desk, *, counted: bool) -> bytes:
-    """The record of an id that nobody has heard of, from when it is said whose it is, with KPIs `counted` or not; as
-    `receive` would leave it, encoded."""
+def hear(message: Link, offset: int, desk: Desk, heard: Profile) -> bytes:
+    """The record of an id that nobody has heard of, from when it is said whose it is; as `receive` would leave it, encoded.
+
+    `heard` is a `template`, whose format says whether KPIs are counted.
+    """
     # one object for all: to make and drop one for each new customer and each order took three times as long
-    assert _heard.kin is not None
-    _heard.applied = _heard.kin.since = offset
-    _heard.format = COUNTED if counted else UNITED
-    _heard.newest, _heard.kin.alias = message.occasion.time, message.target
+    assert heard.kin is not None
+    heard.applied = heard.kin.since = offset
+    heard.newest, heard.kin.alias = message.occasion.time, message.target
     if not message.to.startswith(HOLDING):
         desk.count("linked")
-    return encode_profile(_heard)
+    return encode_profile(heard)
 
 
 # -- messages --------------------------------------------------------------------------------------------------------

@@ -199,7 +199,8 @@ class Partition(Reported):
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a message without a key")
         message = decode_message(value[log.HEADER_SIZE :])
         if isinstance(message, Link) and message.silent and not self._knows(key):
-            self.heard[key] = identity.hear(message, offset, self, counted=self.kpis is not None)
+            self.template.format = UNITED if self.kpis is None else COUNTED
+            self.heard[key] = identity.hear(message, offset, self, self.template)
             return
         profile = self.dirty.get(key) or self._load(key)
         if offset <= profile.applied:

@@ -9,6 +9,7 @@ import msgspec
 from lifestage import profile as profiles
 from lifestage.cause import Clock, Rules
 from lifestage.due import Due
+from lifestage.identity import template
 from lifestage.kpi_days import Days, day_of
 from lifestage.kpi_live_path import is_past
 from lifestage.kpi_pages import OWNER, KeptDays, named
@@ -37,6 +38,8 @@ class Restored:
         self.dirty: dict[bytes, Profile] = {}
         self.heard: dict[bytes, bytes] = {}
         """Records that are not kept yet and as short as can be: ids whose owner was told, and nothing else, whose they are."""
+        self.template = template()
+        """What those are made from."""
         self.prepared: Marker | None = None
         self.gone: dict[bytes, int] = {}
         """Customers that are known to be forgotten as of an offset that reading has not come to again."""

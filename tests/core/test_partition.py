@@ -12,6 +12,7 @@ from lifestage import log
 from lifestage.change import Announced, encode_value
 from lifestage.facts import Fact
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, Marker, encode_marker
+from lifestage.messages import Link, Occasion, encode_message
 from lifestage.partition import Checkpoint, Partition
 from lifestage.profile import Profile, decode_head
 from tests.core.histories import (
@@ -251,3 +252,34 @@ def test_a_marker_is_small_and_says_what_happened() -> None:
     assert marker.sums == {"EUR": [1, 1250, 1250]}
     assert marker.moves == {"→conversion→entry": 1, "→reach→entry": 1, "conversion→at_risk→at_risk": 1}
     assert len(encode_marker(marker)) < 500
+
+
+class Interrupted(Partition):
+    """A partition in the middle of whose work that of another thread is done."""
+
+    other: Partition | None = None
+
+    def count(self, what: str) -> None:
+        """Count, and let the other one work."""
+        super().count(what)
+        if self.other is not None:
+            self.other.fold([said_whose("anon:theirs", "c2", 9)])
+
+
+def said_whose(id: str, target: str, offset: int) -> Record:
+    """The record by which the owner of an id is told whose it is."""
+    link = Link(id, target, Occasion(START + offset, "shop", f"e{offset}", "web.visit"), silent=True)
+    return offset, id.encode(), log.pack(log.MESSAGE, encode_message(link))
+
+
+def test_folds_beside_each_other_share_nothing() -> None:
+    """Two partitions hear at once of ids that are new to them, as the threads of one process may: each as if alone."""
+    alone = partition()
+    alone.fold([said_whose("anon:ours", "c1", 5)])
+    beside = Interrupted(RULES, "customer-events", 3)
+    beside.other = partition()
+    beside.fold([said_whose("anon:ours", "c1", 5)])
+    assert beside.checkpoint().profiles == alone.checkpoint().profiles
+    theirs = beside.other.profile(b"anon:theirs")
+    assert theirs is not None
+    assert (theirs.applied, theirs.kin and theirs.kin.alias) == (9, "c2")
