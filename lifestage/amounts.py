@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Raw, json
 
 from lifestage import money
 from lifestage.invalid import InvalidError, shown
 
-ABSENT = Raw()
+ABSENT: Final = Raw()
 """Default of a money field that is not there."""
 
-_QUOTE = b'"'
-_NUMBER_BEGINS = frozenset("-0123456789")
+_QUOTE: Final = b'"'
+_NUMBER_BEGINS: Final = frozenset("-0123456789")
 
 
 def digits_of(currency: str, place: str = "$.currency") -> int:

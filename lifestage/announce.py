@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 from lifestage import document
 from lifestage.cause import Cause, Clock, Rules, Tally
@@ -188,7 +189,7 @@ def _correct(
     tally.change(document.envelope(change, id, entered, key, cause, rules))
 
 
-_CORRECTIONS: dict[str, Kind] = {"": "correction", "link": "merge", "merge": "merge", "split": "split"}
+_CORRECTIONS: Final[dict[str, Kind]] = {"": "correction", "link": "merge", "merge": "merge", "split": "split"}
 """The kind of a change that corrects, by what has happened to the customer's ids."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -11,7 +11,7 @@ from lifestage.facts import Fact
 from lifestage.messages import Occasion
 from lifestage.plan import Compiled
 
-LONG_AGO = -(1 << 60)
+LONG_AGO: Final = -(1 << 60)
 """The clock before any tick, ms."""
 
 

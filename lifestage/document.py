@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import UNSET
 
@@ -26,7 +26,7 @@ from lifestage.moments import iso
 from lifestage.plan import Compiled
 from lifestage.profile import Profile
 
-YEAR = 365 * 86_400_000
+YEAR: Final = 365 * 86_400_000
 
 
 def kind_of(plan: Compiled, before: str | None, stage: str | None, reversal: bool) -> Kind:
@@ -111,7 +111,7 @@ def document(
     )
 
 
-_refs: dict[str, PlanRef] = {}
+_refs: Final[dict[str, PlanRef]] = {}
 
 
 def _plan_ref(plan: Compiled) -> PlanRef:

@@ -6,7 +6,7 @@ It is a proof: from the comparisons under `operands` and `ruled_out` alone, with
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
@@ -17,7 +17,7 @@ from lifestage.operands import OPERANDS, Value
 from lifestage.plan import Asked, Compiled, values_of
 from lifestage.profile import Profile
 
-POSITIONS_MAX = 10
+POSITIONS_MAX: Final = 10
 
 
 class Seen:
@@ -120,8 +120,8 @@ class Proof(NamedTuple):
     values: Callable[[Look], tuple[Value, ...]]
 
 
-_PROVED_MAX = 10_000
-_proved: dict[tuple[str, str | None, tuple[bool, ...]], Proof] = {}
+_PROVED_MAX: Final = 10_000
+_proved: Final[dict[tuple[str, str | None, tuple[bool, ...]], Proof]] = {}
 """What is shown of a plan's stage, by which comparisons hold: some hundred combinations come up, and a proof costs 50 µs."""
 
 
@@ -162,7 +162,7 @@ def shown(leaf: Compare) -> Shown:
     return Shown(name, operand.unit, leaf.op, threshold, window, currency, {})
 
 
-_KNOWN_MAX = 64
+_KNOWN_MAX: Final = 64
 
 
 def show(shown: Shown, value: Value) -> OperandSeen:
@@ -200,7 +200,7 @@ def positions(asked: tuple[Compare, ...], look: Look) -> tuple[int, ...]:
     return tuple(sorted(found)[-POSITIONS_MAX:])
 
 
-_OF_LEDGER = frozenset({"orders", "purchases", "subscriptions"})
+_OF_LEDGER: Final = frozenset({"orders", "purchases", "subscriptions"})
 
 
 def _offsets(leaf: Compare, look: Look) -> list[int]:

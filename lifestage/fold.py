@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from struct import Struct
+from typing import Final
 
 from lifestage import ledger
 from lifestage.fact import Fact
@@ -29,16 +30,18 @@ from lifestage.facts import (
 from lifestage.profile import Mark, Named, Profile, Said
 from lifestage.signals import DISTINCT, SCORES, Keeping, gives, thousandths
 
-NOTHING, ACTIVITY, FACTS = 0, 1, 2
+NOTHING: Final = 0
+ACTIVITY: Final = 1
+FACTS: Final = 2
 """What a fold touched: nothing a plan reads; only the last activity, later than before; anything else."""
 
-REFERRED_BY = "referred_by"
+REFERRED_BY: Final = "referred_by"
 """Under this name a profile keeps who recommended us to its customer; no plan asks for it."""
-TRIM_ABOVE = 24
+TRIM_ABOVE: Final = 24
 """Instants kept of a signal before it is looked whether some are out of reach: looking at each fact would cost more."""
-NO_ID = bytes(8)
+NO_ID: Final = bytes(8)
 """In place of an event's id hash, where it is not known."""
-_id_of = Struct(">I").unpack_from
+_id_of: Final = Struct(">I").unpack_from
 """The first 32 bits of an id hash, at half of what a slice and `int.from_bytes` cost."""
 
 
@@ -75,7 +78,7 @@ def fold(
     return touched
 
 
-_ENTERED = frozenset({
+_ENTERED: Final = frozenset({
     OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled, SubscriptionStarted, SubscriptionRenewed,
     SubscriptionChanged, SubscriptionCancelled, AccountCreated, AccountClosed, TrialStarted, TrialEnded,
     ProfileUpdated, ConsentChanged, Referred,

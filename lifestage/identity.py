@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -67,20 +68,20 @@ from lifestage.stays import (
     suppose,
 )
 
-OUTCOMES = (
+OUTCOMES: Final = (
     "linked", "merged", "split", "switched", "email_conflict", "alias_limit", "apart", "refused_merge", "void",
     "forwarded", "shed",
 )  # fmt: skip
 """What `Marker.identity` counts."""
-HOLDING = (ORDER, TICKET)
+HOLDING: Final = (ORDER, TICKET)
 """How the keys begin of records that hold facts until it is known whose they are."""
-ALIASES_MAX = 100
-ASKED_MAX = 200
+ALIASES_MAX: Final = 100
+ASKED_MAX: Final = 200
 """Ids that are remembered as refused; the oldest are asked for again."""
 
-HELD_MAX = 1_000
+HELD_MAX: Final = 1_000
 """Facts that wait in the record of one order or ticket: all of them are sent on by one log record."""
-FOR_A_PROFILE = (Unite, Forwarded, Switched, Release, Restore, Refused)
+FOR_A_PROFILE: Final = (Unite, Forwarded, Switched, Release, Restore, Refused)
 """Messages to whoever the id belongs to now."""
 
 

@@ -27,29 +27,33 @@ from lifestage.facts import (
     TicketSolved,
 )
 
-EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY = "email:", "anon:", "order:", "ticket:", "company:"
-MERGES = "identity:"
+EMAIL: Final = "email:"
+ANONYMOUS: Final = "anon:"
+ORDER: Final = "order:"
+TICKET: Final = "ticket:"
+COMPANY: Final = "company:"
+MERGES: Final = "identity:"
 """The key under which all merges and splits that somebody asks for stand, so that they have one order."""
-RESERVED = (EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY, MERGES)
+RESERVED: Final = (EMAIL, ANONYMOUS, ORDER, TICKET, COMPANY, MERGES)
 """How keys begin that are no customer id; so no customer id may begin like this."""
 
-COMPANY_RECORDS = 64
+COMPANY_RECORDS: Final = 64
 """Over so many records the facts of no customer are spread, and with them over partitions."""
 
-KEY_MAX = 300
+KEY_MAX: Final = 300
 """Bytes of the key of an order or ticket; a longer one is a hash."""
 
-_OF_NOBODY = (CostRecorded, AdImpression, SocialEngagement)
-_OF_IDS = (IdentityMerged, IdentitySplit)
-_OF_ORDER = (OrderRefunded, OrderCancelled)
-_ON_ORDERS = (OrderCompleted, OrderUpdated, *_OF_ORDER)
-_ON_TICKETS = (TicketCreated, TicketReplied, TicketSolved, TicketReopened)
-_CLAIMING = frozenset({OrderCompleted, OrderUpdated, *_ON_TICKETS})
+_OF_NOBODY: Final = (CostRecorded, AdImpression, SocialEngagement)
+_OF_IDS: Final = (IdentityMerged, IdentitySplit)
+_OF_ORDER: Final = (OrderRefunded, OrderCancelled)
+_ON_ORDERS: Final = (OrderCompleted, OrderUpdated, *_OF_ORDER)
+_ON_TICKETS: Final = (TicketCreated, TicketReplied, TicketSolved, TicketReopened)
+_CLAIMING: Final = frozenset({OrderCompleted, OrderUpdated, *_ON_TICKETS})
 
-_QUOTES = re.compile(r"[^\s@](?:@|%40)[^\s@.]{1,63}\.[^\s@]")
+_QUOTES: Final = re.compile(r"[^\s@](?:@|%40)[^\s@.]{1,63}\.[^\s@]")
 """A name of a domain has 63 octets at most; without a bound a text of nothing but signs would take the square of its length."""
 
-_BLOCKED = frozenset(
+_BLOCKED: Final = frozenset(
     {"-1", "null", "none", "nan", "undefined", "anonymous", "guest", "true", "false", "[object object]"}
 )
 
@@ -145,7 +149,7 @@ _LOW: Final = 0xE995
 """The two halves of the number that murmur2 multiplies by."""
 _HALF: Final = 0xFFFF
 _WORD: Final = 0xFFFF_FFFF
-_words: dict[int, Struct] = {}
+_words: Final[dict[int, Struct]] = {}
 
 
 def murmur2(data: bytes) -> int:

@@ -7,6 +7,7 @@ id) the one with the smaller (time, event) counts, whatever the order of arrival
 from __future__ import annotations
 
 from bisect import insort
+from typing import Final
 
 from lifestage import money
 from lifestage.fact import Fact
@@ -43,14 +44,16 @@ from lifestage.seen import id_hash
 
 OrderFact = OrderCompleted | OrderUpdated | OrderRefunded | OrderCancelled
 
-ACTS: dict[type[Fact], int] = {
+ACTS: Final[dict[type[Fact], int]] = {
     SubscriptionStarted: STARTED,
     SubscriptionRenewed: RENEWED,
     SubscriptionChanged: CHANGED,
     SubscriptionCancelled: CANCELLED,
 }
 
-NEW, AMENDS, KNOWN = 0, 1, 2
+NEW: Final = 0
+AMENDS: Final = 1
+KNOWN: Final = 2
 """What an act is to the ledger: not there yet; there under a greater (time, event), so that this one counts; there."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -15,9 +16,9 @@ from lifestage.signals import Keeping
 from lifestage.stays import Names, buried, ended, id_of, is_gone, name_of, past_stays, since_of, stay, stop
 from lifestage.union import is_empty, united
 
-MESSAGE_BYTES = 300_000
+MESSAGE_BYTES: Final = 300_000
 """Of fact sets in one message; what is larger travels in several."""
-ORDERS_IN_PIECE = 500
+ORDERS_IN_PIECE: Final = 500
 """About 50 KB; 300 KB where each was updated five times."""
 
 

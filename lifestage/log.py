@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-VERSION = 1
-FACT, TICK, MESSAGE, REFUSED = 1, 2, 3, 4
-NO_TOPIC = 0
+VERSION: Final = 1
+FACT: Final = 1
+TICK: Final = 2
+MESSAGE: Final = 3
+REFUSED: Final = 4
+NO_TOPIC: Final = 0
 
 _header = struct.Struct(">BBHIQHHI")
-HEADER_SIZE = _header.size
-unpack_header = _header.unpack_from
+HEADER_SIZE: Final = _header.size
+unpack_header: Final = _header.unpack_from
 
 
 class Header(NamedTuple):

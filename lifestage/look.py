@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -12,9 +12,9 @@ from lifestage.ledger import amounts_at, fell_at, net_at, order_instants
 from lifestage.profile import CANCELLED, CHANGED, DAY, RENEWED, STARTED, Act, Mark, Named, Profile, Said, Subscription
 from lifestage.standing import MANY, is_small, standing_at
 
-NEVER = -1
+NEVER: Final = -1
 """Value of a `since_…` that has no instant to count from; no comparison with it holds."""
-ABSENT = -(1 << 62)
+ABSENT: Final = -(1 << 62)
 """Value of a score or number that was never given; no comparison with it holds."""
 
 
@@ -25,7 +25,7 @@ class Terms(NamedTuple):
     min_net: tuple[int, str] | None = None
 
 
-PLAIN = Terms()
+PLAIN: Final = Terms()
 
 
 class Subscribed(NamedTuple):

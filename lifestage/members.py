@@ -7,7 +7,7 @@ that is joined and go with one that is split off; each time the path is derived 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -36,13 +36,13 @@ from lifestage.stays import (
 from lifestage.step import add_again, add_to_part
 from lifestage.union import adopt, facts_of, forget_places, is_empty, sums, united
 
-OPENED = "parts"
+OPENED: Final = "parts"
 """Where a profile holds the fact sets that were added to since they were encoded."""
-OWN = ""
+OWN: Final = ""
 """The name of the set of what came under the profile's own id."""
-PARTED_MAX = 200
+PARTED_MAX: Final = 200
 """Ids that are remembered as split from a profile; of the oldest only their own records know it, by the id they were linked to."""
-UNANSWERED = 1 << 40
+UNANSWERED: Final = 1 << 40
 """In place of the day of an event: the id's owner has not answered yet."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Final
 
-MAX_MINOR = 1_000_000_000_000_000
+MAX_MINOR: Final = 1_000_000_000_000_000
 """The largest amount of one event: 9,000 of them still add up exactly in 64 bits, and each is exact in a float."""
 
-_NO_DIGITS = "BIF BYR CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-_TWO_DIGITS = """
+_NO_DIGITS: Final = "BIF BYR CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_TWO_DIGITS: Final = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW
 CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EEK EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK HTG
 HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL LTL LVL MAD MDL MGA MKD MMK MNT MOP MRO MRU MUR
@@ -17,17 +18,17 @@ MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON 
 SLE SLL SOS SRD SSP STD STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VEF VES WST XCD XCG
 YER ZAR ZMK ZMW ZWG ZWL
 """
-_THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND"
-_FOUR_DIGITS = "CLF UYW"
+_THREE_DIGITS: Final = "BHD IQD JOD KWD LYD OMR TND"
+_FOUR_DIGITS: Final = "CLF UYW"
 
-DIGITS: dict[str, int] = {
+DIGITS: Final[dict[str, int]] = {
     code: digits
     for digits, codes in {0: _NO_DIGITS, 2: _TWO_DIGITS, 3: _THREE_DIGITS, 4: _FOUR_DIGITS}.items()
     for code in codes.split()
 }
 """Digits after the point by ISO 4217 code: those in use, and those withdrawn since 2010, for old orders."""
 
-_NUMBER = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
+_NUMBER: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 
 
 def minor(text: str, digits: int = 2) -> int:

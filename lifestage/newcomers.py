@@ -6,14 +6,16 @@ they would hold up everybody else for as long as that takes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lifestage.marker import SOURCES_MAX
 
-MINUTE = 60_000
-MINUTES = 7
+MINUTE: Final = 60_000
+MINUTES: Final = 7
 """Of a source the newest minutes are counted apart: clocks may be up to 5 minutes ahead, and one that is does not cut short the others."""
-AT_ONCE = 10
+AT_ONCE: Final = 10
 """Such a part of a minute's number may come in its first instant: of 60,000 what is 0.4 s of work for a worker."""
-ALWAYS_AT_ONCE = 500
+ALWAYS_AT_ONCE: Final = 500
 """Where a minute's number is small there is nothing to spread: so many never hold up anybody for longer than 10 ms."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from lifestage.conditions import Compare
 from lifestage.look import NEVER, Look, fact_instants, first_of, purchase_instants, renewal_instants
@@ -190,7 +190,7 @@ def _score(name: str, says: str) -> Operand:
     return Operand(name, "score", "may", says, "score", _name_window(name), _windowed(_aged(given)), ahead, name)
 
 
-OPERANDS: dict[str, Operand] = {
+OPERANDS: Final[dict[str, Operand]] = {
     operand.name: operand
     for operand in (
         Operand("reached", "flag", "no", "there was a visit (no bot), an ad click or a delivered email", "reached", None),

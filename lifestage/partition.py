@@ -7,7 +7,7 @@ The lifecycle agent, log replay and the tests' oracle all run this one class. It
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lifestage import identity, log, members, merges
 from lifestage import profile as profiles
@@ -28,9 +28,9 @@ from lifestage.profile import COUNTED, UNITED, Profile
 from lifestage.reported import Reported
 from lifestage.step import AMENDED, fire, take
 
-_TAKEN = (AMENDED, "accepted")
-_OF_IDS = frozenset({IdentityMerged, IdentitySplit})
-SLICE = 500
+_TAKEN: Final = (AMENDED, "accepted")
+_OF_IDS: Final = frozenset({IdentityMerged, IdentitySplit})
+SLICE: Final = 500
 """Facts or timers between two pauses: about 10 ms of work."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 
@@ -37,10 +37,10 @@ __all__ = [
     "leaves", "signed_leaves", "text_of",
 ]  # fmt: skip
 
-FOREVER = 1 << 62
-PLACES = ("orders", "marks", "distinct", "said")
+FOREVER: Final = 1 << 62
+PLACES: Final = ("orders", "marks", "distinct", "said")
 """Where a profile keeps what comparisons read that age."""
-PLACE_OF = {
+PLACE_OF: Final = {
     "orders": "orders",
     "purchases": "orders",
     "subscriptions": "orders",

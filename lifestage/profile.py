@@ -7,21 +7,21 @@ history but this. Times are ms UTC, money is minor units. The encoding is an arr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from lifestage.kpi_kept import Kept
 
-DAY = 86_400_000
+DAY: Final = 86_400_000
 
-FORMAT = 2
+FORMAT: Final = 2
 """Third field of an encoded profile: raised when an older program could not go on with what a newer one wrote."""
-UNITED = 4
+UNITED: Final = 4
 """The same of a profile that knows of several ids. (3 stands for one that is kept in pages.)"""
-COUNTED = 5
+COUNTED: Final = 5
 """The same of a profile that is counted in KPIs."""
-NAMED = 6
+NAMED: Final = 6
 """The same of a profile with a stay that goes by a visitor's stay, too (`lifestage.stays.ended`)."""
 
 
@@ -69,7 +69,10 @@ class Order(msgspec.Struct, array_like=True, omit_defaults=True):
     """The versions after the earliest, in order; most orders have none."""
 
 
-STARTED, RENEWED, CHANGED, CANCELLED = 1, 2, 3, 4
+STARTED: Final = 1
+RENEWED: Final = 2
+CHANGED: Final = 3
+CANCELLED: Final = 4
 
 
 class Act(msgspec.Struct, array_like=True, gc=False, order=True):

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Final
 
 from lifestage.profile import DAY, Profile
 
-SEEN_MAX = 8_000
+SEEN_MAX: Final = 8_000
 """Event ids kept within the horizon; above it the oldest go (semantics §4)."""
-ENTRY = 10
-DAY_MAX = 0xFFFF
+ENTRY: Final = 10
+DAY_MAX: Final = 0xFFFF
 """16 bits of days reach to the year 2149; whatever is later is kept as of then."""
 
-_states: dict[bytes, blake2b] = {}
+_states: Final[dict[bytes, blake2b]] = {}
 
 
 def id_hash(source: str, id: str, key: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lifestage.fact import Fact
 from lifestage.facts import (
@@ -67,7 +67,7 @@ def _opened_by_customer(fact: Fact) -> bool:
     return isinstance(fact, TicketCreated) and fact.by in {None, "customer"}
 
 
-SIGNALS: tuple[Signal, ...] = (
+SIGNALS: Final[tuple[Signal, ...]] = (
     Signal("visits", "visit", "visits", WebVisit),
     Signal("product_visits", "product_visit", "visits of product pages", WebVisit, _page("product")),
     Signal("pricing_visits", "pricing_visit", "visits of pricing pages", WebVisit, _page("pricing")),
@@ -99,7 +99,7 @@ SIGNALS: tuple[Signal, ...] = (
 )  # fmt: skip
 
 Naming = Callable[[Fact], str | None]
-DISTINCT: dict[str, tuple[str, type[Fact], Naming]] = {
+DISTINCT: Final[dict[str, tuple[str, type[Fact], Naming]]] = {
     "sessions": ("different sessions of visits that name one", WebVisit, lambda fact: fact.session_id if isinstance(fact, WebVisit) else None),
     "features": ("different features used", FeatureUsed, lambda fact: fact.feature if isinstance(fact, FeatureUsed) else None),
 }  # fmt: skip
@@ -107,7 +107,7 @@ DISTINCT: dict[str, tuple[str, type[Fact], Naming]] = {
 
 Scoring = Callable[[Fact], int | None]
 """The score that a fact gives, in thousandths."""
-SCALES = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
+SCALES: Final = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 
 
 def thousandths(number: float) -> int:
@@ -138,7 +138,7 @@ def _number(kind: type[Fact], field: str) -> Scoring:
     return score
 
 
-SCORES: dict[str, tuple[str, type[Fact], Scoring]] = {
+SCORES: Final[dict[str, tuple[str, type[Fact], Scoring]]] = {
     "nps": ("latest answer to “would you recommend us”, 0 to 10", FeedbackReceived, _answer("nps")),
     "csat": ("latest satisfaction, 1 to 5", FeedbackReceived, _answer("csat")),
     "ces": ("latest ease, 1 to 7", FeedbackReceived, _answer("ces")),
@@ -149,10 +149,10 @@ SCORES: dict[str, tuple[str, type[Fact], Scoring]] = {
 """What it says, the kind of fact, and the score that a fact gives."""
 
 
-_SILENT = frozenset({Referred, IdentityLinked})
+_SILENT: Final = frozenset({Referred, IdentityLinked})
 """What only says whose an id is, or what somebody else did: neither reach nor acquisition nor activity of the customer's."""
-_ACQUIRES = frozenset({LeadCaptured, TrialStarted, AccountCreated, TicketCreated})
-_ACTIVITY = frozenset({
+_ACQUIRES: Final = frozenset({LeadCaptured, TrialStarted, AccountCreated, TicketCreated})
+_ACTIVITY: Final = frozenset({
     WebVisit, AdClick, LeadCaptured, CartUpdated, CheckoutStep, TrialStarted, TrialEnded, AccountCreated, FeatureUsed,
     FeedbackReceived, ReferralSent, ReferralConverted, ReviewPosted, CommunityActivity,
 })  # fmt: skip

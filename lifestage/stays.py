@@ -10,14 +10,15 @@ all that came through an id is in the end where that id is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from lifestage.keys import ANONYMOUS
 from lifestage.messages import Hop, Member, Occasion, Release, Switched, Unite
 from lifestage.profile import Belongs, Kin
 
-GONE_MAX = 200
+GONE_MAX: Final = 200
 """Ended stays that a profile remembers; messages about more of them are not on their way at once."""
-_END = "\0"
+_END: Final = "\0"
 """No id holds it."""
 
 

@@ -7,7 +7,7 @@ to a `Tally`. After either, the announced history equals the path up to h = max(
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from lifestage import announce
 from lifestage.cause import Cause, Clock, Rules, Tally
@@ -42,9 +42,9 @@ from lifestage.ledger import (
 from lifestage.profile import DAY, Order, Profile
 from lifestage.seen import has_seen, id_hash, remember
 
-NOTHING_DUE: str | None = ""
+NOTHING_DUE: Final[str | None] = ""
 """In place of a stage, which may be None: time alone brings nothing at this instant."""
-AMENDED = "amended"
+AMENDED: Final = "amended"
 """Outcome of a duplicate that counts in place of what was there: a smaller (time, id) of the same order or refund."""
 
 
@@ -238,9 +238,9 @@ def _judge(
         announce.settle(look, key, stage, rules)
 
 
-_LEDGER = frozenset(LEDGER)
-_NEVER_LATE = _LEDGER | {CostRecorded}
-_ORDERS = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
+_LEDGER: Final = frozenset(LEDGER)
+_NEVER_LATE: Final = _LEDGER | {CostRecorded}
+_ORDERS: Final = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
 # `isinstance` of a union takes 0.4 µs, this 0.03
 
 
@@ -267,7 +267,7 @@ def worth(order: Order | None) -> Worth:
     return Worth(currency, 1, gross, net_at(order, _EVER))
 
 
-_EVER = 1 << 62
+_EVER: Final = 1 << 62
 
 
 def _fold_order(
