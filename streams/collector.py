@@ -20,7 +20,8 @@ from lifestage.plan import Plan
 from lifestage.refusal import REASONS
 from streams import metrics as names
 from streams.kpi_families import PartitionSums, families, fitting, hidden_of, told_of
-from streams.metrics import Counts, Histogram, Metric, ReadModelState, View, added_up, ordinary_moves, with_all_outcomes
+from streams.metrics import Counts, Histogram, Metric, ReadModelState, View, added_up, with_all_outcomes, within
+from streams.stage_limits import path_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,7 +50,8 @@ class WorkerMetrics(Collector):
         """How often sends waited for a heartbeat; set by the app."""
         self._info = {"version": version, "plan": plan.id, "plan_hash": plan_hash}
         self._stages = [stage.name for stage in plan.stages]
-        self._moves = dict.fromkeys(ordinary_moves(plan), 0)
+        self._path = path_of(plan)
+        self.counts.moves.expect(plan)
         self._log_topic = log_topic
         self.targets: Mapping[str, float] = {}
         """By KPI; set by the app."""
@@ -75,7 +77,7 @@ class WorkerMetrics(Collector):
             counted = self._kpis(self.view, made)
         yield from made
         if counted:
-            told = fitting(counted, self.room(made))
+            told = fitting(counted, self.room(made), self._path)
             yield from families(told)
             yield _family(names.KPI_HIDDEN, hidden_of(told))
             yield _family(names.KPI_TOLD, told_of(told))
@@ -83,8 +85,7 @@ class WorkerMetrics(Collector):
     def room(self, others: Iterable[Family]) -> int:
         """In steps, so that a label value does not come and go with every partition that holds the clock."""
         beside = sum("partition" not in sample.labels for family in others for sample in family.samples)
-        more = names.PER_STAGE * max(0, len(self._stages) - names.STAGES_OF_IT)
-        return names.SERIES_MAX - names.OF_PARTITIONS + more - -(-(beside + OF_PROCESS) // STEP) * STEP
+        return names.SERIES_MAX - names.OF_PARTITIONS - -(-(beside + OF_PROCESS) // STEP) * STEP
 
     def describe(self) -> Iterator[Family]:
         """Names only, for the registry to see that no two collectors share one."""
@@ -95,7 +96,7 @@ class WorkerMetrics(Collector):
         worker = InfoMetricFamily("lifestage_worker", names.WORKER.help)
         worker.add_metric((), self._info)
         yield worker
-        yield _family(names.STAGE_CHANGES, (self._moves | self.counts.changes.copy()).items())
+        yield _family(names.STAGE_CHANGES, self.counts.moves.copy().items())
         yield _family(names.EVENTS, with_all_outcomes(self.counts.events.copy()).items())
         yield _family(names.IDENTITY, (((name,), count) for name, count in self.counts.identity.copy().items()))
         # Reason `test` is that of a suppressed event, which goes to no topic.
@@ -112,8 +113,8 @@ class WorkerMetrics(Collector):
         if _copied(view.owned).get(self._log_topic):
             customers = dict.fromkeys(self._stages, 0) | customers
         yield _family(names.CUSTOMERS, (((stage,), count) for stage, count in customers.items()))
-        accounted = ((self.counts.labels(*key), count) for key, count in _copied(view.accounted).items())
-        yield _family(names.ACCOUNTED, added_up(accounted).items())
+        accounted = added_up((self.counts.labels(*key), count) for key, count in _copied(view.accounted).items())
+        yield _family(names.ACCOUNTED, within(accounted, names.ACCOUNTED.most).items())
         # A currency that is none of ISO 4217's was refused at intake; it could not be scaled either.
         known = ((code, sums) for code, sums in _copied(view.money).items() if code in DIGITS)
         money = dict(sorted(known, key=lambda one: (-one[1][0], one[0]))[: names.MONEY_MAX])

@@ -25,16 +25,18 @@ from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, OVER, SUM, bounds_of, i
 from lifestage.moments import DAY_MS
 from lifestage.money import DIGITS
 from streams.kpi_values import LIMITS, Limits, Told, chosen, currencies
+from streams.stage_limits import TIME_IN_STAGE, Path, bounds_told
 
 TOLD_LABELS: Final = ("label", "currency", "channel", "source", "medium", "kind", "campaign")
 """Of what says which values are told apart: the label, and its value or values under their own names."""
+TRANSITIONS: Final = "transitions"
 COHORTS_MAX: Final = 12
 """Cohorts that are shown: those of the last months."""
 _MS: Final = frozenset({"time_in_stage", "response_time", "resolution_time"})
 """Spreads of milliseconds; they are exposed in seconds."""
 _OF_MONEY: Final = frozenset({"orders", "clv_orders" + COUNT, *MONEY})
 """Sums by currency."""
-_SHOWN_BOUNDS: Final = {of: sum(is_shown(of, bound) for bound in (*bounds, None)) for of, bounds in LADDERS.items()}
+_BOUNDS: Final = {of: tuple(bound for bound in bounds if is_shown(of, bound)) for of, bounds in LADDERS.items()}
 _CURRENCY_AT: Final = {
     part.of + more: 1 + part.labels.index("currency") if "currency" in part.labels else 0
     for part in PARTS.values() for more in ((BUCKET, SUM, COUNT) if part.is_spread else ("",))
@@ -59,6 +61,8 @@ class Shown(NamedTuple):
     sums: Sums
     costs: Mapping[tuple[str, str, str], Fraction]
     told: Mapping[str, Told]
+    every: int = 1
+    """Of the bounds of `time_in_stage` (`stage_limits.Path`)."""
 
 
 class Summed(NamedTuple):
@@ -67,10 +71,14 @@ class Summed(NamedTuple):
     sums: Sums
     costs: Mapping[tuple[str, str, str], Fraction]
     places: Sequence[Collection[Name]]
+    every: int = 1
 
 
-def summed(partitions: Iterable[PartitionSums]) -> Summed:
-    """All partitions together."""
+ALL_OF_IT: Final = Path()
+
+
+def summed(partitions: Iterable[PartitionSums], path: Path = ALL_OF_IT) -> Summed:
+    """All partitions together; of transitions those that a plan's path tells apart."""
     given = [*partitions]
     sums: Sums = Counter()
     costs: defaultdict[tuple[str, str, str], Fraction] = defaultdict(Fraction)
@@ -80,12 +88,20 @@ def summed(partitions: Iterable[PartitionSums]) -> Summed:
                 costs[key] += minor
         for found in (one.sums, _cohorts(one)):
             _add(sums, found)
-    return Summed(sums, costs, [one.places for one in given])
+    if path.transitions is not None:
+        _fold_transitions(sums, path.transitions)
+    return Summed(sums, costs, [one.places for one in given], path.every)
 
 
-def fitting(partitions: Iterable[PartitionSums], room: int) -> Shown:
+def _fold_transitions(sums: Sums, told: Collection[tuple[str, str]]) -> None:
+    for name in [name for name in sums if name[0] == TRANSITIONS and name[1:] not in told]:
+        other = TRANSITIONS, OTHER, OTHER
+        sums[other] += sums.pop(name)
+
+
+def fitting(partitions: Iterable[PartitionSums], room: int, path: Path = ALL_OF_IT) -> Shown:
     """What a worker shows in at most so many series: with the widest of `LIMITS` with which it fits, or the last."""
-    given = summed(partitions)
+    given = summed(partitions, path)
     widest = limited(given, LIMITS[0])
     if series_of(widest) <= room:
         return widest
@@ -100,18 +116,13 @@ def fitting(partitions: Iterable[PartitionSums], room: int) -> Shown:
     return tried.get(limits) or limited(given, limits)
 
 
-def shown(partitions: Iterable[PartitionSums]) -> Shown:
-    """What a worker shows where there is room for all that it may tell apart."""
-    return limited(summed(partitions), LIMITS[0])
-
-
 def limited(given: Summed, limits: Limits) -> Shown:
     """The sums with bounded labels. Of currencies those with the most orders; others are left out, as they cannot be added up."""
     money = currencies(_weights(given.sums, given.costs), limits.currencies)
     sums = Counter({name: n for name, n in given.sums.items() if _is_shown(name, money)})
     costs = {key: minor for key, minor in given.costs.items() if key[1:2] in money.values}
     told = chosen(sums, costs, given.places, limits)
-    return Shown(_bounded(sums, told), _bounded_costs(costs, told), told | {CURRENCY.label: money})
+    return Shown(_bounded(sums, told), _bounded_costs(costs, told), told | {CURRENCY.label: money}, given.every)
 
 
 def _by_day(partitions: Sequence[PartitionSums]) -> Iterator[PartitionSums]:
@@ -131,7 +142,8 @@ def _add(sums: Sums, more: Mapping[Name, int]) -> None:
 
 def _cohorts(one: PartitionSums) -> Sums:
     """The last cohorts; how many persons one is, once."""
-    since = name_of(month_of(max(one.day, 0) * DAY_MS) - COHORTS_MAX)
+    # on the last day of a month it is over: then this month's is the last of them
+    since = name_of(month_of(max(one.day + 1, 0) * DAY_MS) - COHORTS_MAX)
     found: Sums = Counter()
     for (name, cohort, months), n in cohorts(one.sums, one.day).items():
         if cohort >= since:
@@ -184,7 +196,7 @@ def families(given: Shown) -> Iterator[Family]:
         by_name[name[0]].append((name[1:], n))
     for part in PARTS.values():
         if part.is_spread:
-            yield from _spread(part, by_name)
+            yield from _spread(part, by_name, given.every)
             continue
         samples = by_name.get(part.of, [])
         if not part.labels and not samples:
@@ -203,7 +215,7 @@ def series_of(given: Shown) -> int:
         if part.is_spread:
             of = part.of
             found += (
-                _SHOWN_BOUNDS[of] * sum(name == of + BUCKET for name, _ in spreads)
+                (len(_bounds(of, given.every)) + 1) * sum(name == of + BUCKET for name, _ in spreads)
                 + count[of + SUM]
                 + count[of + COUNT]
             )
@@ -232,16 +244,21 @@ def _kind(of: str) -> Kind:
     return KINDS.get(of, CURRENCY)
 
 
-def _spread(part: Part, by_name: Mapping[str, list[tuple[tuple[str, ...], int]]]) -> Iterator[Family]:
+def _bounds(of: str, every: int) -> tuple[float, ...]:
+    return bounds_told(every) if of == TIME_IN_STAGE else _BOUNDS[of]
+
+
+def _spread(part: Part, by_name: Mapping[str, list[tuple[tuple[str, ...], int]]], every: int) -> Iterator[Family]:
     counted: defaultdict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
     for labels, n in by_name.get(part.of + BUCKET, []):
         counted[labels[:-1]][labels[-1]] = n
     samples: Samples = []
+    told = frozenset(_bounds(part.of, every))
     for labels, counts in counted.items():
         total = 0
         for bound, text in zip((*LADDERS[part.of], None), bounds_of(part.of), strict=True):
             total += counts.get(text, 0)
-            if not is_shown(part.of, bound):
+            if bound is not None and bound not in told:
                 continue
             le = OVER if bound is None else f"{_value(part, labels, bound):.12g}"
             samples.append(((*labels, le), total))

@@ -19,29 +19,30 @@ from lifestage.kpi_gather import DIRECT, NONE, OTHER
 from lifestage.kpi_labels import KINDS, VALUES_MAX, place_of, weight_of
 
 USUAL: Final = frozenset({DIRECT, NONE, OTHER})
-"""Values that are told apart always."""
+"""Values that are told apart wherever any are."""
 Cost = tuple[str, str, str]
 """Category, currency and channel."""
 
 
 class Limits(NamedTuple):
-    """How many currencies, channels and campaigns are told apart at most."""
+    """How many currencies, channels and campaigns are told apart at most, and values of a label that one sum has alone."""
 
     currencies: int
     values: int = VALUES_MAX
+    alone: int = VALUES_MAX
 
     def of(self, kind: str) -> int:
-        """Values of a label by what it is counted; those of a label that one sum has alone cost little, and stay as many."""
-        most = KINDS[kind].most
-        return min(most, self.values) if KINDS[kind].by else most
+        """Values of a label by what it is counted."""
+        return min(KINDS[kind].most, self.values if KINDS[kind].by else self.alone)
 
 
 LIMITS: Final = (
     *(Limits(4, values) for values in (VALUES_MAX, 16, 12, 9, 6, 4, 2)),
-    Limits(3, 4), Limits(3, 2), Limits(2, 6), Limits(2, 4), Limits(2, 2), Limits(1, 2), Limits(1, 0),
+    Limits(3, 4), Limits(3, 2), Limits(2, 6), Limits(2, 4), Limits(2, 2), Limits(1, 2), Limits(1, 0), Limits(1, 0, 4), Limits(0, 0, 4),
+    Limits(0, 0, 0),
 )  # fmt: skip
 """From the most on: of a page that would be too long the next is taken. A channel has two series, and four more of each currency; a
-currency has 130 of its own."""
+currency has 130 of its own; sources and kinds cost little, and give way last. With the last one each page has room, whatever else is on it."""
 
 
 class Told(NamedTuple):
@@ -88,11 +89,11 @@ def _told(
     full: Collection[set[Name]],
 ) -> Told:
     """`full`: of the partitions that may have values in `other` what they tell apart."""
-    seen = {place for place in weights if not USUAL.issuperset(place[1:])}
+    usual = {*product(USUAL if most else [OTHER], repeat=len(KINDS[kind].labels))}
+    seen = {place for place in weights if place[1:] not in usual}
     whole = {place for place in seen.union(*named) if all(place in known for known in full)}
     best = sorted(whole, key=lambda place: (-weights[place], -dear[place], place))[:most]
     hidden = len(seen.difference(best)) + len(full)
-    usual = product(USUAL, repeat=len(KINDS[kind].labels))
     return Told(frozenset({place[1:] for place in best}.union(usual)), hidden)
 
 

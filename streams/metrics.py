@@ -6,72 +6,91 @@ One table names them all; `streams/collector.py` fills them at scrape time and `
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
+from lifestage.change import KINDS as OF_MOVES
 from lifestage.facts import TYPES
 from lifestage.identity import OUTCOMES as OF_IDS
 from lifestage.keys import EMAIL
-from lifestage.plan import Plan
+from lifestage.kpi_labels import KINDS as OF_LABELS
+from lifestage.kpi_names import BOUNDS
+from lifestage.kpis import DEFINITIONS
+from lifestage.language_stages import STAGES_MAX
 from lifestage.refusal import REASONS, UNKNOWN
 from streams.kpi_families import TOLD_LABELS, PartitionSums
+from streams.stage_limits import MOVES_MAX, NONE, OTHER, Moves
 
-OTHER: Final = "other"
-NONE: Final = "none"
 REPAIRS: Final = ("profile", "page", "marker", "stage")
 OUTCOMES: Final = ("accepted", "duplicate", "late", "suppressed", "rejected")
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Flushes are meant to take below 0.2 s; 10 s is a session timeout."""
+SIZES: Final = (1.0, 10.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 50_000.0)
+SERIES_MAX: Final = 2_000
+"""Series on the page of a worker that owns `LOG_PARTITIONS_OF_IT` partitions of each of `TOPICS_OF_IT` topics, the log among them."""
+LOG_PARTITIONS_OF_IT: Final = 8
+TOPICS_OF_IT: Final = 4
+PARTITIONS_OF_IT: Final = LOG_PARTITIONS_OF_IT * TOPICS_OF_IT
+SOURCES_MAX: Final = 50
+"""Sources that stand for themselves: first come; further ones are `other`."""
+PAIRS_MAX: Final = 30
+"""Pairs of source and type that stand for themselves, each with up to ten series: first come; further types are `other` of their source."""
+MONEY_MAX: Final = 24
+"""Currencies of which orders and revenue are told, three series each: those with the most orders."""
 
 
 class Metric(NamedTuple):
-    """One metric: its name on the wire, what it is, its labels, its unit, and what it says."""
+    """One metric: its name on the wire, what it is, its labels, its unit, what it says, and its limit."""
 
     name: str
     type: Literal["counter", "gauge", "histogram", "info"]
     labels: tuple[str, ...]
     unit: str
     help: str
+    most: int
+    """Series at most, whatever events and state name: with those of the narrowest KPIs they come to no more than `SERIES_MAX`."""
 
 
 # fmt: off
-CUSTOMERS = Metric("lifestage_customers", "gauge", ("stage",), "customers", "Customers by stage, of the partitions owned now.")
-STAGE_CHANGES = Metric("lifestage_stage_changes_total", "counter", ("from_stage", "to_stage", "kind"), "changes", "Stage changes announced by this process; none is the stage of who had or has no stage.")
-EVENTS = Metric("lifestage_events_total", "counter", ("source", "type", "outcome"), "events", "Events that this process dealt with; after a crash some are counted again.")
-ACCOUNTED = Metric("lifestage_accounted_events", "gauge", ("source", "type", "outcome"), "events", "Events ever dealt with, each counted once, of the partitions owned now.")
-ORDERS = Metric("lifestage_orders", "gauge", ("currency",), "orders", "Orders, each counted once, of the partitions owned now.")
-REVENUE_GROSS = Metric("lifestage_revenue_gross", "gauge", ("currency",), "major units", "Sum that was paid for orders, of the partitions owned now.")
-REVENUE_NET = Metric("lifestage_revenue_net", "gauge", ("currency",), "major units", "Sum of orders without tax and shipping and less refunds, of the partitions owned now.")
-IDENTITY = Metric("lifestage_identity_total", "counter", ("outcome",), "ids", "What happened to ids, by this process; after a crash some are counted again.")
-KEPT = Metric("lifestage_kept_records", "gauge", ("partition",), "records", "Records kept of a log partition owned now: of customers, of their other ids, of orders and tickets, and of the company.")
-LOG_PARTITIONS = Metric("lifestage_log_partitions", "gauge", (), "partitions", "Partitions of the log that there are. Sums over workers are whole while each is owned by one worker.")
-DEAD_LETTERS = Metric("lifestage_dead_letters_total", "counter", ("reason",), "events", "Events that this process sent to the dead-letter topic.")
-LATE_WRITES = Metric("lifestage_late_writes_repaired_total", "counter", ("kind",), "records", "Records that a former owner of a partition wrote late over newer ones, and that were written again.")
-SENDS_HELD = Metric("lifestage_sends_held_total", "counter", (), "waits", "Times that sends waited because no heartbeat was answered in time.")
-LAG_RECORDS = Metric("lifestage_lag_records", "gauge", ("topic", "partition"), "records", "Records of an owned partition that are not processed yet.")
-LAG_SECONDS = Metric("lifestage_event_time_lag_seconds", "gauge", ("partition",), "seconds", "How far the clock of an owned log partition is behind the wall clock.")
-CLOCK = Metric("lifestage_clock_timestamp_seconds", "gauge", ("partition",), "seconds since 1970", "The clock of an owned log partition: its last tick.")
-CLOCK_HELD = Metric("lifestage_clock_held", "gauge", ("topic", "partition"), "0 or 1", "1 for a partition of a source or of the log that holds the clock back; absent when it does not.")
-CLOCK_HELD_AT = Metric("lifestage_clock_held_timestamp_seconds", "gauge", ("topic", "partition"), "seconds since 1970", "Event time at which a partition of a source or of the log holds the clock back.")
-RECOVERY_ACTIVE = Metric("lifestage_recovery_active", "gauge", (), "0 or 1", "1 while state is read back from the changelog.")
-RECOVERY_DONE = Metric("lifestage_recovery_records_done", "gauge", (), "records", "Changelog records read in this recovery.")
-RECOVERY_RECORDS = Metric("lifestage_recovery_records", "gauge", (), "records", "Changelog records to read in this recovery.")
-PARTITIONS = Metric("lifestage_partitions_owned", "gauge", ("topic",), "partitions", "Partitions of a topic owned now.")
-FLUSH_SECONDS = Metric("lifestage_flush_seconds", "histogram", (), "seconds", "Time from the begin of a flush until all of it was acknowledged.")
-BATCH_EVENTS = Metric("lifestage_batch_events", "histogram", (), "events", "Events in one batch.")
-READ_PENDING = Metric("lifestage_read_model_pending", "gauge", (), "customers", "Customers whose newest state is not in Redis yet.")
-READ_CONNECTED = Metric("lifestage_read_model_connected", "gauge", (), "0 or 1", "1 while Redis answers.")
-READ_WRITTEN = Metric("lifestage_read_model_written_total", "counter", (), "customers", "Customers written to Redis.")
-READ_FAILURES = Metric("lifestage_read_model_failures_total", "counter", (), "attempts", "Attempts to write to Redis that failed; each is made again.")
-READ_REFILLS = Metric("lifestage_read_model_refills_total", "counter", (), "refills", "Times that Redis had lost its data and was filled again.")
-KPI_COMPLETE = Metric("lifestage_kpi_complete", "gauge", (), "0 or 1", "1 while the KPIs of all partitions owned now are counted; 0 where a partition's state was kept without them, and while state is read back.")
-KPI_PARTITIONS = Metric("lifestage_kpi_partitions", "gauge", (), "partitions", "Partitions whose KPIs this worker counts now; 0 while state is read back.")
-KPI_EXPECTED = Metric("lifestage_kpi_partitions_expected", "gauge", (), "partitions", "Partitions that there are. KPIs have a value while each is counted by one worker.")
-KPI_COUNTED = Metric("lifestage_kpi_counted", "gauge", ("partition",), "0 or 1", "1 for a partition owned now whose KPIs are counted, 0 for one whose state was kept without them.")
-KPI_HIDDEN = Metric("lifestage_kpi_hidden_values", "gauge", ("label",), "values", "Values of a label that this worker does not tell apart, at least: they are in other, of currencies left out.")
-KPI_TOLD = Metric("lifestage_kpi_told", "gauge", TOLD_LABELS, "1", "Values that a worker which hides others of a label tells apart: what all such workers tell apart is whole.")
-KPI_WINDOW = Metric("lifestage_kpi_window_seconds", "gauge", (), "seconds", "The window of the KPIs: whole days, the present one included.")
-KPI_DAY = Metric("lifestage_kpi_day_timestamp_seconds", "gauge", (), "seconds since 1970", "End of the day as of which the KPIs are: the earliest of the partitions owned now.")
-KPI_TARGET = Metric("lifestage_kpi_target", "gauge", ("kpi",), "the KPI's", "Target of a KPI by the plan.")
-WORKER = Metric("lifestage_worker_info", "info", ("version", "plan", "plan_hash"), "1", "What runs in this process.")
+CUSTOMERS = Metric("lifestage_customers", "gauge", ("stage",), "customers", "Customers by stage, of the partitions owned now.", STAGES_MAX)
+STAGE_CHANGES = Metric("lifestage_stage_changes_total", "counter", ("from_stage", "to_stage", "kind"), "changes", "Stage changes announced by this process; none is the stage of who had or has no stage.", MOVES_MAX + len(OF_MOVES) + 1)
+EVENTS = Metric("lifestage_events_total", "counter", ("source", "type", "outcome"), "events", "Events that this process dealt with; after a crash some are counted again.", len(OUTCOMES) * (PAIRS_MAX + SOURCES_MAX + 3))
+ACCOUNTED = Metric("lifestage_accounted_events", "gauge", ("source", "type", "outcome"), "events", "Events ever dealt with, each counted once, of the partitions owned now.", len(OUTCOMES) * (SOURCES_MAX + 2))
+ORDERS = Metric("lifestage_orders", "gauge", ("currency",), "orders", "Orders, each counted once, of the partitions owned now.", MONEY_MAX)
+REVENUE_GROSS = Metric("lifestage_revenue_gross", "gauge", ("currency",), "major units", "Sum that was paid for orders, of the partitions owned now.", MONEY_MAX)
+REVENUE_NET = Metric("lifestage_revenue_net", "gauge", ("currency",), "major units", "Sum of orders without tax and shipping and less refunds, of the partitions owned now.", MONEY_MAX)
+IDENTITY = Metric("lifestage_identity_total", "counter", ("outcome",), "ids", "What happened to ids, by this process; after a crash some are counted again.", len(OF_IDS) + 1)
+KEPT = Metric("lifestage_kept_records", "gauge", ("partition",), "records", "Records kept of a log partition owned now: of customers, of their other ids, of orders and tickets, and of the company.", LOG_PARTITIONS_OF_IT)
+LOG_PARTITIONS = Metric("lifestage_log_partitions", "gauge", (), "partitions", "Partitions of the log that there are. Sums over workers are whole while each is owned by one worker.", 1)
+DEAD_LETTERS = Metric("lifestage_dead_letters_total", "counter", ("reason",), "events", "Events that this process sent to the dead-letter topic.", len(REASONS) + 1)
+LATE_WRITES = Metric("lifestage_late_writes_repaired_total", "counter", ("kind",), "records", "Records that a former owner of a partition wrote late over newer ones, and that were written again.", len(REPAIRS))
+SENDS_HELD = Metric("lifestage_sends_held_total", "counter", (), "waits", "Times that sends waited because no heartbeat was answered in time.", 1)
+LAG_RECORDS = Metric("lifestage_lag_records", "gauge", ("topic", "partition"), "records", "Records of an owned partition that are not processed yet.", PARTITIONS_OF_IT)
+LAG_SECONDS = Metric("lifestage_event_time_lag_seconds", "gauge", ("partition",), "seconds", "How far the clock of an owned log partition is behind the wall clock.", LOG_PARTITIONS_OF_IT)
+CLOCK = Metric("lifestage_clock_timestamp_seconds", "gauge", ("partition",), "seconds since 1970", "The clock of an owned log partition: its last tick.", LOG_PARTITIONS_OF_IT)
+CLOCK_HELD = Metric("lifestage_clock_held", "gauge", ("topic", "partition"), "0 or 1", "1 for a partition of a source or of the log that holds the clock back; absent when it does not.", PARTITIONS_OF_IT)
+CLOCK_HELD_AT = Metric("lifestage_clock_held_timestamp_seconds", "gauge", ("topic", "partition"), "seconds since 1970", "Event time at which a partition of a source or of the log holds the clock back.", PARTITIONS_OF_IT)
+RECOVERY_ACTIVE = Metric("lifestage_recovery_active", "gauge", (), "0 or 1", "1 while state is read back from the changelog.", 1)
+RECOVERY_DONE = Metric("lifestage_recovery_records_done", "gauge", (), "records", "Changelog records read in this recovery.", 1)
+RECOVERY_RECORDS = Metric("lifestage_recovery_records", "gauge", (), "records", "Changelog records to read in this recovery.", 1)
+PARTITIONS = Metric("lifestage_partitions_owned", "gauge", ("topic",), "partitions", "Partitions of a topic owned now.", TOPICS_OF_IT)
+FLUSH_SECONDS = Metric("lifestage_flush_seconds", "histogram", (), "seconds", "Time from the begin of a flush until all of it was acknowledged.", len(SECONDS) + 3)
+BATCH_EVENTS = Metric("lifestage_batch_events", "histogram", (), "events", "Events in one batch.", len(SIZES) + 3)
+READ_PENDING = Metric("lifestage_read_model_pending", "gauge", (), "customers", "Customers whose newest state is not in Redis yet.", 1)
+READ_CONNECTED = Metric("lifestage_read_model_connected", "gauge", (), "0 or 1", "1 while Redis answers.", 1)
+READ_WRITTEN = Metric("lifestage_read_model_written_total", "counter", (), "customers", "Customers written to Redis.", 1)
+READ_FAILURES = Metric("lifestage_read_model_failures_total", "counter", (), "attempts", "Attempts to write to Redis that failed; each is made again.", 1)
+READ_REFILLS = Metric("lifestage_read_model_refills_total", "counter", (), "refills", "Times that Redis had lost its data and was filled again.", 1)
+KPI_COMPLETE = Metric("lifestage_kpi_complete", "gauge", (), "0 or 1", "1 while the KPIs of all partitions owned now are counted; 0 where a partition's state was kept without them, and while state is read back.", 1)
+KPI_PARTITIONS = Metric("lifestage_kpi_partitions", "gauge", (), "partitions", "Partitions whose KPIs this worker counts now; 0 while state is read back.", 1)
+KPI_EXPECTED = Metric("lifestage_kpi_partitions_expected", "gauge", (), "partitions", "Partitions that there are. KPIs have a value while each is counted by one worker.", 1)
+KPI_COUNTED = Metric("lifestage_kpi_counted", "gauge", ("partition",), "0 or 1", "1 for a partition owned now whose KPIs are counted, 0 for one whose state was kept without them.", LOG_PARTITIONS_OF_IT)
+KPI_HIDDEN = Metric("lifestage_kpi_hidden_values", "gauge", ("label",), "values", "Values of a label that this worker does not tell apart, at least: they are in other, of currencies left out.", len(OF_LABELS) + 1)
+KPI_TOLD = Metric("lifestage_kpi_told", "gauge", TOLD_LABELS, "1", "Values that a worker which hides others of a label tells apart: what all such workers tell apart is whole.", 0)
+KPI_WINDOW = Metric("lifestage_kpi_window_seconds", "gauge", (), "seconds", "The window of the KPIs: whole days, the present one included.", 1)
+KPI_DAY = Metric("lifestage_kpi_day_timestamp_seconds", "gauge", (), "seconds since 1970", "End of the day as of which the KPIs are: the earliest of the partitions owned now.", 1)
+KPI_TARGET = Metric("lifestage_kpi_target", "gauge", ("kpi",), "the KPI's", "Target of a KPI by the plan.", sum(one.unit in BOUNDS for one in DEFINITIONS))
+WORKER = Metric("lifestage_worker_info", "info", ("version", "plan", "plan_hash"), "1", "What runs in this process.", 1)
 # fmt: on
 
 METRICS: Final = (
@@ -137,17 +156,8 @@ class ReadModelState(Protocol):
         """Customers who wait to be written."""
 
 
-PAIRS_MAX: Final = 30
-"""Pairs of source and type that stand for themselves, each with up to ten series: first come; further types are `other` of their source."""
-MONEY_MAX: Final = 24
-"""Currencies of which orders and revenue are told, three series each: those with the most orders."""
-SERIES_MAX: Final = 2_000
-"""Series on the page of a worker whose plan has `STAGES_OF_IT` stages at most, and with `PER_STAGE` more for each further one."""
-STAGES_OF_IT: Final = 8
-PER_STAGE: Final = 100
-"""How long stays in it were takes 46, and moves between all two times two more for each other."""
-OF_PARTITIONS: Final = 130
-"""Of these for what is told of each partition, which no event can multiply: eight partitions of four topics."""
+OF_PARTITIONS: Final = sum(metric.most for metric in METRICS if "partition" in metric.labels)
+"""Of the page for what is told of each partition, which no event can multiply."""
 
 
 class Labels:
@@ -157,7 +167,7 @@ class Labels:
     may hold an address is `other`.
     """
 
-    def __init__(self, limit: int = 50) -> None:
+    def __init__(self, limit: int = SOURCES_MAX) -> None:
         self._limit = limit
         self._known: set[str] = set()
 
@@ -187,7 +197,7 @@ class Counts:
         self._pairs: set[tuple[str, str]] = {(OTHER, OTHER), (UNKNOWN, UNKNOWN)}
         self._pairs_max = PAIRS_MAX + len(self._pairs)
         self.events: dict[tuple[str, str, str], int] = {}
-        self.changes: dict[tuple[str, str, str], int] = {}
+        self.moves = Moves()
         self.dead_letters: dict[str, int] = {}
         self.repairs: dict[str, int] = dict.fromkeys(REPAIRS, 0)
         self.identity: dict[str, int] = dict.fromkeys(OF_IDS, 0)
@@ -202,8 +212,7 @@ class Counts:
 
     def change(self, before: str | None, stage: str | None, kind: str, n: int = 1) -> None:
         """Count `n` announced changes; the stages are the plan's, None for no stage."""
-        key = (before or NONE, stage or NONE, kind)
-        self.changes[key] = self.changes.get(key, 0) + n
+        self.moves.add(before or NONE, stage or NONE, kind, n)
 
     def dead_letter(self, reason: str, n: int = 1) -> None:
         """Count `n` events that went to the dead-letter topic."""
@@ -238,9 +247,6 @@ class Counts:
 
 
 KNOWN_TYPES: Final = frozenset(TYPES.values())
-SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Flushes are meant to take below 0.2 s; 10 s is a session timeout."""
-SIZES: Final = (1.0, 10.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 50_000.0)
 
 
 class Histogram:
@@ -265,22 +271,6 @@ class Histogram:
         return found
 
 
-def ordinary_moves(plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """Every (from, to, kind) that events and time can bring about in a plan, without reversals and corrections.
-
-    They are exposed as 0 from the start: the rate of a counter that appears with its first change misses that change.
-    """
-    for stage in plan.stages:
-        yield NONE, stage.name, "entry"
-        for before in plan.stages:
-            kind = stage.enter_kind or before.leave_kind
-            if kind is None and before.rank is not None and stage.rank is not None:
-                between = [s for s in plan.stages if s.rank is not None and before.rank < s.rank < stage.rank]
-                kind = "demotion" if stage.rank < before.rank else "skip" if between else "advance"
-            if before != stage and kind is not None:
-                yield before.name, stage.name, kind
-
-
 def added_up(counted: Iterable[tuple[tuple[str, str, str], int]]) -> dict[tuple[str, str, str], int]:
     """The counts summed by label values."""
     total: dict[tuple[str, str, str], int] = {}
@@ -295,3 +285,21 @@ def with_all_outcomes(counted: Mapping[tuple[str, str, str], int]) -> dict[tuple
     return {(source, type_, each): 0 for source, type_, _ in counted if type_ != OTHER for each in OUTCOMES} | dict(
         counted
     )
+
+
+def within(counted: dict[tuple[str, str, str], int], most: int) -> dict[tuple[str, str, str], int]:
+    """Counts by source, type and outcome in no more than so many series, but for each source its own: the types with the fewest events
+    are `other` of their source, whose sums stay exact."""
+    pairs: dict[tuple[str, str], int] = {}
+    for (source, type_, _), count in counted.items():
+        pairs[source, type_] = pairs.get((source, type_), 0) + count
+    found = dict(counted)
+    for source, type_ in sorted(pairs, key=lambda pair: (pairs[pair], pair)):
+        if len(found) <= most:
+            break
+        if type_ != OTHER:
+            for outcome in OUTCOMES:
+                if (source, type_, outcome) in found:
+                    count = found.pop((source, type_, outcome))
+                    found[source, OTHER, outcome] = found.get((source, OTHER, outcome), 0) + count
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from lifestage.kpi_contribute import Sums
@@ -20,8 +20,9 @@ from lifestage.kpi_names import BOUNDS
 from lifestage.kpi_parts import LIVE, MONEY, PARTS, Part
 from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, SUM, bounds_of
 from lifestage.plan import Compiled
-from streams.kpi_families import PartitionSums, families, shown
-from streams.metrics import ordinary_moves
+from streams.kpi_families import PartitionSums, Shown, families, limited, summed
+from streams.kpi_values import LIMITS
+from streams.stage_limits import ordinary_moves
 from tests.core.histories import CLM5
 
 DAY_S = 86_400
@@ -108,6 +109,11 @@ class Sample(NamedTuple):
     name: str
     labels: dict[str, str]
     value: float
+
+
+def shown(partitions: Iterable[PartitionSums]) -> Shown:
+    """What a worker shows where there is room for all that it may tell apart."""
+    return limited(summed(partitions), LIMITS[0])
 
 
 def wave(name: str, at: float, width: float = 0.03) -> float:

@@ -19,8 +19,8 @@ from lifestage.kpi_parts import PARTS, Part
 from lifestage.kpi_spread import spread
 from lifestage.kpi_worth import Worths
 from lifestage.moments import DAY_MS
-from streams.kpi_families import PartitionSums, families, shown
-from tests.company import Sample, counted_by
+from streams.kpi_families import PartitionSums, families
+from tests.company import Sample, counted_by, shown
 
 DAY, WINDOW = 19_760, 90
 SPAN = whole_days(DAY, WINDOW)

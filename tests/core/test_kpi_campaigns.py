@@ -11,7 +11,8 @@ from lifestage.kpi_contribute import BY_CAMPAIGN
 from lifestage.kpi_days import CAMPAIGNS_KNOWN, SHUT, SHUT_DAYS, Days
 from lifestage.kpi_live_path import is_past
 from lifestage.kpi_pages import KeptDays
-from streams.kpi_families import PartitionSums, hidden_of, shown
+from streams.kpi_families import PartitionSums, hidden_of
+from tests.company import shown
 
 DAY, WINDOW = 20_000, 5
 NAME = "messages_sent" + BY_CAMPAIGN

@@ -22,8 +22,9 @@ from lifestage.kpi_parts import PARTS
 from lifestage.kpi_spread import bounds_of, spread
 from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.moments import DAY_MS
-from streams.kpi_families import PartitionSums, families, shown
+from streams.kpi_families import PartitionSums, families
 from streams.kpi_values import LIMITS
+from tests.company import shown
 
 DAY = 20_000
 STAGES = tuple(f"stage{n}" for n in range(8))

@@ -26,9 +26,9 @@ from lifestage.kpi_rules import (
     text,
     whole_of,
 )
-from streams.kpi_families import PartitionSums, families, shown
+from streams.kpi_families import PartitionSums, families
 from streams.metrics import METRICS
-from tests.company import DAY_S, WINDOW, sums
+from tests.company import DAY_S, WINDOW, shown, sums
 from tests.deployment import RULES, known_parts
 from tests.promql import walk
 

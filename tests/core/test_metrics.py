@@ -18,7 +18,7 @@ from lifestage.kpi_parts import PREFIX
 from streams.collector import WorkerMetrics
 from streams.endpoint import Endpoint
 from streams.kpi_families import PartitionSums
-from streams.metrics import METRICS, OUTCOMES, PAIRS_MAX, Labels, ordinary_moves
+from streams.metrics import METRICS, OUTCOMES, PAIRS_MAX, Labels
 from tests.core.crowded import CROWDED
 from tests.core.histories import CLM5
 from tests.http import ask
@@ -227,20 +227,6 @@ def test_what_happened_to_ids_is_counted_from_when_a_partition_was_taken_over(me
     assert value(found, "lifestage_identity_total", outcome="email_conflict") == 1
     assert value(found, "lifestage_identity_total", outcome="other") == 5
     assert value(found, "lifestage_identity_total", outcome="split") == 0
-
-
-def test_every_ordinary_move_has_the_kind_of_the_plan() -> None:
-    """Up one is advance, up more skip, down demotion; the plan's own kinds come first; from nothing it is entry."""
-    kinds = {(before, stage): kind for before, stage, kind in ordinary_moves(CLM5)}
-    assert len(kinds) == len(list(ordinary_moves(CLM5))) == 8 + 8 * 7
-    assert kinds["none", "loyalty"] == "entry"
-    assert kinds["conversion", "retention"] == "advance"
-    assert kinds["reach", "conversion"] == "skip"
-    assert kinds["loyalty", "retention"] == "demotion"
-    assert kinds["loyalty", "at_risk"] == "at_risk"
-    assert kinds["at_risk", "churned"] == "churn"
-    assert kinds["churned", "retention"] == "reactivation"
-    assert kinds["dormant", "reach"] == "recovery"
 
 
 def test_series_are_gone_with_their_partitions(metrics: WorkerMetrics) -> None:

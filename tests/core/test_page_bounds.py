@@ -6,7 +6,6 @@ import time
 from collections import Counter
 
 import pytest
-from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -135,13 +134,6 @@ def test_who_has_little_of_everything_is_told_all_of_it() -> None:
     found = scrape(metrics)
     assert [n for (name, _), n in found.items() if name == "lifestage_kpi_hidden_values"] == [0] * 5
     assert {key: n for key, n in found.items() if key[0].startswith("lifestage_kpi_part_")} == page(sums)
-
-
-def test_a_plan_of_more_stages_hides_no_more() -> None:
-    """What each further stage takes is room of its own."""
-    stages = (*CLM5.stages, *(replace(stage, name=f"{stage.name}2") for stage in CLM5.stages[:2]))
-    long = WorkerMetrics("0.1.0", replace(CLM5, stages=stages), "abc", LOG)
-    assert long.room([]) - worker_metrics().room([]) == 200
 
 
 @pytest.mark.parametrize(
