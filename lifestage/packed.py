@@ -81,15 +81,20 @@ class Packed:
         return self._count + len(self._alone) + len(self._waiting)
 
     def __iter__(self) -> Iterator[bytes]:
-        for one in self.items():
-            yield one[0]
+        """Each key; what is packed meanwhile, or stands elsewhere as the table grows, is not left out, and may come twice."""
+        yield from [*self._waiting, *self._alone]
+        number = 0
+        while number < len(self._shared):
+            yield from _names(self._shared[number])
+            number += 1
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Each key with its value; of what changes meanwhile some may be left out or come twice."""
-        for number in range(len(self._shared)):
+        yield from [*self._waiting.items(), *self._alone.items()]
+        number = 0
+        while number < len(self._shared):
             yield from _entries(self._shared[number])
-        yield from list(self._alone.items())
-        yield from list(self._waiting.items())
+            number += 1
 
     def keys(self) -> KeysView[bytes]:
         """The keys, as a set."""
@@ -215,6 +220,15 @@ def _entries(shared: bytes) -> list[tuple[bytes, bytes]]:
         behind = end + (shared[head + 2] | shared[head + 3] << 8)
         found.append((shared[at:end], shared[end:behind]))
         at = behind
+    return found
+
+
+def _names(shared: bytes) -> list[bytes]:
+    at, found = 1 + shared[0] * _HEAD, []
+    for head in range(1, at, _HEAD):
+        end = at + shared[head + 1]
+        found.append(shared[at:end])
+        at = end + (shared[head + 2] | shared[head + 3] << 8)
     return found
 
 

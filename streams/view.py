@@ -98,9 +98,9 @@ class WorkerView:
         return None if partition is None or profile is None else view_of(partition, key, profile)
 
     def snapshot(self, number: int) -> Iterator[tuple[str, View]]:
-        """All known ids of an owned partition."""
+        """All known ids of an owned partition, as they are when each is come to: some may come twice."""
         partition = self._profiles.owned.get(number)
-        for key in list(partition.keys()) if partition is not None else ():
+        for key in partition.keys() if partition is not None else ():
             name = key.decode()
             found = self.lookup(number, name)
             if found is not None:
@@ -175,9 +175,10 @@ class WorkerView:
 
     def holding(self) -> Mapping[tuple[str, int], float]:
         """Partitions that hold the clock back, with the event time reached there: of sources, and of the log."""
-        if self.ticker is None or self.ticker.reading is None:
+        reading = None if self.ticker is None else self.ticker.reading
+        if self.ticker is None or reading is None:
             return {}
-        holders = (*self.ticker.reading.holders, *self.ticker.holders)
+        holders = (*reading.holders, *self.ticker.holders)
         return {(s.topic, s.partition): (s.reached or 0) / 1000 for s in holders}
 
     def recovery(self) -> tuple[bool, int, int]:

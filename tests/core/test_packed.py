@@ -69,6 +69,27 @@ def test_what_waits_is_packed_little_by_little() -> None:
     _holds(made, {b"%d" % number: b"new" if number == 9 else b"old" for number in range(10)})
 
 
+@given(st.integers(0, 300), st.integers(0, 200), st.integers(1, 300))
+def test_who_goes_through_it_meets_all_that_stay(waiting: int, seen: int, more: int) -> None:
+    """Whatever is packed meanwhile, and however the table grows: all keys that were there before, and their values."""
+    made = Packed()
+    for number in range(waiting):
+        made.wait(b"w%d" % number, b"v")
+    for number in range(100):
+        made[b"k%d" % number] = b"v" * (LARGEST + 1 if number % 30 == 7 else number)
+    there = dict(made.items())
+    assert len(there) == waiting + 100
+    names, both = iter(made), made.items()
+    met = [next(names, b"") for _ in range(seen)]
+    met_both = [next(both, (b"", b"")) for _ in range(seen)]
+    made.pack(waiting // 2)
+    for number in range(more):
+        made[b"new%d" % number] = b"v"
+    made.pack()
+    assert there.keys() <= {*met, *names}
+    assert there.items() <= {*met_both, *both}
+
+
 def test_a_key_that_is_not_there_cannot_be_taken() -> None:
     """As of a dict, and nothing is changed by it."""
     made = Packed()
