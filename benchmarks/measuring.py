@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from benchmarks.broker import EventSet, Watch, preload, watching
 from benchmarks.contest import Contestant, Where
-from benchmarks.contestants import CHECKOUT, POLL_S, STALLED_S, cpu_of, peak_of
+from benchmarks.contestants import CHECKOUT, POLL_S, STALLED_S, cpu_of, family_of, machine_cpu, peak_of
 from benchmarks.events import SourceEvent
 from config.settings import Identity, Kafka, Settings, Topics
 from streams.embedded.process import Child, ServiceError
@@ -43,13 +43,17 @@ class Run(NamedTuple):
     wall_s: float
     """From the last look that saw no change announced to the first that saw all durable."""
     cpu_s: float
-    """Of the contestant's process in that time, and while the last timers fire."""
+    """Of the contestant's processes in that time, and while the last timers fire."""
     peak_mb: float
     start_s: float
     """From the start of the process to its first change, with events waiting for it."""
     changes: int
     later_s: float = 0.0
     """From all events durable to the last change of a timer out and durable: who waits for a clock is not working."""
+    busy: float = 0.0
+    """Cores that the contestant kept busy until all events were durable."""
+    machine: float = 0.0
+    """The same of all processes: the broker and the benchmark are the rest."""
 
     @property
     def rate(self) -> float:
@@ -169,23 +173,28 @@ class Timed:
         events = self.given.events.count
         began = started = moved = said = time.monotonic()
         used, cpu, peak, seen, start_s, wall = 0.0, 0.0, 0.0, 0, 0.0, 0.0
+        all_used, busy, machine, family = 0.0, 0.0, 0.0, [self.child.pid]
         while True:
             looked = time.monotonic()
             ended = self.child.returncode
             if ended is None:
                 # Of one that ends by itself the last look alive is what there is.
                 with contextlib.suppress(ValueError, OSError):
-                    cpu, peak = cpu_of(self.child.pid), peak_of(self.child.pid)
+                    cpu, peak = sum(map(cpu_of, family)), sum(map(peak_of, family))
             elif ended != 0:
                 raise self._failed(f"ended with status {ended}")
             done, changes = await self._look(ended, events)
             now = time.monotonic()
             if changes == 0:
-                started, used, start_s = looked, cpu, looked - began
+                started, used, all_used, start_s = looked, cpu, machine_cpu(), looked - began
+                family = family_of(self.child.pid) if ended is None else family
             if done >= events:
-                wall = wall or now - started
+                if not wall:
+                    wall = now - started
+                    busy, machine = (cpu - used) / wall, (machine_cpu() - all_used) / wall
                 if changes >= self.given.changes or ended == 0 or looked - moved > QUIET_S:
-                    return Run(events, wall, cpu - used, peak, start_s, changes, now - started - wall)
+                    later = now - started - wall
+                    return Run(events, wall, cpu - used, peak, start_s, changes, later, busy, machine)
             elif ended == 0:
                 raise self._failed("ended early")
             if changes + done > seen:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks import comeback, features, full, full_peers, latency, simple, simple_peers, table
+from benchmarks import comeback, features, full, full_peers, latency, scale, simple, simple_peers, table
 from benchmarks.contest import Contestant
 from benchmarks.measuring import Job, Say, run_once
 
@@ -149,4 +149,17 @@ class Features(Simple):
         return table.render_shares(self.rows(found), features.BARE)
 
 
-ALL: tuple[type[Part], ...] = (Simple, Full, Latency, Recovery, Features)
+class Scale(Simple):
+    """From one worker to two."""
+
+    name, title = "scale", "From one to two, job (a)"
+
+    def _made(self) -> tuple[Job, list[Contestant]]:
+        return simple.job(), scale.contestants()
+
+    def render(self, found: Found) -> str:
+        """What two do of what one does, and what is busy."""
+        return scale.render(self.rows(found))
+
+
+ALL: tuple[type[Part], ...] = (Simple, Full, Latency, Recovery, Features, Scale)

@@ -76,6 +76,19 @@ def test_the_cost_of_features_is_measured_of_what_is_right() -> None:
     assert "- lifestage, everything on: " in done.stdout
 
 
+@pytest.mark.broker
+def test_one_worker_and_two_are_measured_of_what_is_right() -> None:
+    """Two workers of a group say what one says; the cores that they keep busy are of both, and not more than there are."""
+    done = bench("--events", "4000", "--rounds", "1", "--only", "scale", "--contestants", "lifestage")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("are right") == 2
+    assert "- lifestage, two workers: " in done.stdout
+    rows = [line.split("|") for line in done.stdout.splitlines() if line.startswith("| lifestage, ")]
+    for row in rows:
+        own, everything = (float(cell.split()[0]) for cell in row[5:7])
+        assert 0 < own <= everything <= (os.cpu_count() or 1) + 0.1
+
+
 def test_a_part_that_is_not_there_is_refused() -> None:
     """A misspelt part is named, with those that are."""
     done = bench("--only", "a,cor")
