@@ -6,6 +6,7 @@ stands before a number is therefore remembered as the library wrote it once, for
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -16,9 +17,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-LINES_MAX: Final = 10_000
-"""Lines of a format that are remembered, of about 200 bytes; then they are learnt anew."""
-FORMATS_MAX: Final = 8
+LINES_MAX: Final = 5_000
+"""Lines of a format that are remembered, with their labels about 500 bytes each; then they are learnt anew."""
+FORMATS_MAX: Final = 4
 """Formats: what a client says that it takes is its own choice."""
 AS_IS: Final = 1e6
 """Below it the library writes a number as Python does."""
@@ -84,18 +85,26 @@ def _text(value: float) -> str:
 
 
 class Pages:
-    """The pages of one registry. Its samples have neither a time of their own nor exemplars, which are not written."""
+    """The pages of one registry. Its samples have neither a time of their own nor exemplars, which are not written.
+
+    Whoever asks while a page is made waits for it: of any number of scrapes one takes the processor from the worker.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._formats: dict[str, _Format] = {}
+        self._making = threading.Lock()
 
     def page(self, accept: str) -> tuple[str, bytes]:
         """Content type and page, in the format that is asked for."""
         encode, content_type = choose_encoder(accept)
+        with self._making:
+            return content_type, self._page(encode, content_type)
+
+    def _page(self, encode: Encode, content_type: str) -> bytes:
         known = self._formats.get(content_type)
         if known is None:
             if len(self._formats) >= FORMATS_MAX:
-                return content_type, encode(self._registry)
+                return encode(self._registry)
             known = self._formats[content_type] = _Format(encode)
-        return content_type, known.page(self._registry)
+        return known.page(self._registry)

@@ -5,6 +5,7 @@ One table names them all; `streams/collector.py` fills them at scrape time and `
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
@@ -190,12 +191,16 @@ class Labels:
 
 
 class Counts:
-    """What this process counted since it started. Adding is two dictionary operations, meant once per batch and kind."""
+    """What this process counted since it started. Adding is two dictionary operations, meant once per batch and kind.
+
+    The event loop adds, and scrapes take copies and name what is kept: `labels` may be asked from any thread.
+    """
 
     def __init__(self) -> None:
         self.sources = Labels()
         self._pairs: set[tuple[str, str]] = {(OTHER, OTHER), (UNKNOWN, UNKNOWN)}
         self._pairs_max = PAIRS_MAX + len(self._pairs)
+        self._naming = threading.Lock()
         self.events: dict[tuple[str, str, str], int] = {}
         self.moves = Moves()
         self.dead_letters: dict[str, int] = {}
@@ -237,13 +242,14 @@ class Counts:
 
     def labels(self, source: str, type_: str, outcome: str) -> tuple[str, str, str]:
         """The three as bounded label values: a type that is no fact's is `unknown`."""
-        pair = self.sources.of(source), type_ if type_ in KNOWN_TYPES else UNKNOWN
-        if pair not in self._pairs:
-            if len(self._pairs) >= self._pairs_max:
-                # of its source, whose sum stays exact: who asks whether a source still sends asks all of its types
-                return pair[0], OTHER, outcome
-            self._pairs.add(pair)
-        return *pair, outcome
+        with self._naming:
+            pair = self.sources.of(source), type_ if type_ in KNOWN_TYPES else UNKNOWN
+            if pair not in self._pairs:
+                if len(self._pairs) >= self._pairs_max:
+                    # of its source, whose sum stays exact: who asks whether a source still sends asks all of its types
+                    return pair[0], OTHER, outcome
+                self._pairs.add(pair)
+            return *pair, outcome
 
 
 KNOWN_TYPES: Final = frozenset(TYPES.values())
