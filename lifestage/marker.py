@@ -41,6 +41,20 @@ class KpiMark(msgspec.Struct, array_like=True, gc=False):
     """Which sums they are: `KPI_SUMS` of the release."""
 
 
+def uncounted(mark: KpiMark | None, window: int, *, anonymous: bool) -> str:
+    """Why KPIs that are kept so are not counted on for a window of days, with `lifecycle.announce_anonymous` or without; empty where
+    they are, as far as the marker says."""
+    if mark is None:
+        return "its changelog was written without them"
+    if mark.window != window:
+        return f"they are kept for a window of {mark.window} days, not of {window} (kpis.window)"
+    if mark.sums != KPI_SUMS:
+        return "its changelog was written by a release that counts other ones"
+    if mark.anonymous not in (None, anonymous):
+        return f"they were counted with lifecycle.announce_anonymous = {str(mark.anonymous).lower()}"
+    return ""
+
+
 class Marker(msgspec.Struct, array_like=True):
     """What is kept of a partition besides its profiles: where the fold stands, and every count, as of `offset`."""
 

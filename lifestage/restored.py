@@ -14,7 +14,7 @@ from lifestage.kpi_days import Days, day_of
 from lifestage.kpi_live_path import is_past
 from lifestage.kpi_pages import OWNER, KeptDays, named
 from lifestage.kpi_step import Counting
-from lifestage.marker import KPI_SUMS, MARKER_KEY, PREPARED_KEY, KpiMark, Marker
+from lifestage.marker import MARKER_KEY, PREPARED_KEY, KpiMark, Marker, uncounted
 from lifestage.packed import Packed
 from lifestage.pages import PAGED, is_page, owner
 from lifestage.profile import Profile
@@ -221,16 +221,9 @@ class Restored:
     def _counting(self, marker: Marker) -> Counting | None:
         """KPIs as a marker says; none where they cannot be gone on with."""
         mark = marker.kpis
-        if mark is None:
-            self.uncounted = "its changelog was written without them"
-        elif mark.window != self.rules.window:
-            self.uncounted = (
-                f"they are kept for a window of {mark.window} days, not of {self.rules.window} (kpis.window)"
-            )
-        elif mark.sums != KPI_SUMS:
-            self.uncounted = "its changelog was written by a release that counts other ones"
-        elif mark.anonymous not in (None, self.rules.announce_anonymous):
-            self.uncounted = f"they were counted with lifecycle.announce_anonymous = {str(mark.anonymous).lower()}"
+        why = uncounted(mark, self.rules.window, anonymous=self.rules.announce_anonymous)
+        if mark is None or why:
+            self.uncounted = why
         else:
             try:
                 found = Counting(KeptDays.read(mark, self.shelf.pages, is_past), self.rules)

@@ -20,7 +20,7 @@ import msgspec
 from config.settings import Settings
 from lifestage.cause import LONG_AGO
 from lifestage.clock import Source, read_clock
-from lifestage.marker import KPI_SUMS, Marker
+from lifestage.marker import Marker, uncounted
 from lifestage.moments import iso
 from streams.connections import UnreachableError, check_redis
 from streams.survey import Member, Survey
@@ -29,6 +29,8 @@ ANSWER_S = 5.0
 RECENT = 10
 WIDE = ("0.0.0.0", "[::]", "::")  # noqa: S104  # compared, not bound
 LOCAL = ("127.", "localhost", "[::1]")
+NOT_COUNTED = "its worker counts none, and its log says why"
+"""Of a partition whose marker says that they can be."""
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -41,6 +43,8 @@ class Worker(msgspec.Struct, frozen=True):
     """`ready`, or why it is not, in its own words; `no answer from here` when it cannot be asked."""
     partitions: tuple[int, ...]
     memory_mb: int | None = None
+    uncounted: tuple[int, ...] = ()
+    """Of these the ones whose KPIs it says that it does not count."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -144,7 +148,7 @@ def look(asked: Survey, settings: Settings, redis_url: str, now: float) -> Overv
         sum(one.end for one in known if one.topic == topics.changes.name),
         _redis(settings, redis_url),
         next((tail.problem for tail in tails if tail.problem), ""),
-        _kpis(settings, markers),
+        _kpis(settings, markers, workers),
     )
 
 
@@ -208,10 +212,17 @@ def _stages(markers: Iterable[Marker]) -> dict[str, int]:
     return {stage: count for stage, count in sorted(counted.items(), key=lambda one: (-one[1], one[0])) if count}
 
 
-def _kpis(settings: Settings, markers: Mapping[int, Marker]) -> Kpis:
+def _kpis(settings: Settings, markers: Mapping[int, Marker], workers: Iterable[Worker]) -> Kpis:
+    """What a worker with these settings would say by the markers; and, of what its pages say, what those who have read them say."""
     if not settings.kpis.live:
         return Kpis(live=False)
-    reasons = {number: _uncounted(settings, marker) for number, marker in sorted(markers.items()) if marker.offset >= 0}
+    window, anonymous = settings.kpis.window, settings.lifecycle.announce_anonymous
+    refused = {number: NOT_COUNTED for worker in workers for number in worker.uncounted}
+    reasons = {
+        number: uncounted(marker.kpis, window, anonymous=anonymous) or refused.get(number, "")
+        for number, marker in sorted(markers.items())
+        if marker.offset >= 0
+    }
     counted = tuple(number for number, why in reasons.items() if not why)
     clocks = [markers[number].clock for number in counted if markers[number].clock > LONG_AGO]
     return Kpis(
@@ -221,20 +232,6 @@ def _kpis(settings: Settings, markers: Mapping[int, Marker]) -> Kpis:
         {number: why for number, why in reasons.items() if why},
         iso(min(clocks))[:10] if clocks else None,
     )
-
-
-def _uncounted(settings: Settings, marker: Marker) -> str:
-    """Why a worker with these settings does not count on; empty where it does."""
-    mark, anonymous = marker.kpis, settings.lifecycle.announce_anonymous
-    if mark is None:
-        return "their state was kept without KPIs"
-    if mark.window != settings.kpis.window:
-        return f"they are counted over {mark.window} days, not {settings.kpis.window} (kpis.window)"
-    if mark.sums != KPI_SUMS:
-        return "they were counted by a release that counts other ones"
-    if mark.anonymous not in (None, anonymous):
-        return f"they were counted with lifecycle.announce_anonymous = {str(mark.anonymous).lower()}"
-    return ""
 
 
 def _changes(values: Iterable[bytes]) -> Iterator[Change]:
@@ -264,8 +261,15 @@ def ask_worker(member: Member, log: str) -> Worker:
     told = Worker(member.host, url, "no answer from here" if state is None else state, owned)
     if state is None:
         return told
-    memory = re.search(r"^process_resident_memory_bytes (\S+)", _asked(f"{url}/metrics") or "", re.MULTILINE)
-    return msgspec.structs.replace(told, memory_mb=int(float(memory[1])) >> 20 if memory else None)
+    return _with_metrics(told, _asked(f"{url}/metrics") or "")
+
+
+def _with_metrics(told: Worker, page: str) -> Worker:
+    memory = re.search(r"^process_resident_memory_bytes (\S+)", page, re.MULTILINE)
+    refused = re.findall(r'^lifestage_kpi_counted{partition="(\d+)"} 0\.0$', page, re.MULTILINE)
+    return msgspec.structs.replace(
+        told, memory_mb=int(float(memory[1])) >> 20 if memory else None, uncounted=tuple(sorted(map(int, refused)))
+    )
 
 
 def reachable(url: str, host: str) -> str:

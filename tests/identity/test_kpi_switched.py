@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifestage import loads, marker, partition, restored
+from lifestage import loads, marker, partition
 from lifestage.cause import Rules
 from lifestage.facts import Fact, LeadCaptured, WebVisit
 from lifestage.marker import PREPARED_KEY
@@ -225,6 +225,6 @@ def test_what_bots_did_is_noted_to_be_nothing() -> None:
 def test_sums_of_another_release_are_not_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a release counts that the one before did not is in none of the sums that were kept."""
     world = story(COUNTED, VISITS)
-    monkeypatch.setattr(restored, "KPI_SUMS", marker.KPI_SUMS + 1)
+    monkeypatch.setattr(marker, "KPI_SUMS", marker.KPI_SUMS + 1)
     restart(world, COUNTED)
     assert world.folds[0].uncounted == "its changelog was written by a release that counts other ones"
