@@ -69,9 +69,9 @@ class Switching(World):
 class Forgetful(Partition):
     """Leaves the prepared marker as it was when it keeps what it has not counted."""
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self, breathe: Callable[[], object] | None = None) -> Checkpoint:
         """What one flush keeps."""
-        found = super().checkpoint()
+        found = super().checkpoint(breathe)
         found.pages.pop(PREPARED_KEY, None)
         return found
 
