@@ -185,7 +185,7 @@ class Forwarder:
         for partition, letter in letters.items():
             futures += await self._outbox.send(self._topics.dead_letters.name, partition, letter)
         for partition, records in by_partition.items():
-            futures += await self._outbox.send(self._topics.log.name, partition, records)
+            futures += await self._outbox.send(self._topics.log.name, partition, records, join=True)
         await self._rounds.put((futures, ends))
         self._make_room()
         return True

@@ -102,7 +102,7 @@ class Keeper:
             untold.newest[change.partitionkey] = (
                 record if change.data.stage is not None else (record[0], None, record[2])
             )
-        untold.futures += await self._outbox.send(self._topics.changes.name, number, records)
+        untold.futures += await self._outbox.send(self._topics.changes.name, number, records, join=True)
 
     async def post(self, number: int, posted: list[Posted]) -> None:
         """Send messages to other partitions now; their acknowledgement is awaited by the flush that keeps their state."""

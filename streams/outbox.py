@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import aiokafka
 from aiokafka.errors import KafkaTimeoutError
+from aiokafka.structs import TopicPartition
 
 from streams.fence import Fence, FencedClient, clock
 from streams.patience import ask_at_intervals, never_expire
@@ -86,29 +88,34 @@ class Outbox:
         """How many partitions a topic has."""
         return len(await self._producer.partitions_for(topic))
 
-    async def send(self, topic: str, partition: int, records: Iterable[OutRecord]) -> list[asyncio.Future[Any]]:
-        """Queue records for one partition as few batches; a future a batch, done when it is acknowledged."""
-        return [await self._submit(batch, topic, partition) for batch in self._batches(records)]
+    async def send(
+        self, topic: str, partition: int, records: Iterable[OutRecord], *, join: bool = False
+    ) -> list[asyncio.Future[Any]]:
+        """Queue records for one partition as few batches; a future a batch, done when it is acknowledged.
+
+        With `join` they may come behind records of a batch that has not been sent yet: one request holds one batch of a
+        partition, so that each further one would wait for a whole request, and its sender with it.
+        """
+        left, futures = [*records], []
+        if join and (queued := self._queued(topic, partition)) is not None and (at := _fill(queued._builder, left, 0)):
+            left, futures = left[at:], [asyncio.shield(queued.future)]
+        return [*futures, *[await self._submit(batch, topic, partition) for batch in self._batches(left)]]
 
     def fits_one(self, records: Sequence[OutRecord]) -> bool:
         """Whether the records are sure to make a single batch, which a broker appends whole or not at all."""
         return sum(len(key or b"") + len(value or b"") + 100 for key, value, _ in records) < BATCH_BYTES
 
     def _batches(self, records: Iterable[OutRecord]) -> Iterable[Any]:
-        batch, count = self._producer.create_batch(), 0
-        append = batch._builder.append
-        for key, value, headers in records:
-            # Straight to the builder, half of what `BatchBuilder.append` takes: it numbers the records, and no more.
-            if append(count, None, key, value, headers) is None:
-                batch._relative_offset = count
-                yield batch
-                batch, count = self._producer.create_batch(), 0
-                append = batch._builder.append
-                append(count, None, key, value, headers)
-            count += 1
-        if count:
-            batch._relative_offset = count
+        left, at = [*records], 0
+        while at < len(left):
+            batch = self._producer.create_batch()
+            at = _fill(batch, left, at)
             yield batch
+
+    def _queued(self, topic: str, partition: int) -> Any:
+        """The newest batch of a partition that was never on its way, or None: what was has its number and its bytes."""
+        waiting = self._producer._message_accumulator._batches.get(TopicPartition(topic, partition))
+        return waiting[-1] if waiting and not waiting[-1].retry_count else None
 
     async def _submit(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
         batch.close()
@@ -126,6 +133,18 @@ class Outbox:
                 raise
         future.add_done_callback(lambda _: self._unanswered.pop(ticket, None))
         return future
+
+
+def _fill(batch: Any, records: Sequence[OutRecord], at: int) -> int:
+    """Put records, from the one at `at` on, into a batch until it is full; returns where the rest begins."""
+    # Straight to the builder, half of what `BatchBuilder.append` takes: it numbers the records, and no more.
+    append, count = batch._builder.append, batch._relative_offset
+    for key, value, headers in itertools.islice(records, at, None):
+        if append(count, None, key, value, headers) is None:
+            break
+        count, at = count + 1, at + 1
+    batch._relative_offset = count
+    return at
 
 
 async def acknowledged(futures: Iterable[asyncio.Future[Any]], what: str) -> list[Any]:

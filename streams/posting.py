@@ -36,5 +36,5 @@ class Posting:
         return [
             future
             for partition, records in runs.items()
-            for future in await self._outbox.send(self._log.name, partition, records)
+            for future in await self._outbox.send(self._log.name, partition, records, join=True)
         ]

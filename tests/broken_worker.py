@@ -53,8 +53,10 @@ def log_half_written() -> None:
     """A round of facts is in one partition of the log and not in the others."""
     send = Outbox.send
 
-    async def dying(self: Outbox, topic: str, partition: int, records: Iterable[OutRecord]) -> Any:
-        futures = await send(self, topic, partition, records)
+    async def dying(
+        self: Outbox, topic: str, partition: int, records: Iterable[OutRecord], *, join: bool = False
+    ) -> Any:
+        futures = await send(self, topic, partition, records, join=join)
         if topic.endswith("customer-events") and arm.exists():
             await asyncio.gather(*futures)
             die()
@@ -122,11 +124,13 @@ def first_of_several() -> None:
     """The first batch of a flush is in the changelog, and the others are not."""
     send = Outbox.send
 
-    async def dying(self: Outbox, topic: str, partition: int, records: Iterable[OutRecord]) -> Any:
+    async def dying(
+        self: Outbox, topic: str, partition: int, records: Iterable[OutRecord], *, join: bool = False
+    ) -> Any:
         given = list(records)
         batches = list(self._batches(given)) if topic.endswith("-changelog") and arm.exists() else []
         if len(batches) < 3:
-            return await send(self, topic, partition, given)
+            return await send(self, topic, partition, given, join=join)
         await (await self._submit(batches[0], topic, partition))
         die()
 

@@ -35,8 +35,9 @@ class Wire:
         self.held: set[str] = set()
         """Topics that are not acknowledged yet."""
 
-    async def send(self, topic: str, number: int, sent: Any) -> list[asyncio.Future[Any]]:
+    async def send(self, topic: str, number: int, sent: Any, *, join: bool = False) -> list[asyncio.Future[Any]]:
         """Take records; one future for all of them."""
+        assert join == (topic in {TOPICS.log.name, TOPICS.changes.name}), "what is kept is a batch of its own"
         taken = list(sent)
         self.sent += [(topic, one) for one in taken]
         self.placed += [(topic, number)] * len(taken)

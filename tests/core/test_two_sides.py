@@ -111,8 +111,9 @@ class Wire:
         self.waiting: dict[int, list[asyncio.Future[Any]]] = {}
         self.came = asyncio.Event()
 
-    async def send(self, _: str, partition: int, records: Any) -> list[asyncio.Future[Any]]:
+    async def send(self, _: str, partition: int, records: Any, *, join: bool) -> list[asyncio.Future[Any]]:
         """Take records for a partition; one future for all of them."""
+        assert join, "a round waits for no request"
         future = asyncio.get_running_loop().create_future()
         self.sent.setdefault(partition, []).extend(records)
         self.waiting.setdefault(partition, []).append(future)

@@ -65,6 +65,15 @@ class Batch:
         """No more are added."""
 
 
+class Queued:
+    """A batch that waits for its turn, or has it: then no record may join it, as in aiokafka's `MessageBatch`."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._builder = batch
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.retry_count = 0
+
+
 class Producing(ProduceRequest):
     """A produce request, as the fence knows it."""
 
@@ -80,10 +89,11 @@ class Producer:
         kafka.producers += 1
         self.producer_id = kafka.producers
         self._txn_manager = self
+        self._message_accumulator = self
         self.client: Any = self
         """What writes requests; the product puts its fence before it."""
         self._sender = self
-        self._queues: dict[TP, deque[tuple[Batch, asyncio.Future[Any]]]] = {}
+        self._batches: dict[TP, deque[Queued]] = {}
         self._broken: set[TP] = set()
         self._senders: set[asyncio.Task[None]] = set()
 
@@ -98,26 +108,27 @@ class Producer:
 
     async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[Any]:
         """Queue a batch; the future is done when it is acknowledged."""
-        tp = TP(topic, partition)
-        future = asyncio.get_running_loop().create_future()
-        queue = self._queues.get(tp)
+        tp, queued = TP(topic, partition), Queued(batch)
+        queue = self._batches.get(tp)
         if queue is not None:
-            queue.append((batch, future))
+            queue.append(queued)
         else:
-            self._queues[tp] = deque([(batch, future)])
+            self._batches[tp] = deque([queued])
             task = asyncio.create_task(self._send_all(tp))
             self._senders.add(task)
             task.add_done_callback(self._senders.discard)
-        return future
+        return queued.future
 
     async def _send_all(self, tp: TP) -> None:
-        queue = self._queues[tp]
+        queue = self._batches[tp]
         while queue:
-            batch, future = queue[0]
+            queued = queue[0]
+            queued.retry_count += 1
+            future = queued.future
             try:
                 if tp in self._broken:
                     raise OutOfOrderSequenceNumber
-                placed = await self.client.send(0, Producing(tp, batch))
+                placed = await self.client.send(0, Producing(tp, queued._builder))
             except KafkaError as error:
                 # An idempotent producer has numbered what comes after it: the broker takes none of that any more.
                 self._broken.add(tp)
@@ -127,7 +138,7 @@ class Producer:
                 if not future.done():  # who waited may have been called off
                     future.set_result(placed)
             queue.popleft()
-        del self._queues[tp]
+        del self._batches[tp]
 
     async def ready(self, node: int, *, group: Any = None) -> bool:
         """Connected."""
