@@ -54,12 +54,13 @@ def run(
 
 
 def stored_key(settings: Settings, given: str) -> str:
-    """The key of what a person typed: an address, also as it stands in a link, becomes the hash that stands for it."""
-    from lifestage.keys import ANONYMOUS, email_key
+    """The key of what a person typed: as an event that names this id is keyed, so an address becomes the hash that stands for it."""
+    from lifestage.keys import ANONYMOUS, address_of, email_key
 
     before = ANONYMOUS if given.startswith(ANONYMOUS) else ""
-    name = given.removeprefix(before).replace("%40", "@")
-    return before + (email_key(name, settings.identity.secret.encode()) if "@" in name else name)
+    name = given.removeprefix(before)
+    address = address_of(name)
+    return before + (name if address is None else email_key(address, settings.identity.secret.encode()))
 
 
 def shown_id(settings: Settings, given: str) -> str:

@@ -20,7 +20,17 @@ from lifestage.envelopes import Headers, Opened
 from lifestage.events_relations import TRAIT_TEXT_MAX
 from lifestage.facts import Fact
 from lifestage.invalid import InvalidError, shown
-from lifestage.keys import ANONYMOUS, EMAIL, RESERVED, email_key, is_blocked, quotes_address, text_key
+from lifestage.keys import (
+    ANONYMOUS,
+    EMAIL,
+    RESERVED,
+    address_of,
+    email_key,
+    is_blocked,
+    names_mailbox,
+    quotes_address,
+    text_key,
+)
 from lifestage.refusal import REASONS, Refusal, refuse
 
 __all__ = ["REASONS", "Decoder", "Refusal"]
@@ -55,11 +65,6 @@ _CONTEXT_FIELDS: Final = len(facts.Context.__struct_fields__)
 _CAME_BY: Final = 5
 """The first fields of a context: source, medium, campaign, term and content."""
 _WRONG: Final = (InvalidError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-def _is_address(name: str) -> bool:
-    mailbox, _, host = name.partition("@")
-    return bool(mailbox) and "." in host
 
 
 ADDRESSES_MAX: Final = 50_000
@@ -244,7 +249,7 @@ class Decoder:
         if isinstance(given, str) and given.startswith(ANONYMOUS):
             anonymous = self._id(given.removeprefix(ANONYMOUS), place)
             key = None if anonymous is None else ANONYMOUS + anonymous
-        elif isinstance(given, str) and "@" in given and _is_address(given):
+        elif isinstance(given, str) and names_mailbox(given):
             key = self._address(given)
         else:
             key = self._customer(given, place)
@@ -274,13 +279,11 @@ class Decoder:
         if len(name) > wire.NAME_MAX:
             what = "characters" if isinstance(given, str) else "digits"
             raise InvalidError("out_of_range", place, f"at most {wire.NAME_MAX} {what}", f"{len(name)}")
-        if "%" in name:
-            address = name.replace("%40", "@")
-            name = address if _is_address(address) else name
-        if is_blocked(name, self._blocked):
-            return None
         # Some companies name customers by their address. No address is ever a key, so it stands for its keyed hash.
-        return email_key(name, self._secret) if "@" in name and _is_address(name) else name
+        address = address_of(name)
+        if is_blocked(name if address is None else address, self._blocked):
+            return None
+        return name if address is None else email_key(address, self._secret)
 
     def _check_size(self, value: bytes) -> None:
         if len(value) > self._max_bytes:

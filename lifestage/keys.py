@@ -134,6 +134,20 @@ def email_key(address: str, secret: bytes) -> str:
     return text_key(unicodedata.normalize("NFC", address.strip()).lower(), secret)
 
 
+def address_of(name: str) -> str | None:
+    """The address that an id is, also as it stands in a link, so that its `email_key` is to stand for it; None of any other id."""
+    if "@" not in name and "%40" not in name:
+        return None
+    address = name.replace("%40", "@")
+    return address if names_mailbox(address) else None
+
+
+def names_mailbox(name: str) -> bool:
+    """Whether something stands before an @, and a domain behind it."""
+    mailbox, _, host = name.partition("@")
+    return bool(mailbox) and "." in host
+
+
 def text_key(text: str, secret: bytes) -> str:
     """The same for a text in exactly this spelling."""
     return EMAIL + hmac.digest(secret, text.encode(), "sha256").hex()[:32]

@@ -10,10 +10,37 @@ from aiokafka.partitioner import murmur2 as kafkas
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commands.customer import stored_key
+from config.sections import Identity
+from config.settings import Settings
 from lifestage.facts import WebVisit
 from lifestage.keys import RESERVED, email_key, is_blocked, key_of, murmur2
 from lifestage.wire import is_address
 from tests.core.samples import SECRET, accepted, refused
+
+
+@pytest.mark.parametrize("before", ["", "anon:"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "c1",
+        "ann@example.com",
+        "Ann@Example.com",
+        "ann%40example.com",
+        "<x@y>",
+        "x%40y",
+        "@example.com",
+        "a@",
+        "50%",
+        "a%40b@c.de",
+    ],
+)
+def test_what_is_typed_has_the_key_of_an_event_that_names_it(before: str, name: str) -> None:
+    """An address becomes the hash that stands for it, also as it stands in a link; what only has an @ stays as it is."""
+    named = accepted(customer_id=None if before else name, anonymous_id=name)
+    typed = stored_key(Settings(identity=Identity(secret=SECRET.decode())), before + name)
+    assert typed == key_of(named)
+    assert ("email:" in typed) is (name not in {"c1", "<x@y>", "x%40y", "@example.com", "a@", "50%"})
 
 
 @pytest.mark.parametrize(
