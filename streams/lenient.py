@@ -9,13 +9,14 @@ a name that is no UTF-8 written as `\xff`; the names that mean something to us a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.consumer import fetcher
 from aiokafka.record import default_records, memory_records
 
+_FetchResult: Any = fetcher.FetchResult
 _PartitionRecords: Any = fetcher.PartitionRecords
 _Batch: Any = default_records._DefaultRecordBatchPy
 _Memory: Any = memory_records._MemoryRecordsPy
@@ -102,37 +103,140 @@ class _ByOthers:
         return _Passed(batch.next_offset) if batch.producer_id == self._producer_id else batch
 
 
+class _Block(list[Any]):
+    """All records of a batch."""
+
+    @property
+    def offset(self) -> int:
+        """Up to where it goes: whoever unpacks takes it for one record."""
+        return cast("int", self[-1].offset)
+
+
+class _Whole:
+    """A batch of which the records come at once."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[_Block]:
+        block = _Block(self._batch)
+        return iter((block,) if block else ())
+
+    def __next__(self) -> Any:
+        """The record that a control batch holds."""
+        return next(self._batch)
+
+
+class _InBlocks:
+    """The batches of a fetch, the records of each at once."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.has_next = records.has_next
+
+    def next_batch(self) -> _Whole:
+        """The next batch."""
+        return _Whole(self._records.next_batch())
+
+
 class LenientPartition(_PartitionRecords):
-    """The records of one partition in a fetch."""
+    """The records of one partition in a fetch. Those that are bare are unpacked by the batch."""
 
     _records: Any
     _records_iterator: Iterator[Any]
+    """Of records; of lists of them, where they are bare."""
     _key_deserializer: Any
     _aborted_transactions: list[Any]
     _aborted_producers: set[int]
+    _block: Sequence[Any] = ()
+    """Bare records that are handed out."""
+    _at = 0
+    """How many of them were."""
     next_fetch_offset: int
+
+    @property
+    def bare(self) -> bool:
+        """Whether records are handed out as they are parsed."""
+        wanted = self._key_deserializer
+        return wanted is BARE or isinstance(wanted, Others)
 
     @wraps(_PartitionRecords.__iter__)  # whoever looks at the pins later is to find what it stands for
     def __iter__(self) -> Iterator[Any]:
-        # A generator: itself a call of Python less for each record than `__next__`, which does no more.
-        return self._records_iterator
+        return self if self.bare else self._records_iterator
+
+    @wraps(_PartitionRecords.__next__)
+    def __next__(self) -> Any:
+        if not self.bare:
+            return super().__next__()
+        found = self.take(1)
+        if not found:
+            raise StopIteration
+        return found[0]
+
+    def take(self, most: int | None) -> list[Any]:
+        """The next bare records, as many as there are but no more than so many; `next_fetch_offset` is then behind them.
+
+        Asked for one by one, a record takes 0.3 µs more.
+        """
+        found: list[Any] = []
+        while most is None or len(found) < most:
+            if self._at == len(self._block):
+                self._block, self._at = next(self._records_iterator, ()), 0
+                if not self._block:
+                    break
+            end = len(self._block) if most is None else min(len(self._block), self._at + most - len(found))
+            found += self._block[self._at : end]
+            self._at = end
+            self.next_fetch_offset = self._block[end - 1].offset + 1
+        return found
 
     @wraps(_PartitionRecords._unpack_records)
     def _unpack_records(self) -> Iterator[Any]:
-        wanted, raw = self._key_deserializer, self._records.raw
-        passed = wanted.producer_id() if isinstance(wanted, Others) else -1
-        if wanted is BARE or isinstance(wanted, Others):
-            self._consumer_record = _bare
-        self._records = _by_others(self._records, passed)
+        raw, begin = self._records.raw, self.next_fetch_offset
+        passed = self._key_deserializer.producer_id() if isinstance(self._key_deserializer, Others) else -1
         aborted = list(self._aborted_transactions)  # the parser takes out what it has come by
         try:
-            yield from super()._unpack_records()
+            yield from self._unpack(_by_others(self._records, passed), begin)
         except UnicodeDecodeError:
             # The second reading is of the whole fetch, as the first: `next_fetch_offset` goes back with each batch.
             done = self.next_fetch_offset
             self._aborted_transactions, self._aborted_producers = aborted, set()
-            self._records = _by_others(LenientRecords(raw), passed)
-            yield from (record for record in super()._unpack_records() if record.offset >= done)
+            yield from self._unpack(_by_others(LenientRecords(raw), passed), done)
+
+    def _unpack(self, records: Any, begin: int) -> Iterator[Any]:
+        """What there is from an offset on, by the record or, bare, by the batch."""
+        if not self.bare:
+            self._records = records
+            yield from (record for record in super()._unpack_records() if record.offset >= begin)
+            return
+        self._records, self._consumer_record = _InBlocks(records), _bare
+        for block in super()._unpack_records():
+            wanted = block if block[0].offset >= begin else [record for record in block if record.offset >= begin]
+            if wanted:
+                yield wanted
+
+
+class LenientResult(_FetchResult):
+    """What a fetch has brought of one partition."""
+
+    _partition_records: LenientPartition | None
+
+    @wraps(_FetchResult.getall)
+    def getall(self, max_records: int | None = None) -> list[Any]:
+        """As upstream: what is left of it, no more than so many records, if it may still be handed out."""
+        records = self._partition_records
+        if records is None or not records.bare:
+            return cast("list[Any]", super().getall(max_records))
+        if not self.check_assignment(self._topic_partition):
+            return []
+        found = records.take(max_records)
+        self._update_position()
+        if max_records is None or len(found) < max_records:
+            self._partition_records = None
+        return found
 
 
 def BARE(key: bytes | None) -> bytes | None:  # noqa: N802 - given by name, as a constant is
@@ -153,4 +257,4 @@ def _by_others(records: Any, producer_id: int) -> Any:
 
 def install() -> None:
     """Have every consumer of this process read so."""
-    fetcher.MemoryRecords, fetcher.PartitionRecords = Raw, LenientPartition
+    fetcher.MemoryRecords, fetcher.PartitionRecords, fetcher.FetchResult = Raw, LenientPartition, LenientResult

@@ -62,6 +62,7 @@ async def test_a_name_that_is_no_text_stops_nobody(
     # aiokafka's own: whoever ran before in this process may have put ours in their place
     monkeypatch.setattr(fetcher, "MemoryRecords", memory_records.MemoryRecords)
     monkeypatch.setattr(fetcher, "PartitionRecords", lenient.LenientPartition.__base__)
+    monkeypatch.setattr(fetcher, "FetchResult", lenient.LenientResult.__base__)
     with pytest.raises(UnicodeDecodeError):
         await read(kafka.bootstrap, topic, len(RECORDS))
     lenient.install()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from itertools import cycle
+from typing import Any, cast
 
 import pytest
-from aiokafka.consumer.fetcher import READ_COMMITTED
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streams.lenient import BARE, LenientPartition, Others, Raw
+from streams.lenient import BARE, LenientPartition, LenientResult, Others, Raw
 
 ABORT, ATTRIBUTES_AT, CONTROL = b"\0\0\0\0", 21, 0x20
 PRODUCER = 77
@@ -118,3 +122,81 @@ def test_what_one_producer_wrote_is_passed_over(own: int, given: list[int], name
     assert [record.offset for record in found] == given
     assert partition.next_fetch_offset == 9
     assert not hasattr(found[0], "topic")
+
+
+class _Assigned:
+    """Where one assigned partition stands, as aiokafka's subscription notes it."""
+
+    active, paused = True, False
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def state_value(self, _: TopicPartition) -> _Assigned:
+        """That partition alone."""
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        """Reading has come to there."""
+        self.position = position
+
+
+def in_turns(
+    raw: bytes, begin: int, aborted: list[tuple[int, int]], most: list[int | None], *, checked: bool, bare: bool
+) -> list[Any]:
+    """What a fetch gives that is asked for so many records at a time, with the positions between and at the end, and errors:
+    by the record, as aiokafka has it, or by the batch."""
+    tp, made, result = TopicPartition("t", 0), cast("Any", LenientPartition), LenientResult if bare else FetchResult
+    at = _Assigned(begin)
+    records = made(tp, Raw(raw), aborted, begin, BARE if bare else None, None, checked, READ_COMMITTED)
+    fetched: Any = cast("Any", result)(tp, assignment=at, partition_records=records, backoff=0)
+    found: list[Any] = []
+    for each in cycle(most):
+        if not fetched.has_more():
+            return [*found, at.position]
+        try:
+            some = fetched.getall(each)
+        except (CorruptRecordException, UnicodeDecodeError) as error:
+            found.append(type(error))
+            continue
+        found += [(one.offset, one.value) for one in some]
+        if fetched.has_more():
+            assert each is not None
+            assert len(some) in (0, each)
+            found.append(at.position)
+    raise AssertionError
+
+
+@st.composite
+def fetches(draw: st.DrawFn) -> tuple[list[bytes], list[tuple[int, int]]]:
+    """Batches, some of them with gaps behind, of transactions that were aborted, or nameless, so that their checksum is
+    wrong; and what was aborted."""
+    made, aborted, base, beginning = list[bytes](), list[tuple[int, int]](), 0, -1
+    for kind in draw(st.lists(st.sampled_from(["plain", "plain", "nameless", "producer", "aborting"]), max_size=6)):
+        if kind == "aborting":
+            if beginning >= 0:
+                aborted.append((PRODUCER, beginning))
+                beginning = -1
+            made.append(aborting(base))
+            base += 1
+        else:
+            count = draw(st.integers(1, 4))
+            if kind == "producer" and beginning < 0:
+                beginning = base
+            values = [b"%d" % (base + n) for n in range(count)]
+            producer = PRODUCER if kind == "producer" else -1
+            made.append(batch(base, values, nameless=kind == "nameless", producer=producer))
+            base += count + draw(st.integers(0, 2))
+    return made, aborted
+
+
+@given(
+    fetches(), st.integers(0, 12), st.lists(st.sampled_from([None, 1, 2, 3, 7]), min_size=1, max_size=3), st.booleans()
+)
+def test_records_by_the_batch_are_those_one_by_one(
+    fetch: tuple[list[bytes], list[tuple[int, int]]], begin: int, most: list[int | None], checked: bool
+) -> None:
+    """However many are asked for at a time: the same records in the same order, positions and errors."""
+    raw, aborted = b"".join(fetch[0]), fetch[1]
+    usual, ours = (in_turns(raw, begin, list(aborted), most, checked=checked, bare=bare) for bare in (False, True))
+    assert ours == usual
