@@ -6,7 +6,7 @@ in slots of some hours, unsorted, in 5 bytes and the key for each customer; an e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from struct import Struct
 
@@ -41,7 +41,7 @@ def parts(entry: bytes) -> tuple[int, bytes]:
 class Due:
     """Entries, taken in any order and given in theirs. The same one may be in here twice, and is given once."""
 
-    def __init__(self, pairs: Iterable[tuple[int, bytes]] = ()) -> None:
+    def __init__(self) -> None:
         self._soon: list[bytes] = []
         """A heap of all entries up to the slot `_open`."""
         self._open = -_ZERO
@@ -51,8 +51,6 @@ class Due:
         """A heap of these."""
         self._later = 0
         """How many entries are in them."""
-        for due, key in pairs:
-            self.push(due, key)
 
     def __len__(self) -> int:
         return len(self._soon) + self._later

@@ -65,21 +65,6 @@ def level(name: Name) -> Name:
     return LEVEL + name[0], *name[1:]
 
 
-def differences(days: Iterable[int], sums_at: Callable[[int], Sums]) -> Entries:
-    """Levels that say on each day what a function of the day says, from the first of the days on. `days`: at which it may
-    change."""
-    found: Entries = []
-    before: Sums = Counter()
-    for day in sorted(set(days)):
-        sums = sums_at(day)
-        for name in before.keys() | sums.keys():
-            amount = sums[name] - before[name]
-            if amount:
-                found.append((level(name), day, amount))
-        before = sums
-    return found
-
-
 _USUAL = frozenset({DIRECT, NONE, OTHER})
 """Label values that are told apart always."""
 

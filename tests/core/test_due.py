@@ -51,7 +51,9 @@ def test_what_is_due_is_given_in_order(doings: list[tuple[int, bytes] | int]) ->
 @given(st.lists(_pairs), st.integers(1, 4), _instants)
 def test_where_more_than_so_many_are_due(pairs: list[tuple[int, bytes]], most: int, until: int) -> None:
     """The instant of the last of so many is said if more are due before an instant, also after some were taken."""
-    made = Due(pairs)
+    made = Due()
+    for due, key in pairs:
+        made.push(due, key)
     gone = made.pop(from_(_MOST))
     wanted = [pair for pair in sorted(pairs) if gone is None or pair != parts(gone)]
     before = [due for due, _ in wanted if due < until]

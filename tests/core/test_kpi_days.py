@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifestage.kpi_contribute import Sums
-from lifestage.kpi_days import LEVEL, PLACES_MAX, Days, Entry, Name, differences, end_of_day, whole_days
+from lifestage.kpi_days import LEVEL, PLACES_MAX, Days, Entry, Name, end_of_day, whole_days
 from lifestage.moments import DAY_MS
 from tests.core.effort import effort
 
@@ -64,24 +64,6 @@ def test_what_is_taken_back_leaves_nothing(told: list[list[Entry] | int], last: 
     assert not days.base
     assert not any(days.flows.values())
     assert not any(days.levels.values())
-
-
-@effort(100)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(0, 5))
-def test_differences_say_what_the_function_says(values: list[int], now: int) -> None:
-    """On each day from the first that is named on, where all days are named at which it changes."""
-
-    def sums_at(day: int) -> Sums:
-        return Counter({("a",): values[min(day, len(values) - 1)]})
-
-    found = differences(
-        [now, *(day for day in range(now, len(values)) if day and values[day] != values[day - 1])], sums_at
-    )
-    days = Days(7, now)
-    days.add(found)
-    for day in range(now, len(values) + 2):
-        days.turn(day)
-        assert days.totals() == Counter({name: n for name, n in sums_at(day).items() if n})
 
 
 def test_whole_days_end_with_a_day() -> None:
