@@ -113,6 +113,7 @@ def test_a_deployment_on_one_screen(deploy: Callable[..., Deployment], redis_ser
             "state": "ready",
             "partitions": [0, 1, 2, 3],
             "memory_mb": 0,
+            "uncounted": [],
         }
         assert (seen["state"], seen["stages"], seen["events"]) == ("Stable", {"conversion": 20}, {"accepted": 20})
         assert (seen["announced"], seen["redis"], seen["problem"]) == (20, "connected", "")
