@@ -15,8 +15,10 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from lifestage.facts import TYPES
+from lifestage.partition import BREATH
 from streams.exposition import FORMATS_MAX, Pages
 from streams.metrics import PAIRS_MAX, SOURCES_MAX, Counts
+from tests.core.histories import partition, records, visit
 
 T = TypeVar("T")
 
@@ -86,3 +88,14 @@ def test_labels_are_bounded_whoever_names_them_at_once() -> None:
     of = set[tuple[str, str, str]]().union(*together(4, name))
     assert len({source for source, _, _ in of} - {"other"}) == SOURCES_MAX
     assert len({(source, type_) for source, type_, _ in of if type_ != "other"}) == PAIRS_MAX
+
+
+def test_a_flush_lets_a_scrape_have_its_turn() -> None:
+    """A checkpoint of many profiles pauses between few of them, and keeps the same; of few it does not."""
+    two, pauses = (partition(), partition()), list[int]()
+    for one in two:
+        one.fold(records([visit(0, f"e{n}", f"c{n}") for n in range(3 * BREATH)]))
+    assert two[0].checkpoint(lambda: pauses.append(0)) == two[1].checkpoint()
+    assert len(pauses) == 3
+    two[0].checkpoint(lambda: pauses.append(0))
+    assert len(pauses) == 3
