@@ -32,8 +32,6 @@ _TAKEN: Final = (AMENDED, "accepted")
 _OF_IDS: Final = frozenset({IdentityMerged, IdentitySplit})
 SLICE: Final = 500
 """Facts or timers between two pauses: about 10 ms of work."""
-
-
 BREATH: Final = 64
 """Profiles that are encoded between two pauses of a checkpoint: about 1 ms of work."""
 
@@ -84,10 +82,6 @@ class Partition(Reported):
                 left = SLICE
                 yield self._told()
         yield self._told()
-
-    def _told(self) -> list[Announced]:
-        changes, self.changes = self.changes, []
-        return changes
 
     def _record(self, offset: int, key: bytes | None, value: bytes) -> log.Tick | None:
         if len(value) < log.HEADER_SIZE or value[0] != log.VERSION:

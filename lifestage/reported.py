@@ -30,6 +30,10 @@ class Reported(Restored):
         name = f"{data.previous_stage or ''}→{data.stage or ''}→{data.kind}"
         self.marker.moves[name] = self.marker.moves.get(name, 0) + 1
 
+    def _told(self) -> list[Announced]:
+        changes, self.changes = self.changes, []
+        return changes
+
     def enter(self, stage: str | None) -> None:
         """Part of the tally: one more stands in `stage`."""
         if stage is not None:
