@@ -115,6 +115,15 @@ class Packed:
         else:
             self._waiting[key] = value
 
+    def wait_first(self, key: bytes, value: bytes) -> bool:
+        """As `wait`, but only for a key that has no value and while nothing is packed; whether it was so."""
+        if self._count or self._alone:
+            return False
+        waiting = self._waiting
+        known = len(waiting)
+        waiting.setdefault(key, value)
+        return len(waiting) > known
+
     def pack(self, most: int = AT_ONCE) -> None:
         """Pack some of what waits."""
         for _ in range(min(most, len(self._waiting))):

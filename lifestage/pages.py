@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from lifestage.profile import Profile
 
-PAGED = 3
+PAGED: Final = 3
 """Format of a record that names pages. A profile without pages is kept as releases before this one did."""
 ABOVE = 60_000
 """Bytes of an encoded profile above which it is kept in pages: with its key it stays below 64 KB."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -16,7 +18,7 @@ from lifestage.kpi_pages import OWNER, KeptDays, named
 from lifestage.kpi_step import Counting
 from lifestage.marker import MARKER_KEY, PREPARED_KEY, KpiMark, Marker, uncounted
 from lifestage.packed import Packed
-from lifestage.pages import PAGED, is_page, owner
+from lifestage.pages import PAGED, Paged, is_page, owner
 from lifestage.profile import Profile
 from lifestage.shelf import Shelf
 from lifestage.state import StateError, corrupt, read_marker, read_page, read_profile
@@ -91,6 +93,19 @@ class Restored:
             return profiles.decode(self.heard[key])
         return Profile(applied=self.gone.get(key, -1)) if self.gone else Profile()
 
+    def restore_until_gone(self, records: Iterator[Any]) -> Any:
+        """Take changelog records, which have a `key` and a `value`, as `restore` does, until one is a tombstone.
+
+        That one is returned, not yet taken, for whoever knows what it says of itself; None behind the last record. What
+        `records` has left tells where an error came.
+        """
+        for record in records:
+            value = record.value
+            if value is None:
+                return record
+            self.restore(record.key, value)
+        return None
+
     def restore(self, key: bytes, value: bytes | None, applied: int = -1) -> None:
         """Take one changelog record; of two for a customer the one that has applied more wins, so that a late write of
         a former owner does no harm. Call `recovered` once after the last.
@@ -134,24 +149,37 @@ class Restored:
 
     def _restore_profile(self, key: bytes, value: bytes) -> None:
         found = read_profile(key, value, self.topic, self.number)
-        if self.shelf.torn:  # asked first, as there are none
+        shelf, due = self.shelf, found.due
+        plain = found.format != PAGED and not shelf.torn and key not in shelf.named
+        if self.gone and plain:
+            plain = found.applied >= 0 and key not in self.gone
+        # Most are the first that is heard of a customer, and taken with one look into a dict.
+        first = plain and self.stored.wait_first(key, value)
+        if not first and not self._outdoes(key, value, found):
+            return
+        if self.outdone:
+            self.outdone.pop(key, None)
+        # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
+        if due is not None:
+            self.due.push(due, key)
+            if not first and len(self.due) > 3 * len(self.stored) + 10_000:
+                self._index_due()
+
+    def _outdoes(self, key: bytes, value: bytes, found: Profile | Paged) -> bool:
+        """Take a profile if nothing that is known of the customer outdoes it, and all pages that it names are there."""
+        if self.shelf.torn:
             self.shelf.heard(key, found.applied, gone=False)
         if key in self.stored or self.gone:  # else it is the first that is heard of the customer
             furthest = self._furthest(key)
             if found.applied < furthest or (found.applied == furthest and key not in self.stored):
                 self.outdone[key] = found.applied, False
-                return
+                return False
         if found.format == PAGED or key in self.shelf.named or key in self.shelf.torn:
             main = value if found.format == PAGED else None
             if not self.shelf.name(key, main, found.applied, self.marker.offset):
-                return
+                return False
         self.stored.wait(key, value)
-        self.outdone.pop(key, None)
-        # While the profile is decoded anyway: doing it again at the end would take half as long as all of this.
-        if found.due is not None:
-            self.due.push(found.due, key)
-            if len(self.due) > 3 * len(self.stored) + 10_000:
-                self._index_due()
+        return True
 
     def _restore_gone(self, key: bytes, applied: int) -> None:
         furthest = self._furthest(key)

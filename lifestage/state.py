@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from lifestage import marker as markers
@@ -9,6 +11,8 @@ from lifestage import profile as profiles
 from lifestage.marker import Marker
 from lifestage.pages import NAME, PAGED, Paged, decode_paged, name_of, owner
 from lifestage.profile import Profile
+
+_decode: Final = profiles.decode
 
 
 class StateError(ValueError):
@@ -21,7 +25,7 @@ def read_profile(key: bytes, value: bytes, topic: str, number: int) -> Profile |
     `StateError` for what no release up to this one wrote.
     """
     try:
-        found = profiles.decode(value)
+        found = _decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         named = _format(value, 2)
         if named == PAGED:

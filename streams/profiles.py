@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from operator import length_hint
 from typing import Any
 
 from faust.tables.table import Table
@@ -96,25 +97,23 @@ class ProfilesTable(Table):
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Read runs of changelog records into the partitions. An error stops the process: half a state is none."""
-        number = offset = -1
+        number, records, left = -1, [], iter(())
         try:
             for event in batch:
                 message = event.message
-                number = message.partition
+                number, records = message.partition, message.records
                 partition = self.owned.get(number)
                 if partition is None:
                     # Buffered before it was revoked. Taken in, it would pass for a state that is known up to here.
                     continue
-                for record in message.records:
-                    offset = record.offset
-                    if record.value is None:
-                        partition.restore(record.key, None, applied_of(record.headers))
-                    else:
-                        partition.restore(record.key, record.value)
-                self.restored += len(message.records)
-                self.wrote(message.partition, message.records[-1].offset)
+                left = iter(records)
+                while (gone := partition.restore_until_gone(left)) is not None:
+                    partition.restore(gone.key, None, applied_of(gone.headers))
+                self.restored += len(records)
+                self.wrote(number, records[-1].offset)
         except Exception as error:  # noqa: BLE001  # half a state is none
-            topic = self.changelog_topic.get_topic_name()
+            topic, at = self.changelog_topic.get_topic_name(), len(records) - length_hint(left) - 1
+            offset = records[at].offset if at >= 0 else -1
             fail_stop(f"changelog {topic}[{number}]@{offset} cannot be read", error)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:

@@ -11,7 +11,9 @@ from lifestage.packed import LARGEST, LARGEST_KEY, Packed
 
 _keys = st.one_of(st.binary(max_size=2), st.sampled_from([b"k" * LARGEST_KEY, b"k" * (LARGEST_KEY + 1)]))
 _values = st.one_of(st.binary(max_size=3), st.sampled_from([b"v" * size for size in (255, 256, LARGEST, LARGEST + 1)]))
-_doings = st.lists(st.tuples(st.sampled_from(["set", "set", "wait", "pop", "pack"]), _keys, _values), max_size=60)
+_doings = st.lists(
+    st.tuples(st.sampled_from(["set", "set", "wait", "first", "pop", "pack"]), _keys, _values), max_size=60
+)
 
 
 def _holds(made: Packed, wanted: dict[bytes, bytes]) -> None:
@@ -35,6 +37,12 @@ def test_it_holds_what_a_dict_holds(doings: list[tuple[str, bytes, bytes]]) -> N
             assert made.get(key) is None
         elif doing == "pack":
             made.pack(len(value))
+        elif doing == "first":
+            was_first = made.wait_first(key, value)
+            assert was_first <= (key not in wanted)
+            assert wanted or was_first
+            if was_first:
+                wanted[key] = value
         else:
             wanted[key] = value
             if doing == "wait":

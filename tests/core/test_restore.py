@@ -67,9 +67,10 @@ def flushes(history: list[Record], every: int, kind: Callable[[], Partition] = p
 
 def read(kept: list[Kept], kind: Callable[[], Partition] = partition) -> Partition:
     """A new process that has read the changelog."""
-    made = kind()
-    for key, value, applied in kept:
-        made.restore(key, value, applied)
+    made, left = kind(), iter(kept)
+    while (gone := made.restore_until_gone(left)) is not None:
+        assert gone.value is None
+        made.restore(gone.key, None, gone.applied)
     made.recovered()
     return made
 
