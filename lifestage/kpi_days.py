@@ -9,7 +9,7 @@ in the future, and wait for their day. Flows and levels of one name are one sum.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from lifestage.kpi_contribute import BY_CAMPAIGN, BY_CHANNEL, Sums
@@ -109,10 +109,10 @@ class Known:
         self.far: dict[int, int] = {}
         """Of all other days."""
 
-    def add(self, day: int, amount: int) -> None:
-        """Add an amount on another day than the first."""
+    def add(self, day: int, amount: int, free: list[list[int]]) -> None:
+        """Add an amount on another day than the first; of the free slots some are taken where there are none yet."""
         if self.slots is _NO_SLOTS:
-            self.begin, self.slots = self.day - HALF, [0] * SLOTS
+            self.begin, self.slots = self.day - HALF, free.pop() if free else [0] * SLOTS
         at = day - self.begin
         if 0 <= at < SLOTS:
             was = self.slots[at]
@@ -132,16 +132,6 @@ class Known:
         if self.far:
             found += [(day, amount) for day, amount in self.far.items() if amount]
         return found
-
-    def clear(self) -> None:
-        """It is put elsewhere."""
-        self.day, self.amount = NEVER, 0
-        if self.marked:
-            for at in self.marked:
-                self.slots[at] = 0
-            self.slots, self.marked = _NO_SLOTS, []
-        if self.far:
-            self.far = {}
 
 
 _NO_SLOTS: Final[list[int]] = []
@@ -172,8 +162,10 @@ class Days:
         self._sums: dict[Name, Total] = {}
         self._names: dict[Name, Known] = {}
         """Names as they were given."""
-        self._late: list[Known] = []
+        self.late: list[Known] = []
         """Those with entries that are not in the three above yet."""
+        self._free: list[list[int]] = []
+        """`SLOTS` zeros each, of names that were put where they belong: to make them anew takes as long as to count 40 amounts."""
         self.together: dict[object, list[Known]] = {}
         """What is counted together, while the present day lasts (`remember`)."""
 
@@ -215,10 +207,10 @@ class Days:
         if day == known.day:
             known.amount += amount
         elif known.day == NEVER:
-            self._late.append(known)
+            self.late.append(known)
             known.day, known.amount = day, amount
         else:
-            known.add(day, amount)
+            known.add(day, amount, self._free)
 
     def count_span(self, flow: Known, level: Known, begin: int, end: int, amount: int) -> None:
         """Count an amount for a name from a day until another: as a flow, where that is as long as the window, else as a level."""
@@ -238,11 +230,12 @@ class Days:
         if day <= self.day:
             return
         self.settle()
-        sums = self.totals()  # whoever reads them meanwhile sees the day before
+        # whoever reads them meanwhile sees the day before; in a `Counter` to set one takes ten times as long
+        sums = {name: total.amount for name, total in self._sums.items()}
         for come in [at for at in self.levels if at <= day]:
             for name, amount in self.levels.pop(come).items():
                 _add(self.base, name, amount)
-                sums[name] += amount
+                sums[name] = sums.get(name, 0) + amount
             self.changed |= {(LEVELS, come), (BASE, 0)}
         for at in [at for at in self.flows if at <= day]:
             flows = self.flows[at]
@@ -252,47 +245,73 @@ class Days:
                 self.changed.add((FLOWS, at))
             if gone is counted:
                 for name, amount in flows.items():
-                    sums[name] += -amount if gone else amount
+                    sums[name] = sums.get(name, 0) + (-amount if gone else amount)
         self.day = day
         for name in [name for name in self.base if self._is_past(name, day)]:
-            del self.base[name], sums[name]
+            del self.base[name]
+            sums.pop(name, None)
             self.changed.add((BASE, 0))
         if self._told_apart[BY_CAMPAIGN] > CAMPAIGNS_KNOWN // 2 or self._shut >= 0:
             self._let_campaigns_go()
         self._put(sums)
 
-    def _put(self, sums: Sums) -> None:
+    def _put(self, sums: Mapping[Name, int]) -> None:
         self._sums = {name: Total(amount) for name, amount in sums.items() if amount}
         self._names = {}
         self.together = {}
 
     def settle(self) -> None:
         """Put what was added where it belongs."""
-        today, gone, settled = self.day, self.day - self.window, self._settled
-        for known in self._late:
-            if known.plain:
-                for day, amount in known.by_day():
-                    if not known.lasts:
-                        if day <= gone:
-                            continue
-                        section, kept = (FLOWS, day), self.flows.get(day)
-                        if kept is None:
-                            kept = self.flows[day] = {}
-                    elif day <= today:
-                        section, kept = (BASE, 0), self.base
-                    else:
-                        section, kept = (LEVELS, day), self.levels.get(day)
-                        if kept is None:
-                            kept = self.levels[day] = {}
-                    self.changed.add(section)
-                    _add(kept, known.plain, amount)
-                    settled.append((known.name, day, amount))
-            known.clear()
-        self._late = []
+        flows, levels = set[int](), set[int]()
+        for known in self.late:
+            changed = levels if known.lasts else flows
+            if known.amount:
+                self._settle(known, known.day, known.amount, changed)
+            known.day, known.amount = NEVER, 0
+            if known.marked:
+                begin, slots = known.begin, known.slots
+                for at in known.marked:
+                    amount = slots[at]
+                    # one that came back to nothing may be there twice
+                    if amount:
+                        slots[at] = 0
+                        self._settle(known, begin + at, amount, changed)
+                known.slots, known.marked = _NO_SLOTS, []
+                self._free.append(slots)
+            if known.far:
+                for day, more in known.far.items():
+                    if more:
+                        self._settle(known, day, more, changed)
+                known.far = {}
+        self.late = []
+        self.changed.update([(FLOWS, day) for day in flows])
+        self.changed.update([(BASE, 0) if day == NEVER else (LEVELS, day) for day in levels])
+
+    def _settle(self, known: Known, day: int, amount: int, changed: set[int]) -> None:
+        """Put an amount where it belongs, and note its day; of a level that has come `NEVER`."""
+        plain = known.plain
+        if not plain:
+            return
+        if known.lasts and day <= self.day:
+            sums = self.base
+            changed.add(NEVER)
+        else:
+            if not known.lasts and day <= self.day - self.window:
+                return
+            sections = self.levels if known.lasts else self.flows
+            found = sections.get(day)
+            sums = sections[day] = {} if found is None else found
+            changed.add(day)
+        total = sums.get(plain, 0) + amount
+        if total:
+            sums[plain] = total
+        else:
+            del sums[plain]
+        self._settled.append((known.name, day, amount))
 
     def _pending(self) -> Entries:
         return [
-            (known.name, day, amount) for known in self._late if known.plain for day, amount in known.by_day()
+            (known.name, day, amount) for known in self.late if known.plain for day, amount in known.by_day()
         ]  # fmt: skip
 
     def unkept(self) -> Entries:
@@ -310,7 +329,7 @@ class Days:
         for day, flows in self.flows.items():
             if self.day - self.window < day <= self.day:
                 sums.update(flows)
-        late, self._late = self._pending(), []
+        late, self.late = self._pending(), []
         self._put(sums)
         self.add(late)
 

@@ -21,6 +21,7 @@ from lifestage.kpi_kept import (
     SESSION,
     SPOTS,
     Kept,
+    is_bare,
 )
 from lifestage.kpi_runs import SPARE_DAYS
 from lifestage.kpi_unite import cut
@@ -60,10 +61,17 @@ def look_over(kept: Kept, horizon: int, window: int) -> None:
 
 
 def _is_of_late(kept: Kept, oldest: int) -> bool:
-    """Whether what was noted before there was a clock to say the horizon is of later days than one, where it is visits and messages
-    alone: there is nothing to let go, and to look through all of it takes as long as five visits do."""
-    if kept.rest is not None or (kept.visits and kept.visits[0] <= oldest):
+    """Whether what was noted before there was a clock to say the horizon is of later days than one, where it is visits, messages
+    and amounts alone: there is nothing to let go, and to look through all of it takes as long as five visits do."""
+    if kept.visits and kept.visits[0] <= oldest:
         return False
+    rest = kept.rest
+    if rest is not None:
+        if not is_bare(rest):
+            return False
+        for counts in rest.counts.values():
+            if min(counts[::3]) <= oldest:
+                return False
     return not kept.posted or instant_of(kept.posted, 0) // DAY_MS > oldest
 
 

@@ -105,14 +105,28 @@ def test_a_campaign_is_named_once_and_a_mailbox_takes_nothing() -> None:
 @pytest.mark.parametrize(("before", "goes"), [(0, False), (2 * WINDOW + SPARE_DAYS, True)])
 def test_what_was_noted_before_there_was_a_clock_is_gone_through_only_where_it_is_old(before: int, goes: bool) -> None:
     """A backlog is folded before its first tick: of all that it has of late nothing can be let go, and of a visitor of long ago all."""
-    profile = noted(visit(-before, 1, 1), mail(-before, 2, 2, "sent"), day=LONG_AGO // DAY_MS)
+    profile = noted(
+        visit(-before, 1, 1), mail(-before, 2, 2, "sent"), mail(-before, 3, 2, "clicked"), day=LONG_AGO // DAY_MS
+    )
+    rest = msgspec.msgpack.encode(kept_of(profile).rest)
     first = Kept(**{name: getattr(kept_of(profile), name) for name in Kept.__struct_fields__})
     assert first.looked < 0
     kept = kept_of(profile)
     look_over(kept, START + 10, WINDOW)
     assert kept.looked == START + 10
+    assert msgspec.msgpack.encode(kept.rest) == (msgspec.msgpack.encode(None) if goes else rest)
     assert (kept.begun, kept.posted) == ((b"", b"") if goes else (first.begun, first.posted))
     assert (kept.begun_texts, kept.posted_texts) == ((b"", b"") if goes else (first.begun_texts, first.posted_texts))
+
+
+@pytest.mark.parametrize(("before", "goes"), [(0, False), (2 * WINDOW + SPARE_DAYS, True)])
+def test_an_amount_noted_before_there_was_a_clock_goes_only_where_it_is_old(before: int, goes: bool) -> None:
+    """Of a click alone nothing else says how old it is; while it is of late it keeps its event."""
+    kept = kept_of(noted(f.AdClick(campaign_id="spring", **common(-before, 1)), day=LONG_AGO // DAY_MS))
+    first = msgspec.msgpack.encode(kept.rest)
+    look_over(kept, START + 10, WINDOW)
+    assert kept.looked == START + 10
+    assert msgspec.msgpack.encode(kept.rest) == (msgspec.msgpack.encode(None) if goes else first)
 
 
 def test_what_was_kept_before_there_were_campaigns_is_read() -> None:
