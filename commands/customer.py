@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,13 +54,21 @@ def run(
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(told(found, asked)))
 
 
+_MAILBOX = re.compile(r"[^\s@<>]+@[^\s@<>]+")
+
+
 def stored_key(settings: Settings, given: str) -> str:
-    """The key of what a person typed: as an event that names this id is keyed, so an address becomes the hash that stands for it."""
+    """The key of what a person typed: as an event that names this id is keyed, so an address becomes the hash that stands for it.
+
+    A mailbox whose domain has no dot may be an address or a customer id. It is taken for an address, which must not be shown.
+    """
     from lifestage.keys import ANONYMOUS, address_of, email_key
 
     before = ANONYMOUS if given.startswith(ANONYMOUS) else ""
     name = given.removeprefix(before)
     address = address_of(name)
+    if address is None and not before and _MAILBOX.fullmatch(name):
+        address = name
     return before + (name if address is None else email_key(address, settings.identity.secret.encode()))
 
 

@@ -356,7 +356,7 @@ class Partition(Reported):
             yield key, join(key, value, self.shelf.pages) if key in self.shelf.named else value
 
     def keys(self) -> Iterator[bytes]:
-        """The keys of all customers, once each."""
+        """The keys of all customers, once each; whoever a checkpoint meanwhile keeps may be left out or come twice."""
         yield from self.stored
         yield from (key for key in self.dirty | self.heard if key not in self.stored)
 

@@ -133,6 +133,9 @@ class Recount(Partition):
     def _whole(self, member: Member) -> Whole:
         """What goes as a member's set: what has just come as that, and what was here, unless that is the profile's own."""
         coming, name, came = self._coming, _stay(member), self._came.get(member.key, set())
+        if not member.facts and not came:
+            # an id goes on its own, of which nothing is known here any more: what was counted of it stays where it was
+            return Whole((), ())
         if member.key == self._key.decode():
             if coming is not None:
                 # handed on, to where it was joined since

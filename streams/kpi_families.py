@@ -22,7 +22,7 @@ from lifestage.kpi_live_path import cohorts
 from lifestage.kpi_months import month_of, name_of
 from lifestage.kpi_parts import COST, COST_LABELS, MONEY, PARTS, Part
 from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, OVER, SUM, bounds_of, is_shown
-from lifestage.moments import DAY_MS
+from lifestage.moments import DAY_MS, MAX_MS
 from lifestage.money import DIGITS
 from streams.kpi_values import LIMITS, Limits, Told, chosen, currencies
 from streams.stage_limits import TIME_IN_STAGE, Path, bounds_told
@@ -143,7 +143,7 @@ def _add(sums: Sums, more: Mapping[Name, int]) -> None:
 def _cohorts(one: PartitionSums) -> Sums:
     """The last cohorts; how many persons one is, once."""
     # on the last day of a month it is over: then this month's is the last of them
-    since = name_of(month_of(max(one.day + 1, 0) * DAY_MS) - COHORTS_MAX)
+    since = name_of(month_of(min(max(one.day + 1, 0) * DAY_MS, MAX_MS)) - COHORTS_MAX)
     found: Sums = Counter()
     for (name, cohort, months), n in cohorts(one.sums, one.day).items():
         if cohort >= since:

@@ -1,6 +1,7 @@
 """What a page tells of a plan's stages, of which a plan may have fifty.
 
-It is the plan's alone, so that all workers of a plan tell the same of each stage, and what they tell may be added up.
+It is the plan's alone, so that all workers of a plan tell the same of each stage, and what they tell may be added up; but for moves
+beyond the plan's own, of which each process tells those apart that it has seen first.
 """
 
 from __future__ import annotations

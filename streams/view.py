@@ -98,7 +98,8 @@ class WorkerView:
         return None if partition is None or profile is None else view_of(partition, key, profile)
 
     def snapshot(self, number: int) -> Iterator[tuple[str, View]]:
-        """All known ids of an owned partition, as they are when each is come to: some may come twice."""
+        """All known ids of an owned partition, as they are when each is come to: of those that are kept meanwhile, whom the flush submits,
+        some may come twice or not at all."""
         partition = self._profiles.owned.get(number)
         for key in partition.keys() if partition is not None else ():
             name = key.decode()

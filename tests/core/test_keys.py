@@ -10,7 +10,7 @@ from aiokafka.partitioner import murmur2 as kafkas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.customer import stored_key
+from commands.customer import shown_id, stored_key
 from config.sections import Identity
 from config.settings import Settings
 from lifestage.facts import WebVisit
@@ -123,6 +123,14 @@ def test_an_address_has_two_sides(text: str) -> None:
     """What has nothing before or after its @ names nobody: not all who say so are one customer."""
     assert not is_address(text)
     assert is_address("a@host")
+
+
+@pytest.mark.parametrize("typed", ["root@localhost", "a@b", "Ann@EXAMPLE"])
+def test_an_address_of_a_domain_without_a_dot_is_found_and_not_shown(typed: str) -> None:
+    """An event takes it for an address; so does who asks for it, and says its hash."""
+    settings = Settings(identity=Identity(secret=SECRET.decode()))
+    assert stored_key(settings, typed) == key_of(accepted(customer_id=None, email=typed))
+    assert typed not in shown_id(settings, typed)
 
 
 @given(st.binary(max_size=300))

@@ -21,8 +21,8 @@ from lifestage.kpi_months import month_of, name_of
 from lifestage.kpi_parts import PARTS
 from lifestage.kpi_spread import bounds_of, spread
 from lifestage.mailboxes import GROUPS, UNKNOWN
-from lifestage.moments import DAY_MS
-from streams.kpi_families import PartitionSums, families
+from lifestage.moments import DAY_MS, MAX_MS
+from streams.kpi_families import PartitionSums, families, fitting
 from streams.kpi_values import LIMITS
 from tests.company import shown
 
@@ -160,6 +160,14 @@ def test_a_cohort_says_once_of_how_many_it_is() -> None:
     assert len(kept) == 12 * 13 / 2
     assert value(found, "cohort_size", cohort=max(cohorts)) == 5
     assert value(found, "cohort_kept", cohort=max(cohorts), months="00") == 4
+
+
+def test_on_the_last_day_that_can_be_written_there_is_a_page() -> None:
+    """The month after it has no name; what is shown of cohorts is that of the month before."""
+    day = MAX_MS // DAY_MS
+    sums: Sums = Counter({(COHORT_FIRST, "9999-11"): 5, (COHORT_RANKED, "9999-11", "9999-11"): 4})
+    told = fitting([PartitionSums(day, 90, sums, ())], 1000)
+    assert [family.name for family in families(told) if family.samples]
 
 
 def partition(n: int, common: int) -> PartitionSums:

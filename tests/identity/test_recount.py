@@ -171,6 +171,27 @@ def test_who_comes_back_after_having_been_forgotten_is_another() -> None:
     assert days["leads/channel", "m"] == 1
 
 
+def test_a_device_that_comes_back_to_two_customers_takes_nothing_of_who_was_forgotten() -> None:
+    """A visitor is forgotten; their device comes back as one customer's, then as another's: two visitors and two customers."""
+    device: dict[str, Any] = {"source": "shop", "anonymous_id": "a", "url": "/"}
+    first = WebVisit(id="e1", time=START, session_id="s1", **device)
+    back = [
+        WebVisit(id=f"e{day}", time=START + day * DAY, session_id=f"s{day}", customer_id=name, **device)
+        for day, name in ((40, "c1"), (41, "c2"))
+    ]
+    rules = CLM5_RULES._replace(window=90)
+    shape = Shape(partitions=1, sources=1, crashes=False, ticks=False, orderly=True)
+    world = World(rules, [first, *back], Random(1), shape)
+    world.sources[0] = [first]
+    world.run()
+    world.tick(START + 31 * DAY, range(1))
+    world.run()
+    world.sources[0] += back
+    world.end(START + 42 * DAY)
+    assert recounted(world).differences == []
+    assert kept(world.born(0)).days.totals()["visitors",] == 3
+
+
 @pytest.mark.parametrize("window", [1, 20])
 @pytest.mark.parametrize("more", [-1, 0, 1, 40])
 def test_a_name_that_is_used_again_after_long_silence_is_another_things(window: int, more: int) -> None:
