@@ -121,33 +121,16 @@ class Keeper:
     async def run(self) -> None:
         """Flush what is dirty, every interval or sooner, for ever."""
         while True:
-            moved = self._moved()
-            if not moved:
-                await self._kicked(self._interval)
-            # One after the other over the interval: all at once they would hold the loop, and what comes in, for 25 ms.
-            flushes = []
-            for number in moved:
-                flushes.append(asyncio.create_task(self.flush(number)))
-                if await self._kicked(self._interval / len(moved)):
-                    break
-            await asyncio.gather(*flushes)
-            if self._kick.is_set():
-                self._kick.clear()
-                await self.flush_all()
-
-    async def _kicked(self, within_s: float) -> bool:
-        """Whether a flush was asked for within so many seconds."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._kick.wait(), within_s)
-        return self._kick.is_set()
-
-    def _moved(self) -> list[int]:
-        """Owned partitions that have moved since their last flush."""
-        return [p.number for p in self._profiles.owned.values() if p.applied > p.marker.offset]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kick.wait(), self._interval)
+            self._kick.clear()
+            await self.flush_all()
 
     async def flush_all(self) -> None:
         """Flush every owned partition that has moved since its last flush."""
-        await asyncio.gather(*(self.flush(number) for number in self._moved()))
+        moved = [p.number for p in self._profiles.owned.values() if p.applied > p.marker.offset]
+        if moved:
+            await asyncio.gather(*(self.flush(number) for number in moved))
 
     async def drain(self) -> None:
         """Fold no more, and make durable all that was folded."""

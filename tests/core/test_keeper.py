@@ -220,39 +220,3 @@ async def test_a_partition_of_messages_alone_moves() -> None:
         assert (desk.folded.applied, desk.folded.marker.offset, desk.folded.marker.reread) == (offset, offset, offset)
     keys = [key for key, _, _ in desk.wire.of(TOPICS.changelog.name)]
     assert keys == [b"anon:v", MARKER_KEY, MARKER_KEY]
-
-
-class Two(Desk):
-    """A keeper over two partitions, with an hour between flushes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.other = Partition(self.folded.rules, TOPICS.log.name, NUMBER + 1)
-        owned = {NUMBER: self.folded, self.other.number: self.other}
-        table: Any = SimpleNamespace(owned=owned, wrote=lambda *_: None, say_uncounted=lambda _: None)
-        wire: Any = self.wire
-        self.keeper = Keeper(table, wire, TOPICS, 3600.0, 2, self.flushed.append)
-        history = records([visit(0, "a"), visit(1, "b"), visit(2, "c"), visit(3, "d", "c2")])
-        self.rest = history[2:]
-        self.folded.fold(history[:2])
-        self.other.fold([(offset, b"c9", value) for offset, _, value in history[:2]])
-
-    async def flushed_at_once(self) -> list[int]:
-        """Which partitions are flushed by now."""
-        for _ in range(100):
-            await asyncio.sleep(0)
-        return [kept.partition.number for kept in self.flushed]
-
-
-async def test_partitions_are_flushed_one_after_the_other_over_the_interval() -> None:
-    """Not all in one go, which would hold whatever comes in; who has much to keep has all of them flushed at once."""
-    desk = Two()
-    running = asyncio.create_task(desk.keeper.run())
-    try:
-        assert await desk.flushed_at_once() == [NUMBER]
-        desk.folded.fold(desk.rest)
-        await desk.keeper.folded(desk.folded)
-        assert sorted(await desk.flushed_at_once()) == [NUMBER, NUMBER, NUMBER + 1]
-        assert not running.done()
-    finally:
-        running.cancel()
