@@ -48,18 +48,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "persisted_offset", "need_active_standby_for", "reset_state", "on_rebalance", "apply_changelog_batch",
         "on_recovery_completed", "on_key_set", "on_key_del", "call_recover_callbacks",
     ),
-    "faust.app.base:App": (
-        "__init__", "_on_partitions_revoked", "_on_partitions_assigned", "_stop_consumer", "_consumer_wait_empty",
-        "on_stop", "on_rebalance_end", "create_event",
-    ),
+    "faust.app.base:App": ("__init__", "_on_partitions_revoked", "_on_partitions_assigned", "_stop_consumer", "_consumer_wait_empty", "on_stop", "on_rebalance_end", "create_event"),
     "faust.serializers.schemas:Schema": ("compile",),
     "faust.types:Message": ("__init__",),
     "mode.services:Service": ("task", "wait", "wait_first", "crash", "stop", "_crash"),
     "mode.utils.queues:FlowControlEvent": ("suspend", "resume", "clear", "acquire"),
-    "aiokafka:AIOKafkaConsumer": (
-        "__init__", "start", "seek", "committed", "commit", "beginning_offsets", "end_offsets",
-        "highwater", "last_stable_offset",
-    ),
+    "aiokafka:AIOKafkaConsumer": ("__init__", "start", "seek", "committed", "commit", "beginning_offsets", "end_offsets", "highwater", "last_stable_offset"),
     "aiokafka.consumer.fetcher:Fetcher": (
         "__init__", "fetched_records", "close", "_proc_fetch_request", "end_offsets", "_retrieve_offsets",
         "_proc_offset_requests", "_proc_offset_request",
