@@ -13,6 +13,7 @@ from faust.transport.drivers.aiokafka import Consumer
 from config.errors import UserFacingError
 from streams import pins
 from streams.batches import BatchConsumer, BatchSchema, BatchThread, BatchTransport
+from streams.pin_hashes import HASHES
 from streams.profiles import ProfilesTable
 from streams.recovery import OrderedRecovery, OrderedTables
 
@@ -31,7 +32,7 @@ def test_what_is_installed_is_what_the_batch_path_was_written_for() -> None:
 
 def test_every_pin_has_one_hash() -> None:
     """No function is named without its hash, and no hash is of a function that is not named."""
-    assert sorted(pins.places()) == sorted(pins.HASHES)
+    assert sorted(pins.places()) == sorted(HASHES)
 
 
 def test_a_changed_function_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
