@@ -183,7 +183,7 @@ class Forwarder:
                 self._rejected(dict(entry.dead_letter[2])["lifestage-reason"].decode())
         futures = []
         for partition, letter in letters.items():
-            futures += await self._outbox.send(self._topics.dead_letters.name, partition, letter)
+            futures += await self._outbox.send(self._topics.dead_letters.name, partition, letter, join=True)
         for partition, records in by_partition.items():
             futures += await self._outbox.send(self._topics.log.name, partition, records, join=True)
         await self._rounds.put((futures, ends))

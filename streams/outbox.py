@@ -139,11 +139,14 @@ def _fill(batch: Any, records: Sequence[OutRecord], at: int) -> int:
     """Put records, from the one at `at` on, into a batch until it is full; returns where the rest begins."""
     # Straight to the builder, half of what `BatchBuilder.append` takes: it numbers the records, and no more.
     append, count = batch._builder.append, batch._relative_offset
-    for key, value, headers in itertools.islice(records, at, None):
-        if append(count, None, key, value, headers) is None:
-            break
-        count, at = count + 1, at + 1
-    batch._relative_offset = count
+    try:
+        for key, value, headers in itertools.islice(records, at, None):
+            if append(count, None, key, value, headers) is None:
+                break
+            count, at = count + 1, at + 1
+    finally:
+        # whatever happens, a batch that others have joined says how many it holds
+        batch._relative_offset = count
     return at
 
 

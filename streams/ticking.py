@@ -129,9 +129,10 @@ class Ticker:
             if self.open and self._called_for(partition, now, settled.live):
                 at = partition.bounded(now, TIMERS_MAX)
                 tick = log.pack_tick(log.Tick(at, settled.live))
-                await acknowledged(
-                    await self._outbox.send(self._topics.log.name, number, [(None, tick, NO_HEADERS)]), "a tick"
-                )
+                # Behind what waits for its partition. With a batch of its own it would wait for a place: rounds of a flood that
+                # join left it none for as long as they came, and the clock of all partitions stood still.
+                sent = await self._outbox.send(self._topics.log.name, number, [(None, tick, NO_HEADERS)], join=True)
+                await acknowledged(sent, "a tick")
                 # Not before: a tick that was never sent would be waited for until the partition goes.
                 self._written[number] = (time.monotonic() if at == now else float("-inf"), at)
 

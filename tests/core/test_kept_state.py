@@ -113,8 +113,9 @@ class Ticks:
 
     log_commits = log_ends
 
-    async def send(self, _: str, number: int, sent: list[OutRecord]) -> list[Any]:
+    async def send(self, _: str, number: int, sent: list[OutRecord], *, join: bool) -> list[Any]:
         """Fold what is sent, and remember how many changes followed."""
+        assert join
         assert number == self.folded.number
         self.fired += [len(self.folded.fold([(self.folded.applied + 1, None, value or b"")])) for _, value, _ in sent]
         return []

@@ -45,8 +45,9 @@ class Broker:
         self.asked.append("commits")
         return self.ends | self.commits
 
-    async def send(self, _: str, __: int, sent: list[OutRecord]) -> list[Any]:
-        """Take a tick."""
+    async def send(self, _: str, __: int, sent: list[OutRecord], *, join: bool) -> list[Any]:
+        """Take a tick, which waits for no place of its own."""
+        assert join
         self.ticks += [log.tick(value or b"").time for _, value, _ in sent]
         return []
 
