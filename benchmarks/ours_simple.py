@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,14 @@ class Customers:
         self.futures: list[asyncio.Future[Any]] = []
         self.flushing = asyncio.Lock()
 
-    def restore(self, key: bytes, value: bytes | None, _: int | None = None) -> None:
-        """Take in a record of the changelog."""
-        assert value is not None
-        if key == MARKER:
-            (self.applied,) = _unpack(value)
-            self.kept = self.applied
-        else:
-            self.states[key] = _unpack(value)
+    def restore_until_gone(self, records: Iterable[Any]) -> None:
+        """Take in records of the changelog, none of which is a tombstone."""
+        for record in records:
+            if record.key == MARKER:
+                (self.applied,) = _unpack(record.value)
+                self.kept = self.applied
+            else:
+                self.states[record.key] = _unpack(record.value)
 
     def recovered(self) -> None:
         """All is in."""
