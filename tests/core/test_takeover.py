@@ -122,12 +122,12 @@ class Owner(Desk):
         self.takeovers.logs = self.logs
         self.takeovers._consumer = Reader(self.logs, nothing, passes_own=True)
 
-    async def send(self, topic: str, number: int, sent: Any) -> list[asyncio.Future[Any]]:
+    async def send(self, topic: str, number: int, sent: Any, *, join: bool = False) -> list[asyncio.Future[Any]]:
         """Write at once."""
         records = list(sent)
         for key, value, headers in records:
             self.logs[topic].add(key, value, headers, own=True)
-        return await self.wire.send(topic, number, records)
+        return await self.wire.send(topic, number, records, join=join)
 
     def fits_one(self, _: Any) -> bool:
         """All of it fits."""
