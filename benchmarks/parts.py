@@ -128,7 +128,9 @@ class Recovery(Part):
             yield Turn(
                 (self.name, one.name),
                 lambda one=one: comeback.measured(self.job, one, bootstrap, self._home, self._options.profiles, say),  # type: ignore[misc]
-                lambda back: f"{back.profiles:,} customers are right",
+                lambda back: (
+                    f"{back.profiles:,} customers are right" if back.took_s is not None else "does not come back"
+                ),
             )
 
     def render(self, found: Found) -> str:
