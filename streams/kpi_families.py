@@ -21,11 +21,11 @@ from lifestage.kpi_live_company import spent_about
 from lifestage.kpi_live_path import cohorts
 from lifestage.kpi_months import month_of, name_of
 from lifestage.kpi_parts import COST, COST_LABELS, MONEY, PARTS, Part
-from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, OVER, SUM, bounds_of, is_shown
+from lifestage.kpi_spread import BUCKET, COUNT, LADDERS, OVER, SUM, bounds_of
 from lifestage.moments import DAY_MS, MAX_MS
 from lifestage.money import DIGITS
 from streams.kpi_values import LIMITS, Limits, Told, chosen, currencies
-from streams.stage_limits import TIME_IN_STAGE, Path, bounds_told
+from streams.stage_limits import SHOWN, TIME_IN_STAGE, Path, bounds_told
 
 TOLD_LABELS: Final = ("label", "currency", "channel", "source", "medium", "kind", "campaign")
 """Of what says which values are told apart: the label, and its value or values under their own names."""
@@ -36,7 +36,6 @@ _MS: Final = frozenset({"time_in_stage", "response_time", "resolution_time"})
 """Spreads of milliseconds; they are exposed in seconds."""
 _OF_MONEY: Final = frozenset({"orders", "clv_orders" + COUNT, *MONEY})
 """Sums by currency."""
-_BOUNDS: Final = {of: tuple(bound for bound in bounds if is_shown(of, bound)) for of, bounds in LADDERS.items()}
 _CURRENCY_AT: Final = {
     part.of + more: 1 + part.labels.index("currency") if "currency" in part.labels else 0
     for part in PARTS.values() for more in ((BUCKET, SUM, COUNT) if part.is_spread else ("",))
@@ -245,7 +244,7 @@ def _kind(of: str) -> Kind:
 
 
 def _bounds(of: str, every: int) -> tuple[float, ...]:
-    return bounds_told(every) if of == TIME_IN_STAGE else _BOUNDS[of]
+    return bounds_told(every) if of == TIME_IN_STAGE else SHOWN[of]
 
 
 def _spread(part: Part, by_name: Mapping[str, list[tuple[tuple[str, ...], int]]], every: int) -> Iterator[Family]:

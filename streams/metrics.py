@@ -14,13 +14,14 @@ from lifestage.change import KINDS as OF_MOVES
 from lifestage.facts import TYPES
 from lifestage.identity import OUTCOMES as OF_IDS
 from lifestage.keys import EMAIL
+from lifestage.kpi_gather import NONE, OTHER
 from lifestage.kpi_labels import KINDS as OF_LABELS
 from lifestage.kpi_names import BOUNDS
 from lifestage.kpis import DEFINITIONS
 from lifestage.language_stages import STAGES_MAX
 from lifestage.refusal import REASONS, UNKNOWN
 from streams.kpi_families import TOLD_LABELS, PartitionSums
-from streams.stage_limits import MOVES_MAX, NONE, OTHER, Moves
+from streams.stage_limits import MOVES_MAX, Moves
 
 REPAIRS: Final = ("profile", "page", "marker", "stage")
 OUTCOMES: Final = ("accepted", "duplicate", "late", "suppressed", "rejected")

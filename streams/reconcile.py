@@ -40,12 +40,12 @@ from streams.offline_fold import instants
 from streams.offline_merge import merged
 from streams.offline_records import by_customer, fact_record, key_in
 from streams.offline_spill import Spool
+from streams.stage_limits import TIME_IN_STAGE
 
 DIRTY_MAX = 2_000
 """Profiles that are held decoded; beyond it they become bytes."""
 MEMORY = 64 << 20
 """Bytes of facts that are sorted at a time."""
-TIME_IN_STAGE = "time_in_stage"
 OF_THE_PATH = frozenset({"transitions", "stage_counts", "funnel", "cohort_size", "cohort_kept"})
 TELL_EVERY = 5_000
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from lifestage.change import KINDS
+from lifestage.kpi_gather import NONE, OTHER
 from lifestage.kpi_spread import LADDERS, is_shown
 from lifestage.plan import Plan
 
-OTHER: Final = "other"
-NONE: Final = "none"
 TIME_IN_STAGE: Final = "time_in_stage"
 MOVES_MAX: Final = 80
 """Moves that stand for themselves: a plan of eight stages brings about 64, and corrections as many as are left. Further ones are told by
@@ -25,7 +24,9 @@ STAGES_OF_IT: Final = 8
 """Stages of each of which `time_in_stage` is told up to every bound that is shown; of more of them fewer bounds are."""
 BESIDE: Final = 6
 """Series of a stage beside those bounds: of what is above them, sum and count; who stands in it, twice, and came that far."""
-_BOUNDS: Final = tuple(bound for bound in LADDERS[TIME_IN_STAGE] if is_shown(TIME_IN_STAGE, bound))
+SHOWN: Final = {of: tuple(bound for bound in bounds if is_shown(of, bound)) for of, bounds in LADDERS.items()}
+"""By spread the bounds up to which it is told."""
+_BOUNDS: Final = SHOWN[TIME_IN_STAGE]
 _LAST: Final = frozenset({"demotion", "skip"})
 """Kinds of moves that there are between any two stages."""
 
