@@ -29,7 +29,7 @@ from streams.topics import CHANGES
 
 PROBES = 64
 LONGEST_S = 300.0
-"""Three times as long as the slowest peer that comes back with a million customers. A peer that takes longer has no figure; ours fails."""
+"""A peer that takes longer has no figure; ours fails."""
 LOOK_S = 0.05
 
 
