@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -210,24 +211,35 @@ def test_without_a_worker_that_is_said(bare: Deployment) -> None:
     """A warning with the command; a stranger in the group is a failure with its name."""
     one = amiss(doctor_state.group, ground(bare))
     assert (one.level, one.fix) == ("warn", "lifestage worker")
-    stranger = KafkaConsumer(
-        bare.prefix + "visits", bootstrap_servers=bare.bootstrap, group_id=bare.prefix + "g", client_id="somebody"
-    )
-    try:
-        joined(stranger)
+    with joined(bare, bare.prefix + "visits", bare.prefix + "g", client_id="somebody"):
         (strange, _) = [one for one in found(doctor_state.group, ground(bare)) if one.level != "ok"]
-    finally:
-        stranger.close()
     assert strange.level == "FAIL"
     assert strange.found == f"group {bare.prefix}g: somebody at 127.0.0.1 is no worker"
 
 
-def joined(consumer: KafkaConsumer) -> None:
-    """Poll until a consumer has its partitions."""
-    deadline = time.monotonic() + 60
-    while not consumer.assignment():
-        consumer.poll(timeout_ms=100)
-        assert time.monotonic() < deadline
+@contextmanager
+def joined(made: Deployment, topic: str, group: str, client_id: str = "kafka-python") -> Iterator[KafkaConsumer]:
+    """Have a consumer in a group as long as the block runs, with its partitions.
+
+    A member that assigns a topic which its metadata lacks gives itself nothing, and looks again only when the metadata
+    is old (five minutes by default, longer than any test waits).
+    """
+    consumer = KafkaConsumer(
+        topic,
+        bootstrap_servers=made.bootstrap,
+        group_id=group,
+        client_id=client_id,
+        enable_auto_commit=False,
+        metadata_max_age_ms=500,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not consumer.assignment():
+            consumer.poll(timeout_ms=100)
+            assert time.monotonic() < deadline
+        yield consumer
+    finally:
+        consumer.close()
 
 
 @pytest.mark.parametrize(
@@ -255,13 +267,9 @@ def test_two_groups_on_one_log_are_found(bare: Deployment) -> None:
     other, log = bare.prefix + "twin", bare.topics.log.name
     create_topic(bare.bootstrap, f"{other}-{bare.prefix}profiles-changelog", 2)
     assert len(found(doctor_state.group, ground(bare))) == 1
-    consumer = KafkaConsumer(log, bootstrap_servers=bare.bootstrap, group_id=other, enable_auto_commit=False)
-    try:
-        joined(consumer)
+    with joined(bare, log, other) as consumer:
         consumer.commit({TopicPartition(log, 0): OffsetAndMetadata(0, "", -1)})
         _, twin = found(doctor_state.group, ground(bare))
-    finally:
-        consumer.close()
     assert (twin.level, twin.found) == ("FAIL", f"group {other} works on {log}, too (1 members)")
     assert "give one another topics.prefix" in twin.fix
     _, left = found(doctor_state.group, ground(bare))
