@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from itertools import product
 from random import Random
+from typing import get_args
 
 from msgspec import structs
 
@@ -18,13 +18,14 @@ from lifestage.kpi_labels import CAMPAIGNS_MAX
 from lifestage.kpi_live_company import cost
 from lifestage.kpi_live_path import COHORT_FIRST, COHORT_RANKED, is_past
 from lifestage.kpi_months import month_of, name_of
-from lifestage.kpi_parts import PARTS
 from lifestage.kpi_spread import bounds_of, spread
 from lifestage.mailboxes import GROUPS, UNKNOWN
 from lifestage.moments import DAY_MS, MAX_MS
+from lifestage.wire import CostCategory
 from streams.kpi_families import PartitionSums, families, fitting
 from streams.kpi_values import LIMITS
 from tests.company import shown
+from tests.every_sum import every_sum
 
 DAY = 20_000
 STAGES = tuple(f"stage{n}" for n in range(8))
@@ -117,23 +118,8 @@ def rich() -> Sums:
         "stage": STAGES, "from": (*STAGES, "none"), "to": (*STAGES, "none"), "currency": ("CHF", "EUR", "GBP", "USD"),
         "channel": ("email", "push", "sms", "chat"), "kind": MANY, "step": MANY, "source": MANY, "medium": ("m",), "campaign": (*MANY[:CAMPAIGNS_MAX], "none"), "mailbox": (*GROUPS, UNKNOWN),
     }  # fmt: skip
-    found: Sums = Counter()
-    for part in PARTS.values():
-        if part.of.startswith("cohort_"):
-            continue
-        channels = {"channel": (*MANY, "direct")} if part.of.endswith("/channel") else {}
-        for labels in product(*((values | channels)[label] for label in part.labels)):
-            if part.is_spread:
-                found.update({name: n for name, _, n in spread(part.of, labels, 500, DAY)})
-            else:
-                found[part.of, *labels] = 5
-    this = month_of(DAY * DAY_MS)
-    for cohort in range(this - 24, this + 1):
-        found[COHORT_FIRST, name_of(cohort)] = 5
-        found[COHORT_RANKED, name_of(cohort), name_of(cohort)] = 4
-    for labels in product(("marketing", "sales", "support", "retention", "other"), values["currency"], (*MANY, "none")):
-        found["cost", *labels, "", ""] = 7
-    return found
+    costs = {"category": get_args(CostCategory), "currency": values["currency"], "channel": (*MANY, "none")}
+    return every_sum(DAY, values, (*MANY, "direct"), costs)
 
 
 def test_of_hostile_values_no_event_is_lost() -> None:

@@ -16,15 +16,12 @@ from lifestage.identity import OUTCOMES as OF_IDS
 from lifestage.kpi_contribute import BY_CHANNEL, Sums
 from lifestage.kpi_gather import STEPS_MAX
 from lifestage.kpi_labels import KINDS
-from lifestage.kpi_live_path import COHORT_FIRST, COHORT_RANKED
-from lifestage.kpi_months import month_of, name_of
 from lifestage.kpi_names import BOUNDS
 from lifestage.kpi_parts import PARTS, Part
-from lifestage.kpi_spread import LADDERS, bounds_of, is_shown, spread
+from lifestage.kpi_spread import LADDERS, bounds_of, is_shown
 from lifestage.kpis import DEFINITIONS
 from lifestage.language_stages import STAGES_MAX
 from lifestage.mailboxes import GROUPS, UNKNOWN
-from lifestage.moments import DAY_MS
 from lifestage.money import DIGITS
 from lifestage.refusal import REASONS
 from lifestage.wire import Channel
@@ -37,6 +34,7 @@ from streams.stage_limits import MOVES_MAX, TRANSITIONS_MAX, Moves, bounds_told,
 from tests.core.histories import CLM5
 from tests.core.test_kpi_families import hostile
 from tests.core.test_metrics import LOG, Series, Worker, Writer, scrape
+from tests.every_sum import every_sum
 
 PARTITIONS = 8
 TOPICS = (LOG, "purchases", "visits", "mails")
@@ -96,28 +94,11 @@ def everything(plan: Plan) -> Sums:
     stages = [stage.name for stage in plan.stages]
     many = [*map(str, range(60)), "direct", "none", "other"]
     values = {
-        "stage": stages, "from": [*stages, "none"], "to": [*stages, "none"], "currency": [*DIGITS], "campaign": many, "kind": many,
+        "stage": stages, "from": [*stages, "none"], "to": [*stages, "none"], "currency": [*DIGITS], "campaign": many, "kind": many, "channel": CHANNELS,
         "source": many, "medium": ("direct", "none", "other"), "mailbox": (*GROUPS, UNKNOWN), "step": [str(n + 1) for n in range(STEPS_MAX)],
     }  # fmt: skip
-    found: Sums = Counter()
-    for part in PARTS.values():
-        channels = many if part.of.endswith(BY_CHANNEL) else CHANNELS
-        if part.of.startswith("cohort_"):
-            continue
-        for labels in product(*((values | {"channel": channels})[label] for label in part.labels)):
-            if part.is_spread:
-                for bound in bounds_of(part.of):
-                    found[f"{part.of}_bucket", *labels, bound] = 1
-                found.update({name: n for name, _, n in spread(part.of, labels, 500, LAST)[1:]})
-            else:
-                found[part.of, *labels] = 5
-    this = month_of(LAST * DAY_MS)
-    for cohort in range(this - 24, this + 1):
-        found[COHORT_FIRST, name_of(cohort)] = 5
-        found[COHORT_RANKED, name_of(cohort), name_of(cohort)] = 4
-    for labels in product(("marketing", "sales", "support"), ("EUR", "USD", "JPY"), many):
-        found["cost", *labels, "", ""] = 7
-    return found
+    costs = {"category": ("marketing", "sales", "support"), "currency": ("EUR", "USD", "JPY"), "channel": many}
+    return every_sum(LAST, values, many, costs)
 
 
 @pytest.fixture(scope="module")
