@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from lifestage.kpi_gather import NONE
 from lifestage.kpi_names import BOUNDS, KPIS
 from lifestage.language_conditions import Node, condition
 from lifestage.language_facts import Names
@@ -57,6 +58,8 @@ def _stage(block: Block, names: Names) -> Written:
     cursor.take("")
     word = cursor.take("the name of the stage")
     id = name(word, "stage")
+    if id == NONE:
+        raise PlanError(word.place, "'none' is what metrics call it where a customer has no stage", "give the stage another name; who fits no stage has none without a line")  # fmt: skip
     rank, rank_place = None, None
     if cursor.peek() is not None:
         cursor.expect("rank")

@@ -97,7 +97,9 @@ class Moves:
                 key = OTHER, OTHER, kind if kind in KINDS else OTHER
             elif len(counts) == MOVES_MAX - 1:
                 # with the last one all kinds are there as 0: the rate of a counter misses its first value
-                counts.update({key: 0} | {(OTHER, OTHER, each): 0 for each in KINDS})
+                counts[key] = 0
+                for each in KINDS:
+                    counts.setdefault((OTHER, OTHER, each), 0)  # a stage may be called so, and have been corrected
         counts[key] = counts.get(key, 0) + n
 
     def copy(self) -> dict[tuple[str, str, str], int]:

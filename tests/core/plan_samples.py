@@ -29,7 +29,7 @@ some, few = effort(100), effort(30)
 _lengths = st.one_of(
     st.sampled_from((1, 1000, 60_000, DAY, 30 * DAY, 90 * DAY, 180 * DAY, 365 * DAY)), st.integers(1, 1000 * DAY)
 )
-_names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in RESERVED)
+_names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in {*RESERVED, "none"})
 _texts = st.from_regex(r"[a-z][a-z .#]{0,6}[a-z]", fullmatch=True) | st.sampled_from(("true", "false", "ü", "1"))
 _values: dict[str, st.SearchStrategy[int | str]] = {
     "flag": st.integers(0, 1),

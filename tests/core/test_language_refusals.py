@@ -99,6 +99,7 @@ STAGES: list[Wrong] = [
     stages("stage s rank 0\n    when reached\n", line=2, column=14, said="'0' is no rank"),
     stages("stage s rank 1 2\n    when reached\n", line=2, column=16, said="too much here"),
     stages(stage("s", "reached"), line=2, column=7, said="no stage has a rank"),
+    stages(stage("none rank 1", "reached"), line=2, column=7, said="'none' is what metrics call it where a customer has no stage; give the stage another name"),
     stages(stage("a rank 1", "acquired"), stage("b rank 1", "reached"), line=4, column=14, said="rank 1 is that of 'a'"),
     stages(stage("a rank 1", "acquired"), stage("a rank 2", "reached"), line=4, column=7, said="a second stage 'a'; the first is in line 2"),
     stages(TAIL, "    when acquired\n", line=4, column=5, said="'when' is said a second time"),

@@ -226,6 +226,11 @@ def test_moves_beyond_the_bound_are_told_by_their_kind() -> None:
     assert found["other", "other", "correction"] == 2 * len(list(ordinary_moves(CLM5)))
     assert found["other", "other", "merge"] == 0
     assert sum(found.values()) == 2 * MOVES_MAX
+    named = Moves()
+    named.add("other", "other", "correction", 3)
+    for n in range(MOVES_MAX):
+        named.add(f"a{n}", "b", "correction", 1)
+    assert sum(named.copy().values()) == 3 + MOVES_MAX, "hubspot8 has a stage of this name, which may be corrected, too"
     long = Moves()
     long.expect(plan_of(12))
     told = [kind for before, _, kind in long.copy() if before != "other"]
