@@ -108,3 +108,33 @@ async def test_what_an_outbox_wrote_is_known_by_its_number(
     assert [(record.offset, record.value) for record in found] == [
         (at, value) for n in range(4) for at, value in ((4 * n + 1, b"another"), (4 * n + 3, b"plain"))
     ]
+
+
+@pytest.mark.parametrize("deserializer", [None, lenient.BARE], ids=["as upstream", "bare"])
+async def test_a_second_reading_begins_where_the_first_ended(
+    kafka: KafkaServer, topic_prefix: str, deserializer: Any
+) -> None:
+    """Of three batches in one fetch, begun within the first, the last has such a name in its middle: each record comes once, in order."""
+    topic = topic_prefix + "t"
+    create_topic(kafka.bootstrap, topic)
+    lenient.install()
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, linger_ms=500)
+    for batch in range(3):
+        for n in range(4):
+            name: str = Nameless("x") if (batch, n) == (2, 2) else "x"
+            producer.send(topic, b"%d" % (4 * batch + n), headers=[(name, b"")], partition=0)
+        producer.flush(60)
+    producer.close(5)
+    tp = aiokafka.TopicPartition(topic, 0)
+    consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, key_deserializer=deserializer)
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        consumer.seek(tp, 2)
+        found = []
+        async with asyncio.timeout(PATIENCE_S):
+            while await consumer.position(tp) < 12:
+                found += (await consumer.getmany(tp, timeout_ms=100, max_records=5)).get(tp, [])
+    finally:
+        await consumer.stop()
+    assert [(record.offset, record.value) for record in found] == [(n, b"%d" % n) for n in range(2, 12)]
