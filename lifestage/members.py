@@ -154,8 +154,9 @@ def take_in(profile: Profile, members: Iterable[Member], path: Sequence[Hop], at
     """Take in ids with their facts, which came by a path: judge over the union, and announce what is different."""
     brought, freed = _arrived(profile, members, path, at, desk)
     if brought:
+        due = profile.due
         _unite(profile, brought, at, desk)
-        _derive(profile, min(_first(facts) for _, facts in brought), at, desk)
+        _derive(profile, min(_first(facts) for _, facts in brought), at, desk, due)
     for member in freed:
         let_go(profile, member.key, member.at, member.parent, at, desk)
 
@@ -405,10 +406,15 @@ def _reached(profile: Profile, at: At) -> int:
     return reached if profile.newest is None or profile.newest < reached else profile.newest
 
 
-def _derive(profile: Profile, since: int, at: At, desk: Desk) -> None:
-    """Derive the path again from `since` on, as with a late fact; where nothing was told yet, from the first fact on."""
+def _derive(profile: Profile, since: int, at: At, desk: Desk, due: int | None = None) -> None:
+    """Derive the path again from `since` on, as with a late fact; where nothing was told yet, from the first fact on.
+
+    `due`: when the profile was due before; what time alone brought until `since` is told of its own instant.
+    """
     reached = _reached(profile, at)
     late = since < at.horizon and bool(profile.moves or profile.before)
+    if due is not None and at.horizon < due < since:
+        since = due - 1
     since = reached if late else min(since, reached)
     announce.correct_from(profile, at.key, since, reached, at.cause, at.clock, at.rules, desk, present_only=late)
     # what was counted for the first instants of the path is of little use for the present

@@ -12,8 +12,10 @@ from lifestage.decode import Decoder
 from lifestage.facts import (
     Fact,
 )
+from lifestage.moments import parse
 from lifestage.profile import Profile
 from tests.core.histories import START
+from tests.core.oracle import DAY
 from tests.identity.judge import is_alias
 from tests.identity.lives import QUIET, address
 from tests.identity.offline import view
@@ -62,6 +64,16 @@ def test_a_visitor_on_two_devices_signs_up_and_buys(seed: int) -> None:
     assert roots(later) == ["c1"]
     assert visits(of(later, "c1")) == 14
     assert len(of(later, "c1").marks["email_clicks"].kept) == 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_time_alone_brought_before_a_merge_keeps_its_instant(seed: int) -> None:
+    """In a backlog a merge may be heard before the clock has come to where a customer was gone: that is told of that day."""
+    told = Told().order("c1", "o1").later(80).visit("c2").merged("c1", "c2")
+    world = lived(told, seed, end=soon(told))
+    gone = heard(world, "c1")[-1]
+    assert (gone.data.stage, gone.data.kind, parse(gone.data.entered_at)) == ("churned", "churn", START + 60 * DAY)
+    assert (gone.data.trigger.type, gone.data.trigger.due_at) == ("timer", gone.data.entered_at)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
