@@ -180,11 +180,12 @@ class Decoder:
             anonymous = self._id(anonymous, "$.anonymous_id")
         if account is not None:
             account = self._id(account, "$.account_id")
-        email = event.address()
+        email = event.address() if named is None else None
         if email is not None:
             known = self._addresses.get(email, "")
             email = self._address(email) if known == "" else known
-        if email is None:
+        elif named is not None:
+            # whom a company names by address is who it is about, whatever address stands beside it
             email = named
         if customer is None and email is None and anonymous is None and owner not in self._may_be_nobodys:
             raise InvalidError("no_identity", "$", _SOMEBODY if owner != "thing" else _SOMEBODY_UNLINKED)

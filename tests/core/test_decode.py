@@ -190,3 +190,16 @@ def test_an_address_given_as_an_id_becomes_no_key() -> None:
     handle = decoder.decode(base % b'"customer_id":"@ann"', None)
     assert isinstance(handle, Fact)
     assert handle.customer_id == "@ann"
+
+
+def test_whom_a_company_names_by_address_is_who_an_event_is_about() -> None:
+    """An address as `customer_id` goes before the address of an order's bill, or of a mail's recipient."""
+    base = '{"id":"1","source":"s","time":"2026-01-01T00:00:00Z","customer_id":"Ann@Example.com",%s}'
+    for more in (
+        '"type":"order.completed","order_id":"o","currency":"EUR","total":"1","email":"office@example.org"',
+        '"type":"email.event","message_id":"m","event":"opened","recipient":"office@example.org"',
+        '"type":"web.visit","url":"/","email":null',
+    ):
+        fact = Decoder(b"secret").decode((base % more).encode(), None)
+        assert isinstance(fact, Fact)
+        assert (fact.customer_id, fact.email) == (None, email_key("ann@example.com", b"secret"))
