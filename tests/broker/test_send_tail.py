@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from typer.testing import CliRunner, Result
 
 from commands.main import application
@@ -226,6 +227,31 @@ def test_a_pipe_that_ends_ends_the_command_quietly(shell: Shell) -> None:
     finally:
         tail.kill()
         tail.communicate()
+
+
+@pytest.mark.parametrize(("codec", "library"), [("snappy", "python-snappy"), ("lz4", "lz4"), ("zstd", "zstandard")])
+def test_a_record_that_cannot_be_unpacked_is_named(shell: Shell, codec: str, library: str) -> None:
+    """What comes before it is shown, also of other partitions; then one line with its place, its codec and what to install."""
+    topic = shell.prefix + "packed"
+    create_topic(shell.bootstrap, topic, 3)
+    for number, (compression, partition) in enumerate((("none", 0), ("gzip", 1), (codec, 1), ("none", 2))):
+        producer = Producer({"bootstrap.servers": shell.bootstrap, "compression.type": compression, "linger.ms": 200})
+        for n in range(5):
+            producer.produce(topic, b'{"id":"%d.%d %s"}' % (number, n, b"a" * 300), partition=partition)
+        assert producer.flush(30) == 0
+    shell.file.write_text(shell.file.read_text().replace("[topics]\n", '[topics]\nsources = ["packed"]\n'))
+    tail = shell.start("tail", "packed", "--from-beginning")
+    try:
+        out, err = tail.communicate(timeout=60)
+    finally:
+        tail.kill()
+    assert tail.returncode == 1
+    assert err == (
+        f"lifestage: {topic}[1]@5 is compressed with {codec}, for which there is no library: type  .venv/bin/pip install "
+        f"{library}  (a worker needs cramjam: `lifestage doctor` says more)\n"
+    )
+    assert [f"1.{n} " in out for n in range(5)] == [True] * 5
+    assert "2.0 " not in out
 
 
 def test_no_broker_is_told_in_one_line(tmp_path: Path) -> None:
