@@ -15,12 +15,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner, Result
 
 from commands.main import application
 from lifestage.marker import MARKER_KEY, decode_marker, encode_marker
 from lifestage.moments import parse
+from lifestage.pages import NAME
 from streams.embedded.kafka import KafkaServer
 from streams.embedded.process import free_ports
 from tests.pipeline import Deployment, deployment
@@ -123,13 +125,17 @@ def test_what_is_kept_is_what_the_log_says(reconcile: Callable[..., Result]) -> 
     assert found["persons"] == 38  # three of forty are one
 
 
-def test_a_sum_that_is_off_is_named(made: Deployment, reconcile: Callable[..., Result]) -> None:
-    """One order too many in what is kept of a partition: exit code 1, and the line says which sum, where, and both numbers."""
+def marker_of_the_first(made: Deployment) -> tuple[int, bytes]:
+    """The least partition of which anything is kept, and its newest marker."""
     records = made.read(made.topics.changelog.name)
     newest = {record.partition: record.value for record in records if record.key == MARKER_KEY and record.value}
-    number = min(newest)
-    before, wrong = newest[number], decode_marker(newest[number])
-    assert before is not None
+    return min(newest), newest[min(newest)]
+
+
+def test_a_sum_that_is_off_is_named(made: Deployment, reconcile: Callable[..., Result]) -> None:
+    """One order too many in what is kept of a partition: exit code 1, and the line says which sum, where, and both numbers."""
+    number, before = marker_of_the_first(made)
+    wrong = decode_marker(before)
     assert wrong.kpis is not None
     wrong.kpis.late.append((("orders", "EUR"), START // DAY + 30, 1))
     produce(made.bootstrap, made.topics.changelog.name, [(MARKER_KEY, encode_marker(wrong))], partition=number)
@@ -142,6 +148,23 @@ def test_a_sum_that_is_off_is_named(made: Deployment, reconcile: Callable[..., R
         assert kept == right + 1
         assert lines[-1].startswith("1 of ")
         assert [one["sum"] for one in msgspec.json.decode(reconcile("--json").stdout)["differences"]] == ["orders"]
+    finally:
+        produce(made.bootstrap, made.topics.changelog.name, [(MARKER_KEY, before)], partition=number)
+
+
+def test_sums_that_cannot_be_read_are_not_compared(made: Deployment, reconcile: Callable[..., Result]) -> None:
+    """A marker names a page of sums that is not there: its partition is named with the reason, the others are compared."""
+    number, before = marker_of_the_first(made)
+    torn = decode_marker(before)
+    assert torn.kpis is not None
+    torn = replace(torn, kpis=replace(torn.kpis, journal=torn.kpis.journal + b"\1" * NAME))
+    produce(made.bootstrap, made.topics.changelog.name, [(MARKER_KEY, encode_marker(torn))], partition=number)
+    try:
+        done = reconcile()
+        assert done.exit_code == 1
+        why = "not compared: what its changelog has of them cannot be read"
+        assert done.stdout.startswith(f"{made.topics.log.name}[{number}]: {why}")
+        assert done.stdout.count("not compared") == 1
     finally:
         produce(made.bootstrap, made.topics.changelog.name, [(MARKER_KEY, before)], partition=number)
 
