@@ -254,16 +254,20 @@ def test_a_record_that_cannot_be_unpacked_is_named(shell: Shell, codec: str, lib
     assert "2.0 " not in out
 
 
-def test_no_broker_is_told_in_one_line(tmp_path: Path) -> None:
+def test_no_broker_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command that needs Kafka says which address did not answer, and ends with 1."""
     shell = Shell("127.0.0.1:1", "none.", tmp_path)
-    for words in (["send", *ORDER], ["tail", "visits"], ["provision"]):
+    monkeypatch.setenv("LIFESTAGE_HOME", str(tmp_path))
+    monkeypatch.setenv("LIFESTAGE_REDIS_ENABLED", "false")
+    monkeypatch.setenv("LIFESTAGE_METRICS_PORT", "0")
+    for words in (["send", *ORDER], ["tail", "visits"], ["provision"], ["worker"]):
         process = shell.start(*words)
         out, err = process.communicate(timeout=30)
         assert process.returncode == 1
         assert out == ""
-        assert err.startswith("lifestage: Kafka at 127.0.0.1:1: refused, nothing listens there")
-        assert len(err.splitlines()) == 1
+        *before, line = err.splitlines()
+        assert line.startswith("lifestage: Kafka at 127.0.0.1:1: refused, nothing listens there: start it, or correct ")
+        assert len(before) == (2 if words == ["worker"] else 0), "its core and the address of its metrics"
 
 
 def test_without_an_address_a_running_demo_is_used(
