@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import full, plot, simple
+from benchmarks import full, memory, plot, simple
 from benchmarks.__main__ import BEGIN, END, expected_of, replaced
 from benchmarks.broker import EventSet
 from benchmarks.compare import BrokenHistoryError, difference, outcome_of, transitions
@@ -220,3 +220,17 @@ def test_the_table_goes_between_its_marks() -> None:
     assert replaced(f"before\n{BEGIN}old\n{END}after\n", "new\n") == f"before\n{BEGIN}new\n{END}after\n"
     with pytest.raises(ValueError, match="to write between"):
         replaced("before\nafter\n", "new\n")
+
+
+def test_blocks_of_the_memory_benchmark_share_nobody() -> None:
+    """A second block brings as many customers, addresses and orders as the first: none is taken for one of the first."""
+    shop = memory.Shop(200)
+    seen = []
+    for block in range(2):
+        shop.fold(shop.facts(block))
+        keys = [key for partition in shop.partitions for key in partition.stored]
+        seen.append(Counter("customer" if memory.is_customer(key) else key.partition(b":")[0].decode() for key in keys))
+    first, both = seen
+    assert set(first) == {"customer", "email", "order"}
+    assert 190 < first["customer"] <= 200
+    assert both == Counter({name: 2 * count for name, count in first.items()})
