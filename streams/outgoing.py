@@ -154,13 +154,13 @@ def complete(fields: Fields, now: datetime, new_id: Callable[[], str]) -> Fields
 def record_of(topic: str, fields: Fields) -> Outgoing:
     """The record: the value is JSON, the key the customer's or visitor's id, never an address.
 
-    A customer id that is an address gives a checksum of it, which keeps the order all the same. Merges and splits have one
-    key, so that those of one sender come in as they were sent.
+    An id that is an address, also as it stands in a link, gives a checksum of it, which keeps the order all the same.
+    Merges and splits have one key, so that those of one sender come in as they were sent.
     """
     names = ("customer_id", "customerId", "anonymous_id", "anonymousId")
     key = next(filter(None, (text_of(fields, name) for name in names)), None)
-    if key is not None and "@" in key:
-        key = f"{crc32(key.strip().lower().encode()):08x}"
+    if key is not None and ("@" in key or "%40" in key):
+        key = f"{crc32(key.strip().lower().replace('%40', '@').encode()):08x}"
     if text_of(fields, "type") in _OF_IDS:
         key = MERGES
     return Outgoing(topic, key.encode() if key else None, msgspec.json.encode(fields))

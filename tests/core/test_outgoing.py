@@ -114,6 +114,7 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
         ('{"customer_id":true}', None),
         ('{"email":"ann@example.com"}', None),
         ('{"customer_id":"ann@example.com"}', b"725bd90e"),
+        ('{"customer_id":"Ann%40example.com"}', b"725bd90e"),
         ('{"customer_id":"Ann@Example.com ","anonymous_id":"a1"}', b"725bd90e"),
         ('{"type":"identity.merged","ids":["a","b"]}', b"identity:"),
         ('{"type":"identity.split","ids":["a"],"customer_id":"a"}', b"identity:"),
