@@ -22,7 +22,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Kafka(Section, frozen=True, forbid_unknown_fields=True):
-    """How to reach Kafka. An empty `bootstrap` means: start an embedded broker (demo and development)."""
+    """How to reach Kafka. An empty `bootstrap` means: that of the demo that runs, which starts one of its own."""
 
     bootstrap: str = ""
     group: str = "lifestage"
@@ -55,7 +55,7 @@ class Topics(Section, frozen=True, forbid_unknown_fields=True):
 
 
 class Redis(Section, frozen=True, forbid_unknown_fields=True):
-    """The read model. An empty `url` means: start an embedded server (demo and development)."""
+    """The read model. An empty `url` means: that of the demo that runs."""
 
     url: str = ""
     prefix: str = "lifestage:"
