@@ -1,0 +1,49 @@
+"""Profiles that stay decoded between flushes are what their bytes say, and no more of them than is said."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifestage import warm
+from lifestage.profile import Profile
+from lifestage.warm import Warm
+from tests.core.histories import partition, records, visit
+
+_doings = st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(1, 60)), max_size=60)
+
+
+@given(_doings)
+def test_it_holds_what_was_kept_last(doings: list[tuple[int, int | None]]) -> None:
+    """Of profiles kept and dropped in any order as many stay as two halves have room for, the last among them, none outdated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm, "HALF", 100)
+        made, kept = Warm(), dict[bytes, tuple[Profile, int]]()
+        for n, (name, size) in enumerate(doings):
+            key = b"c%d" % name
+            kept.pop(key, None)
+            if size is None:
+                made.drop(key)
+            else:
+                kept[key] = Profile(applied=n), size
+                made.keep(key, *kept[key])
+            held = [one for one in kept if made.get(one) is not None]
+            assert all(made.get(one) is kept[one][0] for one in held)
+            assert all(made.get(b"c%d" % other) is None for other in range(10) if b"c%d" % other not in kept)
+            assert sum(kept[one][1] for one in held) <= 200
+            assert size is None or key in held
+
+
+def test_who_does_not_come_back_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of customers who come once leaves the last of them decoded, and all of them kept."""
+    monkeypatch.setattr(warm, "HALF", 2_000)
+    made = partition()
+    log = records([visit(n // 20, f"e{n}", f"c{n}") for n in range(400)])
+    for at in range(0, 400, 20):
+        made.fold(log[at : at + 20])
+        made.checkpoint()
+    held = [key for key in made.stored if made.warm.get(key) is not None]
+    assert b"c399" in held
+    assert 1_000 < sum(len(made.stored[key]) for key in held) <= 4_000
+    assert len(made.stored) == 400
