@@ -98,19 +98,24 @@ class Known:
     """A name, while the present day lasts: as it is kept, its sum and that sum's total, whether it is a level, and what was added to it
     lately: on one day, and by day on those before that came."""
 
-    __slots__ = ("amount", "begin", "day", "far", "lasts", "marked", "name", "plain", "slots", "total")
+    __slots__ = ("amount", "begin", "day", "far", "lasts", "marked", "name", "next", "plain", "slots", "then", "total")
 
     def __init__(self, name: Name, plain: Name, lasts: bool, total: Total) -> None:
         self.name, self.plain, self.lasts, self.total = name, plain, lasts, total
         self.day, self.amount = NEVER, 0
-        """One number for the day that came first, which comes again and again."""
+        self.next, self.then = NEVER, 0
+        """One number for the day that came first, which comes again and again, and one for the second: between two flushes of a
+        backlog a day passes."""
         self.begin, self.slots, self.marked = 0, _NO_SLOTS, list[int]()
         """Amounts of `SLOTS` days from one on, once there are any, and which of them are not empty."""
         self.far: dict[int, int] = {}
         """Of all other days."""
 
     def add(self, day: int, amount: int, free: list[list[int]]) -> None:
-        """Add an amount on another day than the first; of the free slots some are taken where there are none yet."""
+        """Add an amount on another day than the first two; of the free slots some are taken where there are none yet."""
+        if self.next == NEVER:
+            self.next, self.then = day, amount
+            return
         if self.slots is _NO_SLOTS:
             self.begin, self.slots = self.day - HALF, free.pop() if free else [0] * SLOTS
         at = day - self.begin
@@ -124,14 +129,12 @@ class Known:
 
     def by_day(self) -> list[tuple[int, int]]:
         """What was added lately, by day."""
-        found = [(self.day, self.amount)] if self.amount else []
         slots = self.slots
-        if self.marked:
-            # one that came back to nothing may be there twice
-            found += [(self.begin + at, slots[at]) for at in dict.fromkeys(self.marked) if slots[at]]
-        if self.far:
-            found += [(day, amount) for day, amount in self.far.items() if amount]
-        return found
+        found = [(self.day, self.amount), (self.next, self.then)]
+        # one that came back to nothing may be there twice
+        found += [(self.begin + at, slots[at]) for at in dict.fromkeys(self.marked)]
+        found += self.far.items()
+        return [one for one in found if one[1]]
 
 
 _NO_SLOTS: Final[list[int]] = []
@@ -206,6 +209,8 @@ class Days:
             known.total.amount += amount
         if day == known.day:
             known.amount += amount
+        elif day == known.next:
+            known.then += amount
         elif known.day == NEVER:
             self.late.append(known)
             known.day, known.amount = day, amount
@@ -267,7 +272,9 @@ class Days:
             changed = levels if known.lasts else flows
             if known.amount:
                 self._settle(known, known.day, known.amount, changed)
-            known.day, known.amount = NEVER, 0
+            if known.then:
+                self._settle(known, known.next, known.then, changed)
+            known.day, known.amount, known.next, known.then = NEVER, 0, NEVER, 0
             if known.marked:
                 begin, slots = known.begin, known.slots
                 for at in known.marked:
@@ -299,8 +306,7 @@ class Days:
             if not known.lasts and day <= self.day - self.window:
                 return
             sections = self.levels if known.lasts else self.flows
-            found = sections.get(day)
-            sums = sections[day] = {} if found is None else found
+            sums = sections.get(day) or sections.setdefault(day, {})
             changed.add(day)
         total = sums.get(plain, 0) + amount
         if total:
@@ -310,9 +316,7 @@ class Days:
         self._settled.append((known.name, day, amount))
 
     def _pending(self) -> Entries:
-        return [
-            (known.name, day, amount) for known in self.late if known.plain for day, amount in known.by_day()
-        ]  # fmt: skip
+        return [(known.name, day, amount) for known in self.late if known.plain for day, amount in known.by_day()]
 
     def unkept(self) -> Entries:
         """What was added since `keep`, but for flows that have left the window."""

@@ -6,6 +6,7 @@ What holds on a day holds as of its end. All is whole numbers: days since 1970.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from lifestage.kpi_contribute import ACTIVE_MS
 from lifestage.kpi_days import Entries, Name, end_of_day
@@ -15,9 +16,9 @@ from lifestage.moments import DAY_MS
 from lifestage.profile import Order, Profile
 from lifestage.standing import is_small
 
-EVER = 1 << 40
+EVER: Final = 1 << 40
 """The end of what never ceases."""
-ACTIVE_DAYS = ACTIVE_MS // DAY_MS
+ACTIVE_DAYS: Final = ACTIVE_MS // DAY_MS
 Intervals = list[tuple[int, int]]
 
 

@@ -13,9 +13,9 @@ from lifestage.kpi_days import LEVEL, Days, Known, Name
 from lifestage.kpi_gather import DIRECT
 from lifestage.kpi_intervals import ACTIVE_DAYS, Intervals, common, within, without
 from lifestage.kpi_live import Now
-from lifestage.kpi_live_placed import Placed, amounts_of
+from lifestage.kpi_live_placed import Placed, Stands, amounts_of, placed_of
 from lifestage.kpi_live_visits import acts_by_day
-from lifestage.kpi_live_worth import GOODS, KNOWN_NET, Bought
+from lifestage.kpi_live_worth import GOODS, KNOWN_NET
 from lifestage.kpi_spread import BUCKET, COUNT, SUM, bound_of
 from lifestage.moments import DAY_MS
 from lifestage.profile import Order, Profile
@@ -87,6 +87,39 @@ def _count_money(order: Order, profile: Profile, day: int, first: bool, days: Da
         days.count_one(sums[2], day, net)
 
 
+def comes_by(profile: Profile, was: str, channel: str, now: Now, days: Days) -> bool:
+    """Tell the orders, and the customer whose they are, by another channel, both being known by the present day; False, and
+    nothing is done, where not all orders stand for good, or some are of days to come."""
+    terms, today, since = now.rules.plan.terms, now.day, now.day - now.window
+    times = placed_of(profile, terms).times
+    if times is None or (len(times) > 1 and times[-1] // DAY_MS > today):
+        return False
+    for order in profile.orders:
+        time = order.time
+        assert time is not None
+        day, net = time // DAY_MS, order.net_minor
+        if day <= since or (terms.min_net is not None and is_small(amounts_of(order), terms.min_net)):
+            continue
+        for label, sign in ((was, -1), (channel, 1)):
+            sums = _by_channel(order.currency, label, days)
+            days.count_one(sums[0], day, sign)
+            if net >= 0:
+                days.count_one(sums[1], day, sign * net)
+    if times and times[0] // DAY_MS > since:
+        days.count_one(days.known(("new_customers" + BY_CHANNEL, was)), times[0] // DAY_MS, -1)
+        days.count_one(days.known(("new_customers" + BY_CHANNEL, channel)), times[0] // DAY_MS, 1)
+    return True
+
+
+def _by_channel(currency: str, channel: str, days: Days) -> list[Known]:
+    """How many orders there are of a channel, and what they come to."""
+    group = "by_channel", currency, channel
+    found = days.together.get(group)
+    if found is None:
+        found = days.remember(group, [(name + BY_CHANNEL, currency, channel) for name in ("orders", "net_revenue")])
+    return found
+
+
 def _of_all(currency: str, channel: str) -> list[Name]:
     """Of which sums an order is one more."""
     return [("orders", currency), ("orders" + BY_CHANNEL, currency, channel)]
@@ -98,7 +131,7 @@ def _of_first(channel: str) -> list[Name]:
     return [("new_customers",), ("new_customers" + BY_CHANNEL, channel), ("buyers",), *levels]
 
 
-def _count_worth(currency: str, day: int, was: Bought, now: Bought, days: Days) -> None:
+def _count_worth(currency: str, day: int, was: Stands, now: Stands, days: Days) -> None:
     """What a customer has bought is more from a day on."""
     sums = days.together.get(("worth", currency))
     if sums is None:

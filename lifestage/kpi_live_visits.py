@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from struct import Struct
+from typing import Final
+
 from lifestage.kpi_contribute import BY_CHANNEL, LEAD_MS
 from lifestage.kpi_days import Entries, Name
 from lifestage.kpi_gather import DIRECT
@@ -17,7 +20,7 @@ from lifestage.kpi_intervals import (
     within,
     without,
 )
-from lifestage.kpi_kept import SESSION, Kept, Lead, Session
+from lifestage.kpi_kept import Kept, Lead, Session
 from lifestage.kpi_live import Now
 from lifestage.kpi_note import ACTS, SOCIAL
 from lifestage.kpi_visit import ACTS_OF_ACTIVE, PAGES, VISITORS, new_session
@@ -27,6 +30,8 @@ from lifestage.profile import Profile
 _VISITORS: Name = (VISITORS,)
 _PAGES: Name = (PAGES,)
 _ACTS: Name = (ACTS_OF_ACTIVE,)
+_begun: Final = Struct(">8xQ10x").iter_unpack
+"""Of each session when it began, of which alone its acts ask."""
 
 
 def visits(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as every group
@@ -75,8 +80,9 @@ def acts(key: str, profile: Profile, now: Now) -> Entries:  # noqa: ARG001  # as
 def acts_by_day(kept: Kept, oldest: int) -> dict[int, int]:
     """How many sessions began and other acts were on each day after one."""
     by_day: dict[int, int] = {}
-    for entry in SESSION.iter_unpack(kept.begun):
-        day = entry[1] // DAY_MS
+    for entry in _begun(kept.begun):
+        began: int = entry[0]
+        day = began // DAY_MS
         if day > oldest:
             by_day[day] = by_day.get(day, 0) + 1
     counts = kept.rest.counts.get(ACTS, ()) if kept.rest is not None else ()

@@ -192,10 +192,11 @@ def note_visit(kept: Kept, fact: WebVisit, event: int, key: bytes) -> None:
     if not fact.session_id:
         return
     name, said = id_hash(fact.source, fact.session_id, key), event.to_bytes(4, "big")
-    at = find_entry(kept.begun, name, SESSION_SIZE)
+    begun = kept.begun
+    at = find_entry(begun, name, SESSION_SIZE)
     if at < 0:
-        begin_session(kept, name, fact, time, fact.pages, said)
-    elif (began := instant_of(kept.begun, at)) < time and day <= (first := began // DAY_MS) + limit(kept):
+        begin_session(kept, begun, name, fact, time, fact.pages, said)
+    elif (began := instant_of(begun, at)) < time and day <= (first := began // DAY_MS) + limit(kept):
         go_on(kept, at, day - first, fact.pages, said)
     else:
         _enter_visit(kept, int.from_bytes(name, "big", signed=True), fact, event)

@@ -22,9 +22,10 @@ from lifestage.facts import (
     SubscriptionStarted,
 )
 from lifestage.kpi_days import Entries, day_of
+from lifestage.kpi_gather import DIRECT
 from lifestage.kpi_kept import Kept
 from lifestage.kpi_live import Group, Hot, Now
-from lifestage.kpi_live_another import another
+from lifestage.kpi_live_another import another, comes_by
 from lifestage.kpi_live_company import company
 from lifestage.kpi_live_orders import (
     by_channel,
@@ -38,9 +39,10 @@ from lifestage.kpi_live_path import Walked, path, path_after, path_before, path_
 from lifestage.kpi_live_placed import Placed, before_another, forget_placed
 from lifestage.kpi_live_visits import leads
 from lifestage.kpi_live_worth import Worth, forget_worth, worth, worth_after, worth_before
-from lifestage.kpi_note import brings, note, note_touch
+from lifestage.kpi_note import brings, note, note_touch, touch_told
 from lifestage.kpi_pages import KeptDays
 from lifestage.ledger import OrderFact, find_order, number
+from lifestage.moments import DAY_MS
 from lifestage.profile import Profile
 
 ORDERS: Final = frozenset({OrderCompleted, OrderUpdated, OrderRefunded, OrderCancelled})
@@ -183,8 +185,16 @@ class Counting:
     def _comes_by(self, key: str, profile: Profile, fact: Fact) -> bool:
         """Note only the channel that a fact tells; False where it tells none, or what is told by it are not orders alone."""
         kept = profile.kpi
-        if kept is None or (kept.rest is not None and kept.rest.leads) or not brings(profile, fact):
+        if kept is None or (kept.rest is not None and kept.rest.leads):
             return False
+        told, was, today = touch_told(kept, fact), kept.touch, self.at.day
+        if told is None:
+            return False
+        known = told[0] // DAY_MS <= today and (was is None or was[0] // DAY_MS <= today)
+        if known and comes_by(profile, DIRECT if was is None else was[3], told[3], self.at, self.days):
+            # nearly always: what was told by the one channel is told by the other
+            note_touch(profile, fact, self.at)
+            return True
         before = by_channel(key, profile, self.at)
         note_touch(profile, fact, self.at)
         self._differ(before, by_channel(key, profile, self.at))

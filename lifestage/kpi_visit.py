@@ -100,7 +100,7 @@ def _in_session(profile: Profile, kept: Kept, fact: WebVisit, name: bytes, time:
     place = find_entry(begun, name, SESSION_SIZE)
     if place < 0:
         pages = fact.pages
-        origin = begin_session(kept, name, fact, time, pages, event_bytes(profile))
+        origin = begin_session(kept, begun, name, fact, time, pages, event_bytes(profile))
         for known in at.direct if origin is None else _sums(days, origin):
             days.count_one(known, day, 1)
         days.count_one(at.pages, day, pages)

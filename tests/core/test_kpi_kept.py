@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from lifestage import facts as f
 from lifestage.cause import LONG_AGO, Rules
 from lifestage.fact import Context, Fact
-from lifestage.kpi_entries import look_over
-from lifestage.kpi_kept import Kept
+from lifestage.kpi_entries import SESSION_SIZE, find_entry, look_over
+from lifestage.kpi_kept import SESSION, Kept
 from lifestage.kpi_live import Now
 from lifestage.kpi_live_persons import GROUPS
 from lifestage.kpi_note import note
@@ -36,6 +36,18 @@ def noted(*told: Fact, day: int = START) -> Profile:
         assert accept(profile, fact, RULES)
         note(profile, fact, Now(day, WINDOW, RULES))
     return profile
+
+
+def test_an_entry_is_found_where_one_begins_alone() -> None:
+    """What stands across fields or entries is no number, though it be the same bytes."""
+    name = (7).to_bytes(8, "big")
+    across = SESSION.pack(1, 7, 0, 7, 0) + SESSION.pack(7 << 32, 7, 0, 0, 0)
+    assert name in across
+    assert find_entry(across, name, SESSION_SIZE) == -1
+    assert find_entry(b"", name, SESSION_SIZE) == -1
+    found = across + SESSION.pack(7, 0, 0, 0, 0)
+    assert find_entry(found, name, SESSION_SIZE) == len(across)
+    assert find_entry(found[len(across) :], name, SESSION_SIZE) == 0
 
 
 def kept_of(profile: Profile) -> Kept:
