@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifestage.cause import Clock, Rules
+from lifestage.cause import Rules
 from lifestage.fact import Fact
 from lifestage.facts import IdentityMerged, IdentitySplit
 from lifestage.keys import class_of
@@ -12,15 +12,16 @@ from lifestage.profile import Belongs, Profile
 from lifestage.seen import has_seen, id_hash, remember
 
 
-def decide(profile: Profile, fact: Fact, offset: int, clock: Clock, rules: Rules, desk: Desk) -> str:
+def decide(profile: Profile, fact: Fact, offset: int, rules: Rules, desk: Desk) -> str:
     """Merge or split as somebody asks, in the one order of all merges; returns the fact's outcome. `offset` is the fact's.
 
     `profile` keeps every id that was merged → the one that it was merged into.
     """
-    hashed, horizon = id_hash(fact.source, fact.id, rules.id_key), clock.time - rules.lateness
-    if has_seen(profile, hashed, horizon):
+    hashed = id_hash(fact.source, fact.id, rules.id_key)
+    # however late it comes again: a merge that was undone by a split would be done once more
+    if has_seen(profile, hashed, 0):
         return "duplicate"
-    remember(profile, hashed, fact.time, horizon)
+    remember(profile, hashed, fact.time, 0)
     profile.newest = fact.time if profile.newest is None else max(profile.newest, fact.time)
     forest, occasion = kin_of(profile).members, occasion_of(fact)
     if isinstance(fact, IdentitySplit):

@@ -134,7 +134,7 @@ class Partition(Reported):
             self.post(Forwarded(kin.alias, via, told, since))
             self.count("forwarded")
         elif type(fact) in _OF_IDS:
-            self._count(fact, merges.decide(profile, fact, offset, self.clock, self.rules, self))
+            self._count(fact, merges.decide(profile, fact, offset, self.rules, self))
         elif name.startswith(identity.HOLDING):
             outcome = identity.hold(profile, name, fact, told, self.rules)
             if outcome != "held":

@@ -34,6 +34,19 @@ def test_the_limit_holds_in_a_backlog() -> None:
     assert counted(world, "alias_limit") == 50
 
 
+def test_a_merge_that_comes_again_long_after_it_was_undone_does_nothing() -> None:
+    """Sent once more when all lateness is over, it is a duplicate by its id, as it is in a file."""
+    told = Told().order("c1", "o1").order("c2", "o2").merged("c1", "c2").split("c2").later(30).visit("c1")
+    told.facts.append(told.facts[2])
+    world = World(RULES, told.facts, Random(1), Shape(1, 1, crashes=False, ticks=False, orderly=True))
+    for end in (len(told.facts) - 1, len(told.facts)):
+        world.sources = [told.facts[:end]]
+        world.run()
+        world.tick(told.facts[-2].time, range(1))
+    assert (counted(world, "merged"), counted(world, "split")) == (1, 1)
+    assert world.folds[0].marker.accounts["shop"]["identity.merged"] == {"accepted": 1, "duplicate": 1}
+
+
 def test_merges_know_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever merges by hand may join more than events link, live as from the facts alone; events link no further id then."""
     monkeypatch.setattr(identity, "ALIASES_MAX", 3)
