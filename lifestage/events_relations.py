@@ -69,20 +69,7 @@ class EmailEvent(Event, kw_only=True, gc=False, tag="email.event"):
 
     def fact(self, common: dict[str, Any]) -> facts.EmailEvent:
         """As it stands; channel `email` and a human unless it says otherwise."""
-        further = common.get
-        # named one by one, as in a visit
         return facts.EmailEvent(
-            time=common["time"],
-            source=common["source"],
-            id=common["id"],
-            customer_id=common["customer_id"],
-            email=common["email"],
-            anonymous_id=common["anonymous_id"],
-            account_id=common["account_id"],
-            bot=further("bot", False),
-            context=further("context"),
-            consent=further("consent"),
-            experiment=further("experiment"),
             message_id=self.message_id,
             event=self.event,
             channel=self.channel or "email",
@@ -93,6 +80,7 @@ class EmailEvent(Event, kw_only=True, gc=False, tag="email.event"):
             click_url=self.click_url,
             machine=self.machine or False,
             mailbox=self.mailbox(),
+            **common,
         )
 
 
