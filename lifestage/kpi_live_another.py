@@ -87,10 +87,12 @@ def _count_money(order: Order, profile: Profile, day: int, first: bool, days: Da
         days.count_one(sums[2], day, net)
 
 
-def comes_by(profile: Profile, was: str, channel: str, now: Now, days: Days) -> bool:
-    """Tell the orders, and the customer whose they are, by another channel, both being known by the present day; False, and
-    nothing is done, where not all orders stand for good, or some are of days to come."""
+def comes_by(profile: Profile, was: str, channel: str, known: int, now: Now, days: Days) -> bool:
+    """Tell the orders, and the customer whose they are, by another channel from the day on which it is known; False, and nothing is
+    done, where not all orders stand for good, or some are of days to come. The one before must be known by the present day."""
     terms, today, since = now.rules.plan.terms, now.day, now.day - now.window
+    if known <= today:
+        known = since  # whatever was before is in the present alike
     times = placed_of(profile, terms).times
     if times is None or (len(times) > 1 and times[-1] // DAY_MS > today):
         return False
@@ -101,22 +103,25 @@ def comes_by(profile: Profile, was: str, channel: str, now: Now, days: Days) -> 
         if day <= since or (terms.min_net is not None and is_small(amounts_of(order), terms.min_net)):
             continue
         for label, sign in ((was, -1), (channel, 1)):
-            sums = _by_channel(order.currency, label, days)
-            days.count_one(sums[0], day, sign)
+            sums, begin = _by_channel(order.currency, label, days), day if day > known else known
+            days.count_span(sums[0], sums[1], begin, day + now.window, sign)
             if net >= 0:
-                days.count_one(sums[1], day, sign * net)
+                days.count_span(sums[2], sums[3], begin, day + now.window, sign * net)
     if times and times[0] // DAY_MS > since:
-        days.count_one(days.known(("new_customers" + BY_CHANNEL, was)), times[0] // DAY_MS, -1)
-        days.count_one(days.known(("new_customers" + BY_CHANNEL, channel)), times[0] // DAY_MS, 1)
+        day, name = times[0] // DAY_MS, "new_customers" + BY_CHANNEL
+        for label, sign in ((was, -1), (channel, 1)):
+            flow, level = days.known((name, label)), days.known((LEVEL + name, label))
+            days.count_span(flow, level, day if day > known else known, day + now.window, sign)
     return True
 
 
 def _by_channel(currency: str, channel: str, days: Days) -> list[Known]:
-    """How many orders there are of a channel, and what they come to."""
+    """How many orders there are of a channel, and what they come to; of each the flow and the level."""
     group = "by_channel", currency, channel
     found = days.together.get(group)
     if found is None:
-        found = days.remember(group, [(name + BY_CHANNEL, currency, channel) for name in ("orders", "net_revenue")])
+        names = [name + BY_CHANNEL for name in ("orders", LEVEL + "orders", "net_revenue", LEVEL + "net_revenue")]
+        found = days.remember(group, [(name, currency, channel) for name in names])
     return found
 
 

@@ -190,8 +190,9 @@ class Counting:
         told, was, today = touch_told(kept, fact), kept.touch, self.at.day
         if told is None:
             return False
-        known = told[0] // DAY_MS <= today and (was is None or was[0] // DAY_MS <= today)
-        if known and comes_by(profile, DIRECT if was is None else was[3], told[3], self.at, self.days):
+        by, since = DIRECT if was is None else was[3], told[0] // DAY_MS
+        before_today = was is None or was[0] // DAY_MS <= today
+        if before_today and comes_by(profile, by, told[3], since, self.at, self.days):
             # nearly always: what was told by the one channel is told by the other
             note_touch(profile, fact, self.at)
             return True

@@ -199,3 +199,30 @@ def test_an_order_given_back_ends_what_many_orders_were_known_to_come_to() -> No
             assert counting.days.totals()["acts_of_active",] == 1
     assert counting.days.totals()["acts_of_active",] == 0
     assert counting.days.totals()["sessions",] == 2
+
+
+@given(st.sampled_from(PLANS), st.integers(0, 40), st.integers(0, 40), st.sampled_from((-100, 0, 700)))
+def test_a_channel_of_a_day_to_come_is_told_from_then_on(rules: Any, ordered: int, came: int, net: int) -> None:
+    """Whenever the order was, and up to how long the clock is behind both: what a source says may be read days ahead of others."""
+    profile, counting = (
+        Profile(),
+        Counting(KeptDays(Days(rules.window, START + 20)), rules._replace(lateness=DAY_MS * 99)),
+    )
+    common: dict[str, Any] = {"source": "s", "customer_id": "c"}
+    order = f.OrderCompleted(
+        **common, id="1", time=(START + ordered) * DAY_MS, order_id="o", currency="EUR", total_minor=net, net_minor=net
+    )
+    visit = f.WebVisit(
+        **common, id="2", time=(START + came) * DAY_MS + 1, url="/", context=Context(source="google", medium="cpc")
+    )
+    for fact in (order, visit):
+        before = counting.before("c", profile, fact)
+        assert accept(profile, fact, rules)
+        counting.taken("c", profile, fact, before)
+    whole = Days(rules.window, START + 20)
+    whole.add(everything("c", profile, counting.at))
+    assert counting.days.totals() == whole.totals()
+    for day in range(START + 21, START + 50 + rules.window):
+        counting.days.turn(day)
+        whole.turn(day)
+        assert counting.days.totals() == whole.totals(), day - START
