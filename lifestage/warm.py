@@ -9,8 +9,8 @@ from typing import Final
 
 from lifestage.profile import Profile
 
-HALF: Final = 500_000
-"""Encoded bytes of the profiles of one half. Decoded ones take seven times as much: about 7 MB for each partition."""
+HALF: Final = 1_000_000
+"""Encoded bytes of the profiles of one half. Decoded ones take seven times as much: about 14 MB for each partition."""
 
 
 class Warm:
