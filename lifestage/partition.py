@@ -311,6 +311,7 @@ class Partition(Reported):
                 members.settle(profile)
                 value = kept[key] = self.stored[key] = self.shelf.put(key, profile)
                 if profile.kin is None and key not in self.shelf.named:
+                    profile.__dict__.clear()  # what was worked out of it has no bound
                     self.warm.keep(key, profile, len(value))
                 else:
                     self.warm.drop(key)
