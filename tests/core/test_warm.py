@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lifestage import warm
 from lifestage.profile import Profile
 from lifestage.warm import Warm
-from tests.core.histories import partition, records, visit
+from tests.core.histories import RULES, order, partition, records, visit
 
 _doings = st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(1, 60)), max_size=60)
 
@@ -47,3 +47,14 @@ def test_who_does_not_come_back_is_let_go(monkeypatch: pytest.MonkeyPatch) -> No
     assert b"c399" in held
     assert 1_000 < sum(len(made.stored[key]) for key in held) <= 4_000
     assert len(made.stored) == 400
+
+
+def test_what_was_worked_out_goes_with_the_flush() -> None:
+    """What KPIs have worked out of a profile is not held beyond the flush, though the profile is."""
+    made = partition(RULES._replace(window=30))
+    made.fold(records([order(n, f"e{n}", f"o{n}") for n in range(3)] + [visit(4, "v")]))
+    profile = made.dirty[b"c1"]
+    assert profile.__dict__
+    made.checkpoint()
+    assert made.warm.get(b"c1") is profile
+    assert not profile.__dict__
