@@ -58,3 +58,17 @@ def test_what_was_worked_out_goes_with_the_flush() -> None:
     made.checkpoint()
     assert made.warm.get(b"c1") is profile
     assert not profile.__dict__
+
+
+def test_who_is_looked_at_without_a_change_is_read_again() -> None:
+    """After a repeat, which changes nothing, the next fact finds what the bytes say, whatever the repeat has done to the profile."""
+    made = partition()
+    log = records([visit(0, "e"), visit(0, "e"), visit(1, "f")])
+    made.fold(log[:1])
+    made.checkpoint()
+    assert made.warm.get(b"c1") is not None
+    made.fold(log[1:2])
+    assert not made.dirty
+    assert made.warm.get(b"c1") is None
+    made.fold(log[2:])
+    assert made.dirty[b"c1"].newest == visit(1, "f").time
