@@ -233,13 +233,25 @@ def _merge_of(
     return IdentityMerged(time=_now(reader, settings), source="shell", id=str(uuid.uuid4()), ids=roots, into=into)
 
 
+def _members(reader: KeptReader, key: str) -> Iterator[str]:
+    """The names of the ids that belong to a profile."""
+    profile = reader.profile(key)
+    if profile is not None and profile.kin is not None:
+        yield from (name for name, belongs in profile.kin.members.items() if not belongs.past)
+
+
 def _preview(reader: KeptReader, settings: Settings, fact: IdentityMerged | IdentitySplit, keys: set[str]) -> Preview:
     from lifestage.cause import Clock
     from lifestage.keys import MERGES
     from lifestage.preview import preview
+    from lifestage.stays import id_of
     from streams.rules import rules_of
 
     reader.want([MERGES, *keys])
+    # an id that is told to go may be theirs by way of another, as its own record knows
+    members = {id_of(name) for key in keys for name in _members(reader, key)}
+    reader.want(members)
+    keys = keys | {id for id in members if (chain := reader.chain(id)) and chain[-1] in keys}
     kept = [record for key in sorted({MERGES, *keys}) for record in reader.records(key)]
     newest = max(reader.markers(), key=lambda marker: marker.clock)
     return preview(rules_of(settings), kept, fact, Clock(newest.clock, newest.live), settings.kpis.window)

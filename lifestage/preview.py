@@ -131,7 +131,8 @@ def preview(
     clock: Clock,
     window: int = 90,
 ) -> Preview:
-    """Carry `fact` out at the clock's time on the records that are `kept` of the ids, of all that they belong to and of `MERGES`.
+    """Carry `fact` out at the clock's time on the records that are `kept` of the ids, of all that they belong to, of the ids
+    that belong to these, and of `MERGES`.
 
     Pages come before the record that names them. Nothing outside is touched. `window`: that of the KPIs, in days.
     """

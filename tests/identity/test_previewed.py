@@ -18,6 +18,7 @@ from lifestage.kpi_spread import COUNT, SUM
 from lifestage.kpis import DEFINITIONS
 from lifestage.preview import Preview, preview
 from lifestage.preview_kpis import Amount
+from lifestage.profile import Profile
 from tests.core.effort import effort
 from tests.identity.kpi_judge import kept_days
 from tests.identity.lives import END, RULES, Lives, Mix
@@ -40,8 +41,17 @@ def lived(mix: Mix, seed: int, count: int, window: int) -> World:
     return world
 
 
+def is_theirs(profiles: dict[str, Profile], id: str, key: str) -> bool:
+    """Whether an id belongs to another, through whomever."""
+    while (kin := profiles[id].kin) is not None and kin.alias is not None:
+        if kin.alias == key:
+            return True
+        id = kin.alias
+    return False
+
+
 def previewed(world: World, fact: IdentityMerged | IdentitySplit) -> Preview:
-    """What is said of it, by all that is kept of the ids and of whom they belong to."""
+    """What is said of it, by all that is kept of the ids, of whom they belong to, and of those who belong to these."""
     profiles = world.profiles()
     wanted = {MERGES.encode()}
     for id in fact.ids:
@@ -49,6 +59,7 @@ def previewed(world: World, fact: IdentityMerged | IdentitySplit) -> Preview:
         while key is not None:
             wanted.add(key.encode())
             kin = profiles[key].kin
+            wanted |= {id.encode() for id in profiles if kin is not None and is_theirs(profiles, id, key)}
             key = kin.alias if kin is not None else None
     kept = [
         one
