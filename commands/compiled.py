@@ -28,7 +28,7 @@ MODULES = (
     # the door: 5.3 → 4.8 µs an event; the rest of it is msgspec's parser
     "decode", "keys", "moments", "amounts", "money",
     # the fold: 17.8 → 12.3 µs an event
-    "due", "partition", "reported", "newcomers", "packed", "warm", "restored", "state", "step", "seen", "fold", "ledger", "signals", "look", "operands", "plan", "announce", "evidence", "document",
+    "due", "partition", "reported", "newcomers", "packed", "restored", "state", "step", "seen", "fold", "ledger", "signals", "look", "operands", "plan", "announce", "evidence", "document",
     # what happens to ids
     "identity", "members", "stays", "loads",
     # live KPIs, where they are kept: two thirds of what they take

@@ -117,7 +117,7 @@ class Partition(Reported):
             raise log.LogFormatError(f"{self.topic}[{self.number}]@{offset}: a fact without a key")
         told = value[log.HEADER_SIZE :]
         fact = decode(told)
-        profile = self.dirty.get(key) or self.warm.get(key) or self._load(key)
+        profile = self.dirty.get(key) or self._load(key)
         if fact.time > self.marker.newest:
             self.marker.newest = fact.time
         if offset <= profile.applied:
@@ -143,7 +143,6 @@ class Partition(Reported):
             self._count(fact, "suppressed")
             return
         elif not self._take(profile, name, fact, offset):
-            self.warm.drop(key)  # it need not be what its bytes say: only what is folded is kept
             return
         self._folded(key, profile, offset, due)
 
@@ -172,15 +171,8 @@ class Partition(Reported):
 
     def _count(self, fact: Fact, outcome: str) -> None:
         kind = type(fact)
-        if kind is Referred:
-            return
-        source, name = fact.source, TYPES[kind]
-        by_type = self.marker.accounts.get(source)
-        known = None if by_type is None else by_type.get(name)
-        if known is not None and outcome in known:
-            known[outcome] += 1  # nearly always, and compiled
-        else:
-            self.marker.count(source, name, outcome)
+        if kind is not Referred:
+            self.marker.count(fact.source, TYPES[kind], outcome)
 
     def _folded(self, key: bytes, profile: Profile, offset: int, due: int | None) -> None:
         """A record has changed a profile, which was due at `due`."""
@@ -208,7 +200,7 @@ class Partition(Reported):
             self.template.format = UNITED if self.kpis is None else COUNTED
             self.heard[key] = identity.hear(message, offset, self, self.template)
             return
-        profile = self.dirty.get(key) or self.warm.get(key) or self._load(key)
+        profile = self.dirty.get(key) or self._load(key)
         if offset <= profile.applied:
             return
         due, kin, name, self._hand = profile.due, profile.kin, key.decode(), profile
@@ -220,7 +212,6 @@ class Partition(Reported):
                 if fact.time > self.marker.newest:
                     self.marker.newest = fact.time
                 if not self._take(profile, name, fact, offset, message):
-                    self.warm.drop(key)
                     return
         else:
             if self.kpis is not None and not are_noted(message, self.rules.window):
@@ -264,7 +255,7 @@ class Partition(Reported):
                 if kept is not None and kept > due:
                     self.due.push(kept, key)
                 continue
-            profile = self.dirty.get(key) or self.warm.get(key) or self._load(key)
+            profile = self.dirty.get(key) or self._load(key)
             if offset > profile.applied:
                 self._hand, name = profile, key.decode()
                 for fact in identity.unclaimed(profile, name):
@@ -305,16 +296,10 @@ class Partition(Reported):
             if profile.newest is None:
                 self.stored.pop(key, None)
                 self.shelf.drop(key)
-                self.warm.drop(key)
                 kept[key], gone[key] = None, profile.applied
             else:
                 members.settle(profile)
-                value = kept[key] = self.stored[key] = self.shelf.put(key, profile)
-                if profile.kin is None and key not in self.shelf.named:
-                    profile.__dict__.clear()  # what was worked out of it has no bound
-                    self.warm.keep(key, profile, len(value))
-                else:
-                    self.warm.drop(key)
+                kept[key] = self.stored[key] = self.shelf.put(key, profile)
         self.dirty.clear()
         self.stored.pack()
         self.shelf.again(kept, self.stored)

@@ -23,7 +23,6 @@ from lifestage.profile import Profile
 from lifestage.shelf import Shelf
 from lifestage.state import StateError, corrupt, read_marker, read_page, read_profile
 from lifestage.stays import name_anew
-from lifestage.warm import Warm
 
 
 def _fingerprint(rules: Rules) -> str:
@@ -38,7 +37,6 @@ class Restored:
         self.marker = Marker(plan=rules.plan.hash, ids=_fingerprint(rules))
         self.stored = Packed()
         self.shelf = Shelf()
-        self.warm = Warm()
         self.dirty: dict[bytes, Profile] = {}
         self.heard: dict[bytes, bytes] = {}
         """Records that are not kept yet and as short as can be: ids whose owner was told, and nothing else, whose they are."""
