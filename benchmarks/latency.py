@@ -34,6 +34,8 @@ WARM = 0.25
 FIRST = 100
 """Events that are sent before, to see that the contestant is there."""
 BEHIND_S = 20.0
+SILENT_S = 1.0
+"""Who keeps up has said all once nothing more comes for so long."""
 START_S = 120.0
 LIVE = {"PEER_TAIL": "1", "LIFESTAGE_CLOCK_MODE": "wall"}
 """As a live deployment: Bytewax waits for more at the end of a topic, and our clock is the wall's, its default."""
@@ -143,6 +145,8 @@ class Paced:
             while not sending.done():
                 await self._hear(consumer)
             await sending
+            # To work out the reference takes a second or two, in which what is still on its way would wait unheard.
+            await self._hear_until_silent(consumer)
             _, count = job.reference(self.given())
             behind = time.monotonic() + BEHIND_S
             while len(self.heard) < count and time.monotonic() < behind:
@@ -155,6 +159,13 @@ class Paced:
         for run in (await consumer.getmany(timeout_ms=100)).values():
             at = time.monotonic()
             self.heard += [Heard(at, record) for record in run]
+
+    async def _hear_until_silent(self, consumer: aiokafka.AIOKafkaConsumer) -> None:
+        known, since = -1, time.monotonic()
+        while time.monotonic() - since < SILENT_S:
+            if len(self.heard) != known:
+                known, since = len(self.heard), time.monotonic()
+            await self._hear(consumer)
 
     async def _send_all(self) -> None:
         """Send at the rate, in slices; a slice that comes late is as long as it is late."""
