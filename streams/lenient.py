@@ -199,20 +199,19 @@ class LenientPartition(_PartitionRecords):
         passed = self._key_deserializer.producer_id() if isinstance(self._key_deserializer, Others) else -1
         aborted = list(self._aborted_transactions)  # the parser takes out what it has come by
         try:
-            yield from self._unpack(_by_others(self._records, passed), begin, again=False)
+            yield from self._unpack(_by_others(self._records, passed), begin)
         except UnicodeDecodeError:
             # The second reading is of the whole fetch, as the first: `next_fetch_offset` goes back with each batch.
             done = self.next_fetch_offset
             self._aborted_transactions, self._aborted_producers = aborted, set()
-            yield from self._unpack(_by_others(LenientRecords(raw), passed), done, again=True)
+            yield from self._unpack(_by_others(LenientRecords(raw), passed), done)
 
-    def _unpack(self, records: Any, begin: int, *, again: bool) -> Iterator[Any]:
+    def _unpack(self, records: Any, begin: int) -> Iterator[Any]:
         """What there is from an offset on, by the record or, bare, by the batch."""
         if not self.bare:
             self._records = records
-            found = super()._unpack_records()
-            # a first reading goes forward only: upstream itself leaves out what stands before the offset
-            yield from (record for record in found if record.offset >= begin) if again else found
+            # In a first reading, too: upstream's offset goes back with a batch that lies before it as a whole.
+            yield from (record for record in super()._unpack_records() if record.offset >= begin)
             return
         self._records, self._consumer_record = _InBlocks(records), _bare
         for block in super()._unpack_records():

@@ -200,3 +200,10 @@ def test_records_by_the_batch_are_those_one_by_one(
     raw, aborted = b"".join(fetch[0]), fetch[1]
     usual, ours = (in_turns(raw, begin, list(aborted), most, checked=checked, bare=bare) for bare in (False, True))
     assert ours == usual
+
+
+def test_batches_that_lie_before_the_position_as_a_whole_give_nothing() -> None:
+    """Two of them: upstream's position goes back with the first, so that the second would look as if it were new."""
+    raw = batch(0, [b"0"]) + batch(1, [b"1"])
+    for bare in (False, True):
+        assert in_turns(raw, 2, [], [None], checked=False, bare=bare) == [2]
