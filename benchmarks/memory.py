@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,6 +73,7 @@ class Shop:
         from config.settings import Identity, Settings
         from lifestage.decode import Decoder
         from lifestage.partition import Partition
+        from streams.doorway import partition_of
         from streams.rules import rules_of
         from streams.topics import topics_of
 
@@ -83,6 +84,7 @@ class Shop:
         self._decode = Decoder(settings.identity.secret.encode()).decode
         rules, name = rules_of(settings), topics.log.name
         self.partitions: list[Partition] = [Partition(rules, name, n, 1) for n in range(topics.log.partitions)]
+        self._number_of: Callable[[bytes], int] = lambda key: partition_of(key, len(self.partitions))
         self._next = [0] * len(self.partitions)
         self._waiting: list[list[tuple[bytes, bytes]]] = [[] for _ in self.partitions]
         self._unkept = [0] * len(self.partitions)
@@ -115,22 +117,18 @@ class Shop:
             partition.checkpoint()
 
     def _put(self, key: bytes, value: bytes) -> None:
-        from streams.doorway import partition_of
-
-        number = partition_of(key, len(self.partitions))
+        number = self._number_of(key)
         self._waiting[number].append((key, value))
         if len(self._waiting[number]) >= RUN:
             self._run(number)
 
     def _run(self, number: int) -> None:
-        from streams.doorway import partition_of
-
         partition, run, at = self.partitions[number], self._waiting[number], self._next[number]
         self._waiting[number] = []
         partition.fold((at + n, key, value) for n, (key, value) in enumerate(run))
         self._next[number] += len(run)
         for posted in partition.take_posted():
-            self._waiting[partition_of(posted.key, len(self.partitions))].append((posted.key, posted.value))
+            self._waiting[self._number_of(posted.key)].append((posted.key, posted.value))
         self._unkept[number] += len(run)
         if self._unkept[number] >= FLUSH:
             self._unkept[number] = 0
