@@ -74,7 +74,9 @@ def stored_key(settings: Settings, given: str) -> str:
 
 def shown_id(settings: Settings, given: str) -> str:
     """What a person typed, to be repeated: in quotes, and an address by the hash that stands for it."""
-    return repr(stored_key(settings, given) if "@" in given or "%40" in given else given)
+    from lifestage.keys import may_hold_address
+
+    return repr(stored_key(settings, given) if may_hold_address(given) else given)
 
 
 def names_ids(settings: Settings, given: str) -> str:

@@ -190,7 +190,7 @@ class Decoder:
         if customer is None and email is None and anonymous is None and owner not in self._may_be_nobodys:
             raise InvalidError("no_identity", "$", _SOMEBODY if owner != "thing" else _SOMEBODY_UNLINKED)
         source, id = event.source, event.id
-        if "@" in id or "@" in source or "%" in id or "%" in source:
+        if "@" in id or "@" in source or "%" in id or "%" in source or not id.isascii() or not source.isascii():
             source, id = self._name(source), self._name(id)
         common: dict[str, Any] = {
             "time": time,

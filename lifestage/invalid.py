@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from lifestage.keys import may_hold_address
+
 SHOWN_MAX: Final = 40
 
 _PRIVATE = frozenset({"email", "recipient"})
-_SIGNS = ("@", "%40", "\N{FULLWIDTH COMMERCIAL AT}", "\N{SMALL COMMERCIAL AT}")
 
 
 class InvalidError(ValueError):
@@ -28,7 +29,7 @@ def shown(place: str, given: object) -> str:
         return _cut(json.dumps(given))
     if not isinstance(given, str):
         return "an array" if isinstance(given, list) else "an object"
-    if place.rpartition(".")[2] in _PRIVATE or any(sign in given for sign in _SIGNS):
+    if place.rpartition(".")[2] in _PRIVATE or may_hold_address(given):
         return "a text that is not shown"
     start = given[:SHOWN_MAX]
     quoted = _cut(json.dumps(start, ensure_ascii=not start.isprintable()))

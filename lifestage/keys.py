@@ -50,7 +50,9 @@ _ON_ORDERS: Final = (OrderCompleted, OrderUpdated, *_OF_ORDER)
 _ON_TICKETS: Final = (TicketCreated, TicketReplied, TicketSolved, TicketReopened)
 _CLAIMING: Final = frozenset({OrderCompleted, OrderUpdated, *_ON_TICKETS})
 
-_QUOTES: Final = re.compile(r"[^\s@](?:@|%40)[^\s@.]{1,63}\.[^\s@]")
+_OTHER_SIGNS: Final = re.compile("%40|\N{FULLWIDTH COMMERCIAL AT}|\N{SMALL COMMERCIAL AT}")
+"""As an @ stands in a link, and the two characters that Unicode (NFKC) takes for one."""
+_QUOTES: Final = re.compile(r"[^\s@]@[^\s@.]{1,63}\.[^\s@]")
 """A name of a domain has 63 octets at most; without a bound a text of nothing but signs would take the square of its length."""
 
 _BLOCKED: Final = frozenset(
@@ -98,7 +100,7 @@ def claims(fact: Fact) -> str | None:
 def _key_of_thing(prefix: str, source: str, name: str) -> str:
     """Plain where it can be: an id that holds an address, or is long, or could be read in two ways, stands as a hash."""
     key = f"{prefix}{source} {name}"
-    if "@" in key or "%40" in key or " " in source or (len(key) > KEY_MAX // 4 and len(key.encode()) > KEY_MAX):
+    if may_hold_address(key) or " " in source or (len(key) > KEY_MAX // 4 and len(key.encode()) > KEY_MAX):
         return prefix + blake2b(f"{source}\0{name}".encode(), digest_size=16).hexdigest()
     return key
 
@@ -136,10 +138,20 @@ def email_key(address: str, secret: bytes) -> str:
 
 def address_of(name: str) -> str | None:
     """The address that an id is, also as it stands in a link, so that its `email_key` is to stand for it; None of any other id."""
-    if "@" not in name and "%40" not in name:
+    if not may_hold_address(name):
         return None
-    address = name.replace("%40", "@")
+    address = with_plain_signs(name)
     return address if names_mailbox(address) else None
+
+
+def may_hold_address(text: str) -> bool:
+    """Whether there is an @ in a text, in any spelling: as it stands in a link, or as a wide or small character."""
+    return "@" in text or "%40" in text or (not text.isascii() and _OTHER_SIGNS.search(text) is not None)
+
+
+def with_plain_signs(text: str) -> str:
+    """A text with each @ written so."""
+    return _OTHER_SIGNS.sub("@", text)
 
 
 def names_mailbox(name: str) -> bool:
@@ -155,7 +167,7 @@ def text_key(text: str, secret: bytes) -> str:
 
 def quotes_address(text: str) -> bool:
     """Whether there is an address in a text, also as it stands in a URL."""
-    return ("@" in text or "%40" in text) and _QUOTES.search(text) is not None
+    return may_hold_address(text) and _QUOTES.search(with_plain_signs(text)) is not None
 
 
 _HIGH: Final = 0x5BD1

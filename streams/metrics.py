@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from lifestage.change import KINDS as OF_MOVES
 from lifestage.facts import TYPES
 from lifestage.identity import OUTCOMES as OF_IDS
-from lifestage.keys import EMAIL
+from lifestage.keys import EMAIL, may_hold_address
 from lifestage.kpi_gather import NONE, OTHER
 from lifestage.kpi_labels import KINDS as OF_LABELS
 from lifestage.kpi_names import BOUNDS
@@ -182,7 +182,7 @@ class Labels:
         if clean not in self._known:
             if clean in (OTHER, UNKNOWN):
                 return clean
-            if "@" in value or "%40" in value or value.startswith(EMAIL):
+            if may_hold_address(value) or value.startswith(EMAIL):
                 # perhaps an address, of which what is kept may be the mailbox, or the hash that stands for one
                 return OTHER
             if len(self._known) >= self._limit:

@@ -16,7 +16,7 @@ from kafka import errors as kafka_errors
 from config.settings import Settings
 from config.wording import meant
 from lifestage.facts import TYPES, IdentityMerged, IdentitySplit
-from lifestage.keys import MERGES
+from lifestage.keys import MERGES, may_hold_address, with_plain_signs
 from streams.connections import reach_kafka
 
 Fields = dict[str, Any]
@@ -159,8 +159,8 @@ def record_of(topic: str, fields: Fields) -> Outgoing:
     """
     names = ("customer_id", "customerId", "anonymous_id", "anonymousId")
     key = next(filter(None, (text_of(fields, name) for name in names)), None)
-    if key is not None and ("@" in key or "%40" in key):
-        key = f"{crc32(key.strip().lower().replace('%40', '@').encode()):08x}"
+    if key is not None and may_hold_address(key):
+        key = f"{crc32(with_plain_signs(key).strip().lower().encode()):08x}"
     if text_of(fields, "type") in _OF_IDS:
         key = MERGES
     return Outgoing(topic, key.encode() if key else None, msgspec.json.encode(fields))

@@ -76,15 +76,17 @@ def people() -> Iterator[dict[str, Any]]:
 
 def quotes_of_it() -> Iterator[dict[str, Any]]:
     """Events that quote the address, in some spelling or in a link, in each field that takes a text."""
-    for n, text in enumerate((*SPELLINGS[1:], IN_A_LINK, f"write to {ADDRESS}, please")):
+    wide = ADDRESS.replace("@", "＠")
+    for n, text in enumerate((*SPELLINGS[1:], IN_A_LINK, f"write to {ADDRESS}, please", f"write to {wide}, please")):
         for number, given in enumerate(quoting(text, f"{QUOTES}-{n}")):
             yield {"time": iso(START + (5_000 + number) * 60_000)} | {
                 name: value for name, value in given.items() if name != "time" or value == text
             }
     for number, name in enumerate(("customer_id", "anonymous_id", "account_id", "referrer_id", "referred_id")):
         kind = "referral.sent" if name.startswith("refer") else "order.completed"
-        given = {**COMMON, **EVENTS[kind], "type": kind, name: urllib.parse.quote(SPELLINGS[number % 3])}
-        yield {**given, "id": f"in-a-link-{number}", "time": iso(START + number * 60_000)}
+        given = {**COMMON, **EVENTS[kind], "type": kind, "time": iso(START + number * 60_000)}
+        yield {**given, name: urllib.parse.quote(SPELLINGS[number % 3]), "id": f"in-a-link-{number}"}
+        yield {**given, name: wide, "id": f"with-a-wide-sign-{number}"}
 
 
 def _named_inside(kind: str, number: int) -> dict[str, Any]:

@@ -14,8 +14,12 @@ from commands.customer import shown_id, stored_key
 from config.sections import Identity
 from config.settings import Settings
 from lifestage.facts import WebVisit
+from lifestage.invalid import shown
 from lifestage.keys import RESERVED, email_key, is_blocked, key_of, murmur2
+from lifestage.kpi_gather import OTHER
 from lifestage.wire import is_address
+from streams.metrics import Labels
+from streams.outgoing import record_of
 from tests.core.samples import SECRET, accepted, refused
 
 
@@ -33,6 +37,9 @@ from tests.core.samples import SECRET, accepted, refused
         "a@",
         "50%",
         "a%40b@c.de",
+        "ann＠example.com",
+        "ann﹫example.com",
+        "x＠y",
     ],
 )
 def test_what_is_typed_has_the_key_of_an_event_that_names_it(before: str, name: str) -> None:
@@ -40,7 +47,23 @@ def test_what_is_typed_has_the_key_of_an_event_that_names_it(before: str, name: 
     named = accepted(customer_id=None if before else name, anonymous_id=name)
     typed = stored_key(Settings(identity=Identity(secret=SECRET.decode())), before + name)
     assert typed == key_of(named)
-    assert ("email:" in typed) is (name not in {"c1", "<x@y>", "x%40y", "@example.com", "a@", "50%"})
+    assert ("email:" in typed) is (name not in {"c1", "<x@y>", "x%40y", "@example.com", "a@", "50%", "x＠y"})
+
+
+@pytest.mark.parametrize("sign", ["@", "%40", "＠", "﹫"])
+def test_an_address_is_found_however_its_sign_is_written(sign: str) -> None:
+    """One customer, and an address in no key, id, source, label or message: a wide and a small @ are an @, too."""
+    settings, address = Settings(identity=Identity(secret=SECRET.decode())), f"ann{sign}example.com"
+    fact = accepted(customer_id=address, id=f"order of {address}", source=f"shop/{address}")
+    assert key_of(fact) == email_key("ann@example.com", SECRET)
+    assert "example" not in f"{fact.id} {fact.source}"
+    order = accepted("order.refunded", customer_id=..., order_id=address)
+    assert (key_of(order) or "").startswith("order:")
+    assert "example" not in f"{key_of(order)} {shown('$.url', address)} {shown_id(settings, address)}"
+    assert Labels().of(address) == OTHER
+    sent = {record_of("shop", {"type": "web.visit", "customer_id": f"ann{one}example.com"}).key for one in ("@", sign)}
+    assert len(sent) == 1
+    assert b"example" not in (sent.pop() or b"example")
 
 
 @pytest.mark.parametrize(
