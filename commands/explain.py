@@ -85,7 +85,9 @@ class Asked(NamedTuple):
     @property
     def shown(self) -> str:
         """Who is asked about, in quotes: an address is not repeated, the hash that stands for it is."""
-        return repr(self.key if "@" in self.typed else self.typed)
+        from lifestage.keys import may_hold_address
+
+        return repr(self.key if may_hold_address(self.typed) else self.typed)
 
     def until(self, facts: Iterable[Fact], where: str, otherwise: int | None) -> int:
         """The instant of the explanation. Raises `UserFacingError` when no fact of the customer is known by then."""

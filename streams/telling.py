@@ -13,13 +13,15 @@ import msgspec
 from config.settings import Settings
 from config.wording import meant
 from lifestage import facts, log, messages
-from lifestage.keys import key_of
+from lifestage.keys import key_of, may_hold_address, quotes_address
 from lifestage.moments import iso
 from streams import dead_letters
 from streams.following import FollowError, Record
 from streams.topics import topics_of
 
 Carries = Literal["events", "log", "changes", "dead letters"]
+BY_EMAIL = "(by email)"
+"""In place of who is named by an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ def _text(value: bytes | None) -> str | dict[str, str] | None:
 
 
 def _key(record: Record) -> str:
-    return (record.key or b"-").decode(errors="replace")
+    """The key of a record; one of a source may be an address."""
+    key = (record.key or b"-").decode(errors="replace")
+    return BY_EMAIL if may_hold_address(key) else key
 
 
 def _place(record: Record) -> str:
@@ -123,14 +127,16 @@ def _tell_event(record: Record) -> Told:
         return next((str(value) for value in found if value not in (None, "")), record.header(f"ce_{names[0]}"))
 
     # An address is nobody's business in a terminal that others may see; --json shows the event as it came.
-    who = field("customer_id", "customerId", "anonymous_id", "anonymousId") or (
-        "(by email)" if "email" in fields else "-"
-    )
-    if "@" in who:
-        who = "(by email)"
-    return Told(
-        field("time") or iso(record.timestamp), who, f"{field('type') or '?'}  {field('id') or '?'}  {_place(record)}"
-    )
+    who = field("customer_id", "customerId", "anonymous_id", "anonymousId") or (BY_EMAIL if "email" in fields else "-")
+    if may_hold_address(who):
+        who = BY_EMAIL
+    when, kind, id = (_without_address(field(name)) for name in ("time", "type", "id"))
+    return Told(when or iso(record.timestamp), who, f"{kind or '?'}  {id or '?'}  {_place(record)}")
+
+
+def _without_address(text: str | None) -> str | None:
+    """What an event says of itself, unless it quotes an address."""
+    return "(with an address)" if text is not None and quotes_address(text) else text
 
 
 def _tell_change(record: Record) -> Told:

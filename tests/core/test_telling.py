@@ -75,6 +75,17 @@ def test_an_address_is_never_in_a_line() -> None:
         assert "ann@" not in line
 
 
+@pytest.mark.parametrize("address", ["ann@example.com", "ann%40example.com", "ann＠example.com"])
+def test_no_address_is_in_a_line_however_it_is_written(address: str) -> None:
+    """Not as an id of a person or an event, nor as a type, a time or the key of a record that cannot be read."""
+    for name in ("customer_id", "anonymous_id", "id", "type", "time"):
+        fields = {"type": "web.visit", "id": "e1", name: address}
+        line = str(tell(record(msgspec.json.encode(fields), None), "events"))
+        assert "(by email)" in line or "(with an address)" in line
+        assert "example" not in line
+    assert words("events", b"{", address.encode())[1] == "(by email)"
+
+
 @pytest.mark.parametrize("value", [b"", b"{", b"[1]", b"\xff\xfe", b"\x00\x00\x00\x00\x01abc", None])
 @pytest.mark.parametrize("carries", ["events", "log", "changes", "dead letters"])
 def test_what_cannot_be_read_is_told_and_ends_nothing(carries: Carries, value: bytes | None) -> None:
