@@ -86,14 +86,13 @@ def names_ids(settings: Settings, given: str) -> str:
 
 def blocked_id(settings: Settings, given: str) -> str | None:
     """Why what a person typed names nobody, where it is a blocked id, or the key of a blocked address; else None."""
-    from lifestage.keys import ANONYMOUS, email_key, is_blocked
+    from lifestage.keys import ANONYMOUS, blocked_by, email_key, is_blocked
 
-    secret, own = settings.identity.secret.encode(), {one.strip().lower() for one in settings.intake.blocked_ids}
+    secret, own = settings.identity.secret.encode(), blocked_by(settings.intake.blocked_ids)
+    key = stored_key(settings, given).removeprefix(ANONYMOUS)
     if always_blocked(given):
         by = ""
-    elif is_blocked(given.removeprefix(ANONYMOUS), frozenset(own)) or given in {
-        email_key(one, secret) for one in own if "@" in one
-    }:
+    elif is_blocked(key, own) or key in {email_key(one, secret) for one in own if "@" in one}:
         by = " (intake.blocked_ids)"
     else:
         return None

@@ -177,9 +177,9 @@ def _chain(reader: KeptReader, settings: Settings, given: str) -> tuple[str, ...
 
 def _meant(reader: KeptReader, settings: Settings, given: str) -> str:
     """What to name in place of an id that is not known: an anonymous id is often given as devices have it."""
-    from lifestage.keys import ANONYMOUS
+    from lifestage.keys import ANONYMOUS, may_hold_address
 
-    if "@" not in given and ":" not in given and reader.chain(ANONYMOUS + given):
+    if not may_hold_address(given) and ":" not in given and reader.chain(ANONYMOUS + given):
         return f"{ANONYMOUS}{given} is known, if that is who you mean"
     return names_ids(settings, given)
 

@@ -25,6 +25,7 @@ from lifestage.keys import (
     EMAIL,
     RESERVED,
     address_of,
+    blocked_by,
     email_key,
     is_blocked,
     names_mailbox,
@@ -93,7 +94,7 @@ class Decoder:
         self._max_bytes = max_bytes
         self._max_depth = max_depth
         self._future_ms = future_ms
-        self._blocked = frozenset(name.strip().lower() for name in blocked_ids)
+        self._blocked = blocked_by(blocked_ids)
         self._may_be_nobodys = _MAY_BE_NOBODYS if link else _MAY_BE_NOBODYS - {"thing"}
         self._addresses: dict[str, str | None] = {}
         self._parse: Callable[[bytes], wire.Event] = msgspec.json.Decoder(aliases.AnyEvent).decode

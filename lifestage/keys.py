@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import unicodedata
+from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
 from typing import Final
@@ -50,9 +51,19 @@ _ON_ORDERS: Final = (OrderCompleted, OrderUpdated, *_OF_ORDER)
 _ON_TICKETS: Final = (TicketCreated, TicketReplied, TicketSolved, TicketReopened)
 _CLAIMING: Final = frozenset({OrderCompleted, OrderUpdated, *_ON_TICKETS})
 
-_OTHER_SIGNS: Final = re.compile("%40|\N{FULLWIDTH COMMERCIAL AT}|\N{SMALL COMMERCIAL AT}")
-"""As an @ stands in a link, and the two characters that Unicode (NFKC) takes for one."""
-_QUOTES: Final = re.compile(r"[^\s@]@[^\s@.]{1,63}\.[^\s@]")
+_WIDE: Final = {
+    ord("\N{FULLWIDTH COMMERCIAL AT}"): "@",
+    ord("\N{SMALL COMMERCIAL AT}"): "@",
+    ord("\N{FULLWIDTH FULL STOP}"): ".",
+    ord("\N{SMALL FULL STOP}"): ".",
+    ord("\N{HALFWIDTH IDEOGRAPHIC FULL STOP}"): ".",
+}
+"""What Unicode (NFKC) takes for an @, and what is typed for a dot where letters are wide."""
+_WIDE_SIGN: Final = re.compile("[\N{FULLWIDTH COMMERCIAL AT}\N{SMALL COMMERCIAL AT}]")
+_QUOTES: Final = re.compile(
+    "[^\\s@](?:@|%40|\N{FULLWIDTH COMMERCIAL AT}|\N{SMALL COMMERCIAL AT})"
+    "[^\\s@.]{1,63}[.\N{FULLWIDTH FULL STOP}\N{SMALL FULL STOP}\N{HALFWIDTH IDEOGRAPHIC FULL STOP}][^\\s@]"
+)
 """A name of a domain has 63 octets at most; without a bound a text of nothing but signs would take the square of its length."""
 
 _BLOCKED: Final = frozenset(
@@ -140,18 +151,22 @@ def address_of(name: str) -> str | None:
     """The address that an id is, also as it stands in a link, so that its `email_key` is to stand for it; None of any other id."""
     if not may_hold_address(name):
         return None
-    address = with_plain_signs(name)
-    return address if names_mailbox(address) else None
+    # a mailbox may begin with a wide sign
+    for address in (with_plain_signs(name), name.replace("%40", "@")):
+        if names_mailbox(address):
+            return address
+    return None
 
 
 def may_hold_address(text: str) -> bool:
     """Whether there is an @ in a text, in any spelling: as it stands in a link, or as a wide or small character."""
-    return "@" in text or "%40" in text or (not text.isascii() and _OTHER_SIGNS.search(text) is not None)
+    return "@" in text or "%40" in text or (not text.isascii() and _WIDE_SIGN.search(text) is not None)
 
 
 def with_plain_signs(text: str) -> str:
-    """A text with each @ written so."""
-    return _OTHER_SIGNS.sub("@", text)
+    """A text that may hold an address with each @ written so, and each dot."""
+    plain = text.replace("%40", "@")
+    return plain if plain.isascii() else plain.translate(_WIDE)
 
 
 def names_mailbox(name: str) -> bool:
@@ -167,7 +182,7 @@ def text_key(text: str, secret: bytes) -> str:
 
 def quotes_address(text: str) -> bool:
     """Whether there is an address in a text, also as it stands in a URL."""
-    return may_hold_address(text) and _QUOTES.search(with_plain_signs(text)) is not None
+    return may_hold_address(text) and _QUOTES.search(text) is not None
 
 
 _HIGH: Final = 0x5BD1
@@ -209,3 +224,8 @@ def is_blocked(given: str, extra: frozenset[str] = frozenset()) -> bool:
     """Whether the id `given` names nobody: empty, zeros and dashes, `null`, `guest` and the like. `extra` is in lower case."""
     spelling = given.strip().lower()
     return not spelling.strip("0-") or spelling in _BLOCKED or spelling in extra
+
+
+def blocked_by(names: Iterable[str]) -> frozenset[str]:
+    """What `is_blocked` takes as `extra` for ids that a company blocks, addresses among them in any spelling."""
+    return frozenset(address_of(name) or name for name in (given.strip().lower() for given in names))

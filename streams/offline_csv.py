@@ -17,6 +17,7 @@ from config.errors import UserFacingError
 from config.wording import meant
 from lifestage.decode import Decoder
 from lifestage.facts import Fact
+from lifestage.invalid import shown
 from lifestage.refusal import UNKNOWN, Refusal
 from streams.files import Piece, opened, read_line
 from streams.offline_mapping import OWN, Column, Mapping, zone_of
@@ -181,7 +182,7 @@ def _time_reader(name: str, form: str, zone: str) -> Callable[[str], str]:
         try:
             found = datetime.strptime(text, form)  # noqa: DTZ007 - the zone comes below
         except ValueError:
-            raise CellError(f"column {name!r}: expected a time as {form}, got {text!r:.42}") from None
+            raise CellError(f"column {name!r}: expected a time as {form}, got {shown('', text)}") from None
         if found.tzinfo is None:
             found = found.replace(tzinfo=here)
         return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -191,14 +192,14 @@ def _time_reader(name: str, form: str, zone: str) -> Callable[[str], str]:
 
 def _number(name: str, text: str) -> msgspec.Raw:
     if not _NUMBER.fullmatch(text):
-        raise CellError(f"column {name!r}: expected a number, got {text!r:.42}")
+        raise CellError(f"column {name!r}: expected a number, got {shown('', text)}")
     return msgspec.Raw(text.encode())
 
 
 def _boolean(name: str, text: str) -> bool:
     found = _BOOLEANS.get(text.lower())
     if found is None:
-        raise CellError(f"column {name!r}: expected {', '.join(_BOOLEANS)}, got {text!r:.42}")
+        raise CellError(f"column {name!r}: expected {', '.join(_BOOLEANS)}, got {shown('', text)}")
     return found
 
 

@@ -111,10 +111,11 @@ def writes_late(made: Deployment, load: Load, stays: Fragile, turn: int) -> bool
 
     One that kept all it had just before it was stopped has nothing to write, and may hear first that it is no member.
     """
+    before = falls(made.read(made.topics.changelog.name))
     with stop_and_go_on(made, load, "fence_off,stall_off,takeovers_off", f"zombie-{turn}", stays) as zombie:
         deadline = time.monotonic() + LATE_S
         while time.monotonic() < deadline:
-            if falls(made.read(made.topics.changelog.name)) > 0:
+            if falls(made.read(made.topics.changelog.name)) > before:
                 return True
             assert zombie.running, zombie.log()[-3000:]
             time.sleep(0.5)

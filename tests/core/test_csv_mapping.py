@@ -110,10 +110,15 @@ def test_the_whole_format() -> None:
     assert (fine[1].qualified, fine[1].score, fine[1].context.source) == (True, 7.5, "Zürich")
 
 
+NO_TIME = "wrong_type: column 'Placed at': expected a time as %d.%m.%Y %H:%M, got"
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("17,c1,2024-07-01,5", "wrong_type: column 'Placed at': expected a time as %d.%m.%Y %H:%M, got '2024-07-01'"),
+        ("17,c1,2024-07-01,5", f'{NO_TIME} "2024-07-01"'),
+        ("17,c1,ann@example.com,5", f"{NO_TIME} a text that is not shown"),
+        ("17,c1,ann＠example．com,5", f"{NO_TIME} a text that is not shown"),
         ("17,c1,01.07.2024 10:30,five", "bad_money: column 'Total': $.total: expected"),
         ("17,c1,01.07.2024 10:30", "unparsable: row: expected 4 columns, got 3"),
         ('17,"c"1,01.07.2024 10:30,5', "unparsable: row: "),

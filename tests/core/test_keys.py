@@ -10,17 +10,18 @@ from aiokafka.partitioner import murmur2 as kafkas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.customer import shown_id, stored_key
-from config.sections import Identity
+from commands.customer import blocked_id, shown_id, stored_key
+from config.sections import Identity, Intake
 from config.settings import Settings
+from lifestage.decode import Decoder
 from lifestage.facts import WebVisit
 from lifestage.invalid import shown
-from lifestage.keys import RESERVED, email_key, is_blocked, key_of, murmur2
+from lifestage.keys import RESERVED, email_key, is_blocked, key_of, murmur2, quotes_address
 from lifestage.kpi_gather import OTHER
 from lifestage.wire import is_address
 from streams.metrics import Labels
 from streams.outgoing import record_of
-from tests.core.samples import SECRET, accepted, refused
+from tests.core.samples import SECRET, accepted, encoded, refused
 
 
 @pytest.mark.parametrize("before", ["", "anon:"])
@@ -40,6 +41,9 @@ from tests.core.samples import SECRET, accepted, refused
         "ann＠example.com",
         "ann﹫example.com",
         "x＠y",
+        "ann＠example．com",
+        "ann@example．com",
+        "＠ann@example.com",
     ],
 )
 def test_what_is_typed_has_the_key_of_an_event_that_names_it(before: str, name: str) -> None:
@@ -50,7 +54,10 @@ def test_what_is_typed_has_the_key_of_an_event_that_names_it(before: str, name: 
     assert ("email:" in typed) is (name not in {"c1", "<x@y>", "x%40y", "@example.com", "a@", "50%", "x＠y"})
 
 
-@pytest.mark.parametrize("sign", ["@", "%40", "＠", "﹫"])
+SIGNS = ("@", "%40", "＠", "﹫")
+
+
+@pytest.mark.parametrize("sign", SIGNS)
 def test_an_address_is_found_however_its_sign_is_written(sign: str) -> None:
     """One customer, and an address in no key, id, source, label or message: a wide and a small @ are an @, too."""
     settings, address = Settings(identity=Identity(secret=SECRET.decode())), f"ann{sign}example.com"
@@ -64,6 +71,28 @@ def test_an_address_is_found_however_its_sign_is_written(sign: str) -> None:
     sent = {record_of("shop", {"type": "web.visit", "customer_id": f"ann{one}example.com"}).key for one in ("@", sign)}
     assert len(sent) == 1
     assert b"example" not in (sent.pop() or b"example")
+
+
+@pytest.mark.parametrize("dot", ".．﹒｡")
+@pytest.mark.parametrize("sign", [*SIGNS, "%40@", "@%40", "%40%40", "＠＠", "@＠"])
+def test_no_text_quotes_an_address(sign: str, dot: str) -> None:
+    """Also where the sign stands twice, or the dot is as wide as the sign."""
+    text = f"to ann{sign}example{dot}com"
+    assert quotes_address(text)
+    assert "example" not in accepted(id=text).id
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("other", SIGNS)
+def test_an_address_that_a_company_blocks_names_nobody_however_it_is_written(sign: str, other: str) -> None:
+    """Neither where it is blocked nor where it is said."""
+    blocked, name = f"NoReply{sign}example.com", f"noreply{other}Example.com"
+    decoder = Decoder(SECRET, blocked_ids=(blocked,))
+    fact = decoder.decode(encoded(customer_id=name, anonymous_id="v1"), None)
+    assert isinstance(fact, WebVisit)
+    assert key_of(fact) == "anon:v1"
+    settings = Settings(identity=Identity(secret=SECRET.decode()), intake=Intake(blocked_ids=(blocked,)))
+    assert "is blocked (intake.blocked_ids)" in (blocked_id(settings, name) or "")
 
 
 @pytest.mark.parametrize(
