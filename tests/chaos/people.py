@@ -66,6 +66,7 @@ def people(seed: int) -> Iterator[Event]:
         if recent and chance.random() < 0.03:
             before = chance.choice(recent)
             if not crowd.is_parting(before.person):
+                crowd.note(before.again)
                 yield before.again
                 continue
         made = crowd.act(number, number // EACH + chance.randrange(ABOUT))
@@ -79,6 +80,11 @@ def people(seed: int) -> Iterator[Event]:
 
 def _is_nameless(made: Event) -> bool:
     return made.event.keys() & {"anonymous_id", "customer_id", "email"} == {"anonymous_id"}
+
+
+def _first_of_two(person: int) -> int:
+    """Of two who are merged by mistake the first; else the person."""
+    return person - (MANNERS[person % len(MANNERS)] == "taken")
 
 
 class _Crowd:
@@ -95,6 +101,8 @@ class _Crowd:
         """Person → what has been asked for last, a merge or a split, and in which round."""
         self._owned: dict[int, int] = {}
         """Person → the round in which the customer id was first seen with the address."""
+        self._repeated: dict[int, int] = {}
+        """Person, of two who are merged by mistake the first → the last round in which something was sent again."""
 
     def pass_time(self, number: int) -> None:
         """Come to the next event."""
@@ -179,19 +187,25 @@ class _Crowd:
             return event
         if manner == "mistaken" and not done and age >= 1:
             return event | {"type": "identity.merged", "ids": [f"k{person}", f"k{person + 1}"]}
-        if manner == "mistaken" and done == "identity.merged" and since < self._round:
+        if (
+            manner == "mistaken"
+            and done == "identity.merged"
+            and max(since, self._repeated.get(person, -1)) < self._round
+        ):
             return event | {"type": "identity.split", "ids": [max(f"k{person}", f"k{person + 1}")]}
         return None
 
     def is_parting(self, person: int) -> bool:
         """Whether a person is told apart from another in this round. A repeat that comes while the facts are on their way
-        back counts in no profile, but for an accepted one."""
-        pair = person - (MANNERS[person % len(MANNERS)] == "taken")
-        return self._asked.get(pair) == ("identity.split", self._round)
+        back counts in no profile, but for an accepted one; so there is no split in a round with a repeat before it, either,
+        which another partition may be slower with."""
+        return self._asked.get(_first_of_two(person)) == ("identity.split", self._round)
 
     def note(self, made: Event) -> None:
         """Remember what has a bearing on what may follow."""
         event, person = made.event, made.person
+        if made.fate == "duplicate":
+            self._repeated[_first_of_two(person)] = self._round
         if made.fate != "accepted":
             return
         if "ids" in event:

@@ -145,6 +145,19 @@ def test_a_device_of_two_changes_hands(said: list[Event]) -> None:
     assert sum(shared.count(device) == 2 for device in set(shared)) >= 10
 
 
+def test_nothing_is_sent_again_in_a_round_with_a_split() -> None:
+    """Neither before nor after it, of whom it tells apart: whether a repeat is known then depends on which partition is faster."""
+    repeated, split = set[tuple[int, int]](), set[tuple[int, int]]()
+    for number, one in enumerate(islice(people(1), 100 * ROUND)):
+        if one.fate == "duplicate":
+            repeated.add((one.person, number // ROUND))
+        elif one.event.get("type") == "identity.split":
+            split |= {(one.person, number // ROUND), (one.person + 1, number // ROUND)}
+    assert len(split) > 50
+    assert len(repeated) > 500
+    assert not repeated & split
+
+
 def _lose_a_visit(made: Deployment) -> None:
     written = made.written
     key = next(key for key, value in written.profiles.items() if (m := decode(value).marks.get("visits")) and m.kept)
